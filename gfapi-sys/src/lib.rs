@@ -1,0 +1,18 @@
+//! Raw bindings to libgfapi, generated from the installed `<glusterfs/api/glfs.h>` at build time.
+//!
+//! Only what the project calls is bound (the list is in `build.rs`). What each call means for us (thread, errno,
+//! ownership) is documented where it is wrapped: the `gluster` folder of the plugin.
+
+#![allow(non_camel_case_types, missing_docs, clippy::pedantic, reason = "generated from C")]
+
+use libc::{iovec, off_t, stat};
+
+/// Statistics before and after an operation, handed to [`glfs_io_cbk`]. Never looked into: with write-behind in the graph it is
+/// zeroed for acknowledged writes.
+#[repr(C)]
+#[derive(Debug)]
+pub struct glfs_stat {
+    _opaque: [u8; 0],
+}
+
+include!(concat!(env!("OUT_DIR"), "/bindings.rs"));

@@ -1,0 +1,119 @@
+//! Asynchronous calls: from a [`Request`] to libgfapi and back, exactly once.
+//!
+//! libgfapi (10.3, `api/src/glfs-fops.c`) answers a call that it accepted on one of its own threads, or *on the caller's stack*,
+//! before the call returns (a cache translator, a dead connection, a brick in the process). tcmu-runner submits the next step of
+//! a compound command from within a completion, so an answer given on the submitter's stack would recurse, once per step. Such
+//! answers, and calls that libgfapi refused, take a detour over a thread of ours.
+
+use std::cell::Cell;
+use std::ffi::{c_int, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
+use std::sync::mpsc::{Sender, channel};
+
+use libgfapi_sys::{glfs_fd_t, glfs_io_cbk, glfs_stat};
+use nix::errno::Errno;
+
+use super::file::State;
+use crate::lun::backend::{Data, Request};
+use crate::report;
+
+/// Bytes of one call. libgfapi sends a call's data as one message: 1 MiB to 4 MiB are best, and 1 GiB makes the brick drop the
+/// connection.
+const LARGEST_CALL: usize = 4 << 20;
+
+/// What libgfapi carries for us from a call to its answer.
+struct Cookie<R> {
+    /// Alive as long as its `in_flight` counts this call.
+    state: *const State,
+    request: R,
+}
+
+// SAFETY: `State` is shared between threads (it is Sync), and the pointer stays valid while the call is counted.
+unsafe impl<R: Send> Send for Cookie<R> {}
+
+thread_local! {
+    /// A call is being submitted on this thread, right now. No destructor: gfapi's threads run none of ours.
+    static SUBMITTING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Submits one call. `call` gets the descriptor, the request's data, the callback and the cookie, and makes the libgfapi call;
+/// it returns what that returned.
+pub(super) fn submit<R: Request>(
+    state: &State,
+    request: R,
+    call: impl FnOnce(*mut glfs_fd_t, &[libc::iovec], glfs_io_cbk, *mut c_void) -> c_int,
+) {
+    let fd = state.begin();
+    let cookie = Box::into_raw(Box::new(Cookie { state, request }));
+    let Some(fd) = fd else {
+        return detour(cookie, Err(Errno::EBADF));
+    };
+    // SAFETY: the cookie is alive until its callback runs, and that is not before `call`. libgfapi copies the iovec array before
+    // it passes the call on (iov_dup, iobuf_copy), so nobody looks at it later.
+    let data: &Data = unsafe { (*cookie).request.data() };
+    let head = data.head(LARGEST_CALL);
+    let nested = SUBMITTING.replace(true);
+    let refused = call(fd, &head, Some(answered::<R>), cookie.cast()) < 0;
+    let errno = Errno::last();
+    SUBMITTING.set(nested);
+    if refused {
+        // Not passed on, so the callback will not come: the cookie is ours again.
+        detour(cookie, Err(errno));
+    }
+}
+
+/// The callback. Runs on whatever thread has the answer; errno is meaningful only for a negative result, and only now.
+unsafe extern "C" fn answered<R: Request>(
+    _fd: *mut glfs_fd_t,
+    result: isize,
+    _before: *mut glfs_stat,
+    _after: *mut glfs_stat,
+    cookie: *mut c_void,
+) {
+    let outcome = usize::try_from(result).map_err(|_| match Errno::last() {
+        Errno::UnknownErrno => Errno::EIO,
+        errno => errno,
+    });
+    let cookie = cookie.cast::<Cookie<R>>();
+    if SUBMITTING.get() {
+        detour(cookie, outcome);
+    } else {
+        // SAFETY: this is the one callback of the call that was given this cookie.
+        finish(unsafe { Box::from_raw(cookie) }, outcome);
+    }
+}
+
+#[expect(clippy::boxed_local, reason = "the box came from C and is moved out of here")]
+fn finish<R: Request>(cookie: Box<Cookie<R>>, outcome: Result<usize, Errno>) {
+    let Cookie { state, request } = *cookie;
+    if catch_unwind(AssertUnwindSafe(|| request.done(outcome))).is_err() {
+        report::error!("PANIC in a completion; its command was answered with HARDWARE ERROR");
+    }
+    // SAFETY: this call is still counted, so the state is alive.
+    unsafe { (*state).end() };
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Finishes a call on the completion thread. The thread lives as long as the process: a handler is never unloaded.
+fn detour<R: Request>(cookie: *mut Cookie<R>, outcome: Result<usize, Errno>) {
+    static JOBS: OnceLock<Option<Sender<Job>>> = OnceLock::new();
+    // SAFETY: the cookie was made by Box::into_raw, and the caller holds the only right to it.
+    let cookie = unsafe { Box::from_raw(cookie) };
+    let jobs = JOBS.get_or_init(|| {
+        let (sender, jobs) = channel::<Job>();
+        let thread = std::thread::Builder::new().name(String::from("glfs-complete"));
+        thread.spawn(move || jobs.into_iter().for_each(|job| job())).ok().map(|_| sender)
+    });
+    let job: Job = Box::new(move || finish(cookie, outcome));
+    match jobs {
+        Some(jobs) => {
+            if let Err(unsent) = jobs.send(job) {
+                unsent.0();
+            }
+        }
+        // No thread could be had: answering on this stack beats not answering.
+        None => job(),
+    }
+}

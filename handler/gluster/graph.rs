@@ -1,0 +1,66 @@
+//! How the client's graph of translators is set up.
+
+use crate::lun::config::{Cache, Config, IoThreads, LogLevel};
+
+/// What distinguishes the graphs of two connections to one volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Graph {
+    cache: Cache,
+    io_threads: IoThreads,
+    log_level: LogLevel,
+}
+
+/// One option: the translators it goes to (a pattern over their names), key and value. Options are applied to every graph that
+/// libgfapi builds, so they survive `gluster volume set`.
+pub(super) type Option = (&'static str, &'static str, &'static str);
+
+/// Translators that answer from a client's memory what another gateway may have changed on the bricks: data, sizes, and whether
+/// the file can be opened at all. Whatever the volume's options say, a LUN goes past them. quick-read cannot be passed through,
+/// so it is given nothing to keep.
+const UNCACHED: [Option; 6] = [
+    ("*-open-behind", "pass-through", "true"),
+    ("*-md-cache", "pass-through", "true"),
+    ("*-nl-cache", "pass-through", "true"),
+    ("*-io-cache", "pass-through", "true"),
+    ("*-read-ahead", "pass-through", "true"),
+    ("*-quick-read", "max-file-size", "0"),
+];
+
+/// Acknowledges writes that have not left the gateway.
+const WRITE_THROUGH: [Option; 1] = [("*-write-behind", "pass-through", "true")];
+
+/// With write-behind: keep what a failed flush could not write, and try it again with the next one.
+const WRITE_BEHIND: [Option; 1] = [("*-write-behind", "resync-failed-syncs-after-fsync", "on")];
+
+/// The hand-over to another thread for each call.
+const NO_IO_THREADS: [Option; 1] = [("*-io-threads", "pass-through", "true")];
+
+impl Graph {
+    pub(super) fn new(config: &Config) -> Self {
+        Self { cache: config.cache, io_threads: config.io_threads, log_level: config.log_level }
+    }
+
+    pub(super) fn options(self) -> impl Iterator<Item = &'static Option> {
+        let writes: &'static [Option] = match self.cache {
+            Cache::None => &WRITE_THROUGH,
+            Cache::Writeback => &WRITE_BEHIND,
+        };
+        let threads: &'static [Option] = match self.io_threads {
+            IoThreads::Auto | IoThreads::Off => &NO_IO_THREADS,
+            IoThreads::On => &[],
+        };
+        UNCACHED.iter().chain(writes).chain(threads)
+    }
+
+    /// The level of libgfapi's log, as `glfs_set_logging` counts (`gf_loglevel_t`).
+    pub(super) fn log_level(self) -> i32 {
+        match self.log_level {
+            LogLevel::Critical => 3,
+            LogLevel::Error => 4,
+            LogLevel::Warning => 5,
+            LogLevel::Info => 7,
+            LogLevel::Debug => 8,
+            LogLevel::Trace => 9,
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Volfile servers: which of them answer.
+
+use std::fmt;
+use std::io;
+use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use crate::lun::config::{Config, Transport};
+
+/// How long to wait for one address of one server.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Where a glusterd listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Server {
+    Tcp { host: String, port: u16 },
+    Unix { socket: String },
+}
+
+/// A server that was tried, and why it does not serve.
+#[derive(Debug)]
+pub struct Unreachable {
+    server: Server,
+    why: io::Error,
+}
+
+impl Server {
+    /// The servers of a configuration, in the order to try.
+    pub(super) fn all(config: &Config) -> Vec<Self> {
+        match config.transport {
+            Transport::Unix => vec![Self::Unix { socket: config.socket.clone() }],
+            Transport::Tcp => {
+                config.hosts.iter().map(|host| Self::Tcp { host: host.clone(), port: config.port }).collect()
+            }
+        }
+    }
+
+    /// Connects and hangs up. libgfapi says neither which server failed nor why, and takes 15 s to get past one that is dead.
+    fn probe(&self) -> io::Result<()> {
+        match self {
+            Self::Unix { socket } => UnixStream::connect(socket).map(drop),
+            Self::Tcp { host, port } => {
+                let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+                for address in (host.as_str(), *port).to_socket_addrs()? {
+                    match TcpStream::connect_timeout(&address, PATIENCE) {
+                        Ok(_) => return Ok(()),
+                        Err(e) => failure = e,
+                    }
+                }
+                Err(failure)
+            }
+        }
+    }
+}
+
+/// Tries the servers in order, up to the first that answers. That one comes first in the result, then those not tried, then the
+/// dead ones: they may be needed later.
+///
+/// # Errors
+/// None answers.
+pub(super) fn reachable_first(servers: &[Server]) -> Result<Vec<Server>, Vec<Unreachable>> {
+    let mut dead = Vec::new();
+    for (index, server) in servers.iter().enumerate() {
+        let Err(why) = server.probe() else {
+            let alive = servers.iter().skip(index).cloned();
+            return Ok(alive.chain(dead.into_iter().map(|d: Unreachable| d.server)).collect());
+        };
+        dead.push(Unreachable { server: server.clone(), why });
+    }
+    Err(dead)
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix { socket } => f.write_str(socket),
+        }
+    }
+}
+
+impl fmt::Display for Unreachable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.server, self.why)
+    }
+}

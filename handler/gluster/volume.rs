@@ -1,0 +1,132 @@
+//! A connection to a volume: a `glfs_t` from new to fini.
+
+use std::ffi::{CString, c_int};
+use std::path::Path;
+use std::ptr::NonNull;
+
+use libgfapi_sys as gfapi;
+use libgfapi_sys::glfs_t;
+use nix::errno::Errno;
+
+use super::OpenError;
+use super::graph::Graph;
+use super::server::{Server, reachable_first};
+use crate::report;
+
+/// Everything that makes two connections the same one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Target {
+    pub(super) volume: String,
+    pub(super) source: Source,
+    pub(super) graph: Graph,
+    /// Nonzero: shared with nobody.
+    pub(super) own: u64,
+}
+
+/// Where the graph comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Source {
+    /// glusterd, on the first of these that answers.
+    Servers(Vec<Server>),
+    /// A file on this host.
+    Volfile(String),
+}
+
+/// A connected volume. Dropping it disconnects, which takes up to 10 s.
+#[derive(Debug)]
+pub(super) struct Volume {
+    fs: NonNull<glfs_t>,
+    name: String,
+    log_level: c_int,
+}
+
+// SAFETY: libgfapi's calls on an initialised glfs_t may be made from any thread, concurrently.
+unsafe impl Send for Volume {}
+// SAFETY: as above.
+unsafe impl Sync for Volume {}
+
+impl Volume {
+    /// Connects. Blocks, without a bound of its own once a server answered.
+    ///
+    /// # Errors
+    /// [`OpenError`] about the servers or the volume.
+    pub(super) fn connect(target: &Target, log: &Path) -> Result<Self, OpenError> {
+        // Before there is a glfs_t: one whose init failed leaves threads behind (10.3, pub_glfs_fini).
+        let servers = match &target.source {
+            Source::Servers(servers) => reachable_first(servers).map_err(OpenError::NoServer)?,
+            Source::Volfile(path) => {
+                std::fs::File::open(path).map_err(|why| OpenError::NoVolfile(path.clone(), why))?;
+                Vec::new()
+            }
+        };
+        let setup = |errno| OpenError::Setup(target.volume.clone(), errno);
+        let name = c_string(&target.volume).map_err(setup)?;
+        // SAFETY: the name is NUL-terminated.
+        let fs = NonNull::new(unsafe { gfapi::glfs_new(name.as_ptr()) }).ok_or_else(|| setup(Errno::last()))?;
+        let volume = Self { fs, name: target.volume.clone(), log_level: target.graph.log_level() };
+        volume.set_up(target, &servers, log).map_err(setup)?;
+        // SAFETY: set up, and initialised once.
+        if unsafe { gfapi::glfs_init(fs.as_ptr()) } != 0 {
+            let from = servers.first().map_or_else(|| "its volfile".to_owned(), ToString::to_string);
+            return Err(OpenError::Init { errno: Errno::last(), from });
+        }
+        report::info_always!("Volume {}: connected", volume.name);
+        Ok(volume)
+    }
+
+    fn set_up(&self, target: &Target, servers: &[Server], log: &Path) -> Result<(), Errno> {
+        for server in servers {
+            let (transport, host, port) = match server {
+                Server::Tcp { host, port } => (c"tcp", c_string(host)?, c_int::from(*port)),
+                Server::Unix { socket } => (c"unix", c_string(socket)?, 0),
+            };
+            // SAFETY: not initialised yet; the strings are NUL-terminated and copied.
+            check(unsafe { gfapi::glfs_set_volfile_server(self.as_ptr(), transport.as_ptr(), host.as_ptr(), port) })?;
+        }
+        if let Source::Volfile(path) = &target.source {
+            let path = c_string(path)?;
+            // SAFETY: not initialised yet; the path is NUL-terminated and copied.
+            check(unsafe { gfapi::glfs_set_volfile(self.as_ptr(), path.as_ptr()) })?;
+        }
+        self.set_log(log)?;
+        for &(translators, key, value) in target.graph.options() {
+            let (translators, key, value) = (c_string(translators)?, c_string(key)?, c_string(value)?);
+            // SAFETY: not initialised yet; the strings are NUL-terminated and copied.
+            check(unsafe {
+                gfapi::glfs_set_xlator_option(self.as_ptr(), translators.as_ptr(), key.as_ptr(), value.as_ptr())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Directs libgfapi's own log to a file.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(super) fn set_log(&self, log: &Path) -> Result<(), Errno> {
+        let log = c_string(&log.to_string_lossy())?;
+        // SAFETY: the volume is alive; the path is NUL-terminated and copied.
+        check(unsafe { gfapi::glfs_set_logging(self.as_ptr(), log.as_ptr(), self.log_level) })
+    }
+
+    pub(super) fn as_ptr(&self) -> *mut glfs_t {
+        self.fs.as_ptr()
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        // SAFETY: nothing uses the volume any more: its files, which hold references, are closed.
+        if unsafe { gfapi::glfs_fini(self.fs.as_ptr()) } != 0 {
+            report::info_always!("Volume {}: disconnected, with calls outstanding", self.name);
+        }
+    }
+}
+
+fn c_string(text: &str) -> Result<CString, Errno> {
+    CString::new(text).map_err(|_| Errno::EINVAL)
+}
+
+fn check(result: c_int) -> Result<(), Errno> {
+    if result == 0 { Ok(()) } else { Err(Errno::last()) }
+}

@@ -1,0 +1,91 @@
+//! `handler_glfs.so`: SCSI LUNs from image files on a GlusterFS volume, for tcmu-runner, through libgfapi.
+//!
+//! # Layers
+//! ```text
+//!  tcmu-runner (C) --calls--> runner/vtable --> lun/ --> lun::backend (a trait) <-- gluster/ --calls--> libgfapi (C)
+//! ```
+//! * [`runner`] is all that knows the daemon: its C ABI, its threads, its log.
+//! * [`lun`] is what a disk does: sizes, ranges, short transfers, what an error means to an initiator. No `unsafe`.
+//! * [`gluster`] is all that knows libgfapi: connections, files, asynchronous calls.
+//! * this file puts the three together.
+//!
+//! # The life of a WRITE
+//! The core's command thread calls `write_cb` (`runner/vtable.rs`). It wraps the raw pointers into a [`runner::Command`], finds
+//! the device's LUN, and calls [`lun`]'s `write`, which checks the range and moves the command into a request (`lun/rw.rs`).
+//! The backend (`gluster/file.rs`) submits it with `glfs_pwritev_async` and returns; so do all the others. Later a thread of libgfapi
+//! calls `answered` (`gluster/aio.rs`), which hands the outcome to the request: done, continued if short, or failed with the
+//! status for its errno; and the command is completed, once, by being consumed.
+//!
+//! # Threads
+//! The core's command thread submits and returns. libgfapi's event threads complete. `glfs-complete` completes what libgfapi
+//! answered inside the submitting call. Calls that block run on `glfs-open`, `glfs-close` and `glfs-stat` while their caller waits,
+//! with a bound. `glfs-reaper` disconnects volumes that nobody uses. No lock is held across a submit, a completion, or a call
+//! into the daemon.
+
+#[warn(clippy::undocumented_unsafe_blocks)]
+pub mod gluster;
+#[forbid(unsafe_code)]
+pub mod lun;
+mod report;
+pub mod runner;
+
+use std::ffi::c_int;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::errno::Errno;
+
+use lun::Lun;
+use lun::config::Config;
+use runner::Device;
+
+/// The handler of the subtype `glfs`.
+struct Glfs;
+
+/// libgfapi's own log, in the daemon's log directory. The daemon's logrotate pattern covers the name.
+const GFAPI_LOG: &std::ffi::CStr = c"tcmu-runner-glfs.log";
+
+/// How long the daemon's exit waits for volumes to disconnect.
+const FAREWELL: Duration = Duration::from_secs(3);
+
+impl runner::Handler for Glfs {
+    fn check_config(&self, cfgstring: &str) -> Result<(), String> {
+        cfgstring.parse::<Config>().map(drop).map_err(|e| e.to_string())
+    }
+
+    fn open(&self, device: &Device<'_>) -> Result<Arc<dyn runner::Lun>, Errno> {
+        let cfgstring = device.cfgstring().map_err(|text| {
+            report::error_always!("Not opened: the configuration is not UTF-8: {text}");
+            Errno::EINVAL
+        })?;
+        let config: Config = cfgstring.parse().map_err(|why| {
+            report::error_always!("Not opened: {cfgstring}: {why}");
+            Errno::EINVAL
+        })?;
+        self.update_logdir();
+        let label = config.label();
+        let (file, writable) = gluster::open(&config).map_err(|why| {
+            report::error_always!("{label}: not opened: {why}");
+            why.errno()
+        })?;
+        Ok(Arc::new(Lun::new(device, label, file, writable)?))
+    }
+
+    fn update_logdir(&self) {
+        if let Some(path) = runner::log_file(GFAPI_LOG) {
+            gluster::set_log_file(&path);
+        }
+    }
+
+    fn destroy(&self) {
+        gluster::shut_down(FAREWELL);
+    }
+}
+
+/// What tcmu-runner calls after loading the library: the only symbol that is exported.
+///
+/// 0, or -1 if this process is not a tcmu-runner this handler can serve (its log says why).
+#[unsafe(no_mangle)]
+pub extern "C" fn handler_init() -> c_int {
+    std::panic::catch_unwind(|| runner::register(&Glfs)).map_or(-1, |registered| registered.map_or(-1, |()| 0))
+}

@@ -1,0 +1,258 @@
+//! The `;KEY=VALUE` part of a cfgstring.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::text::{Escaped, unescape};
+use super::{Config, ConfigError, DEFAULT_OPEN_TIMEOUT, DEFAULT_PORT, DEFAULT_SOCKET};
+
+/// Defines an enum whose variants are a key's values.
+macro_rules! values {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)+ } expected $expected:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name { $($(#[$variant_doc])* $variant,)+ }
+
+        impl $name {
+            const EXPECTED: &'static str = $expected;
+
+            fn from_text(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$variant),)+ _ => None }
+            }
+
+            fn text(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+        }
+    };
+}
+
+values! {
+    /// How to reach glusterd.
+    Transport {
+        /// To HOST and `port=`.
+        Tcp = "tcp",
+        /// To `socket=` on this host.
+        Unix = "unix",
+    } expected "tcp or unix"
+}
+values! {
+    /// What the client may keep back.
+    Cache {
+        /// Nothing: an acknowledged write has reached the bricks and survives the gateway.
+        None = "none",
+        /// Writes, until a flush: faster, and only for LUNs with one path.
+        Writeback = "writeback",
+    } expected "none or writeback"
+}
+values! {
+    /// Whether initiators may write.
+    Access {
+        /// If the volume lets us; read-only where it answers EROFS or EACCES.
+        Auto = "auto",
+        /// Or the open fails.
+        ReadWrite = "rw",
+        /// No.
+        ReadOnly = "ro",
+    } expected "auto, rw or ro"
+}
+values! {
+    /// The client-side io-threads translator.
+    IoThreads {
+        /// Off: the hand-over between threads costs more than it brings.
+        Auto = "auto",
+        /// As the volume has it.
+        On = "on",
+        /// Passed through.
+        Off = "off",
+    } expected "auto, on or off"
+}
+values! {
+    /// Whether LUNs of one volume share a connection.
+    Connection {
+        /// With every LUN that connects in the same way.
+        Shared = "shared",
+        /// With none.
+        Own = "own",
+    } expected "shared or own"
+}
+values! {
+    /// Level of libgfapi's own log.
+    LogLevel {
+        /// `GF_LOG_CRITICAL`.
+        Critical = "critical",
+        /// `GF_LOG_ERROR`.
+        Error = "error",
+        /// `GF_LOG_WARNING`.
+        Warning = "warning",
+        /// `GF_LOG_INFO`.
+        Info = "info",
+        /// `GF_LOG_DEBUG`.
+        Debug = "debug",
+        /// `GF_LOG_TRACE`.
+        Trace = "trace",
+    } expected "critical, error, warning, info, debug or trace"
+}
+
+/// Every key, for the message about an unknown one.
+pub(super) const NAMES: [&str; 15] = [
+    "server",
+    "port",
+    "transport",
+    "socket",
+    "volfile",
+    "cache",
+    "access",
+    "io-threads",
+    "connection",
+    "open-timeout",
+    "log-level",
+    "fence",
+    "open",
+    "outage",
+    "profile",
+];
+
+const CMD_TIME_OUT: &str = "tcmur_cmd_time_out";
+const SECONDS: &str = "seconds from 1 to 3600";
+const ABSOLUTE: &str = "an absolute path";
+
+/// Reads the pairs into `config`.
+pub(super) fn apply<'a>(config: &mut Config, pairs: impl Iterator<Item = &'a str>) -> Result<(), ConfigError> {
+    let mut seen: Vec<&'static str> = Vec::new();
+    let mut ended = false;
+    for pair in pairs {
+        if ended {
+            return Err(ConfigError::TimeoutNotLast);
+        }
+        let Some((key, raw)) = pair.split_once('=').filter(|(_, value)| !value.is_empty()) else {
+            return Err(ConfigError::NotAPair(pair.to_owned()));
+        };
+        let value = unescape(raw)?;
+        if key == CMD_TIME_OUT {
+            // The core takes this one out itself before a LUN is opened; a check sees it.
+            number::<u32>(CMD_TIME_OUT, &value, "seconds")?;
+            ended = true;
+            continue;
+        }
+        let Some(&key) = NAMES.iter().find(|&&name| name == key) else {
+            return Err(ConfigError::UnknownKey { key: key.to_owned() });
+        };
+        if key != "server" && seen.contains(&key) {
+            return Err(ConfigError::Twice(key));
+        }
+        seen.push(key);
+        set(config, key, value)?;
+    }
+    check_combination(config, &seen)
+}
+
+fn set(config: &mut Config, key: &'static str, value: String) -> Result<(), ConfigError> {
+    macro_rules! choice {
+        ($type:ident) => {
+            $type::from_text(&value).ok_or(ConfigError::Value { key, value, expected: $type::EXPECTED })?
+        };
+    }
+    let not_yet = |value, instead| Err(ConfigError::NotYet { key, value, instead });
+    match key {
+        "server" => config.hosts.push(value),
+        "port" => {
+            config.port = number(key, &value, "a port from 1 to 65535")?;
+            if config.port == 0 {
+                return Err(ConfigError::Value { key, value, expected: "a port from 1 to 65535" });
+            }
+        }
+        "transport" => config.transport = choice!(Transport),
+        "socket" => config.socket = absolute(key, value)?,
+        "volfile" => config.volfile = Some(absolute(key, value)?),
+        "cache" => config.cache = choice!(Cache),
+        "access" => config.access = choice!(Access),
+        "io-threads" => config.io_threads = choice!(IoThreads),
+        "connection" => config.connection = choice!(Connection),
+        "open-timeout" => {
+            let seconds = number(key, &value, SECONDS)?;
+            if !(1..=3600).contains(&seconds) {
+                return Err(ConfigError::Value { key, value, expected: SECONDS });
+            }
+            config.open_timeout = Duration::from_secs(seconds);
+        }
+        "log-level" => config.log_level = choice!(LogLevel),
+        "fence" => match value.as_str() {
+            "off" => {}
+            "auto" | "required" => return not_yet(value, "; LUNs are not fenced: export each through one gateway"),
+            _ => return Err(ConfigError::Value { key, value, expected: "auto, off or required" }),
+        },
+        "open" => match value.as_str() {
+            "fail" => {}
+            "defer" => return not_yet(value, "; an open whose cluster cannot be reached fails"),
+            _ => return Err(ConfigError::Value { key, value, expected: "defer or fail" }),
+        },
+        "outage" => {
+            number::<u32>(key, &value, "seconds")?;
+            return not_yet(value, "; commands answer BUSY as long as an outage lasts");
+        }
+        // "profile"
+        _ => return not_yet(value, "; write its keys into the configuration"),
+    }
+    Ok(())
+}
+
+fn check_combination(config: &Config, seen: &[&'static str]) -> Result<(), ConfigError> {
+    let given = |key| seen.contains(&key);
+    if config.volfile.is_some() && ["server", "port", "transport", "socket"].into_iter().any(given) {
+        return Err(ConfigError::Conflict("volfile= asks no server: leave out server=, port=, transport= and socket="));
+    }
+    if config.transport == Transport::Tcp && given("socket") {
+        return Err(ConfigError::Conflict("socket= needs transport=unix"));
+    }
+    if config.transport == Transport::Unix && (given("port") || given("server")) {
+        return Err(ConfigError::Conflict(
+            "transport=unix reaches the glusterd of this host: leave out port= and server=",
+        ));
+    }
+    Ok(())
+}
+
+fn number<T: std::str::FromStr>(key: &'static str, value: &str, expected: &'static str) -> Result<T, ConfigError> {
+    // from_str would also take a sign.
+    let digits = value.bytes().all(|b| b.is_ascii_digit());
+    let parsed = if digits { value.parse().ok() } else { None };
+    parsed.ok_or_else(|| ConfigError::Value { key, value: value.to_owned(), expected })
+}
+
+fn absolute(key: &'static str, value: String) -> Result<String, ConfigError> {
+    if value.starts_with('/') { Ok(value) } else { Err(ConfigError::Value { key, value, expected: ABSOLUTE }) }
+}
+
+/// Writes every key whose value is not the default.
+pub(super) fn display(config: &Config, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for server in config.hosts.iter().skip(1) {
+        write!(f, ";server={}", Escaped::part(server, b""))?;
+    }
+    if config.port != DEFAULT_PORT {
+        write!(f, ";port={}", config.port)?;
+    }
+    if config.socket != DEFAULT_SOCKET {
+        write!(f, ";socket={}", Escaped::part(&config.socket, b""))?;
+    }
+    if let Some(volfile) = &config.volfile {
+        write!(f, ";volfile={}", Escaped::part(volfile, b""))?;
+    }
+    if config.open_timeout != DEFAULT_OPEN_TIMEOUT {
+        write!(f, ";open-timeout={}", config.open_timeout.as_secs())?;
+    }
+    let choices = [
+        ("transport", config.transport.text(), config.transport == Transport::Tcp),
+        ("cache", config.cache.text(), config.cache == Cache::None),
+        ("access", config.access.text(), config.access == Access::Auto),
+        ("io-threads", config.io_threads.text(), config.io_threads == IoThreads::Auto),
+        ("connection", config.connection.text(), config.connection == Connection::Shared),
+        ("log-level", config.log_level.text(), config.log_level == LogLevel::Warning),
+    ];
+    for (key, value, is_default) in choices {
+        if !is_default {
+            write!(f, ";{key}={value}")?;
+        }
+    }
+    Ok(())
+}

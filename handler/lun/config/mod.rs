@@ -1,0 +1,190 @@
+//! The cfgstring: `glfs/VOLUME@HOST/PATH[;KEY=VALUE]...`.
+//!
+//! Up to PATH it is what tcmu-runner's C handler of that name takes. Parsing is complete and strict: an admin learns of a mistake
+//! from `targetcli create`, in one sentence, before anything is created. Nothing here touches files or network.
+
+mod keys;
+mod text;
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use text::{Escaped, unescape};
+
+pub use keys::{Access, Cache, Connection, IoThreads, LogLevel, Transport};
+
+/// What a cfgstring says, defaults filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Name of the Gluster volume.
+    pub volume: String,
+    /// Volfile servers in the order to try: HOST, then every `server=`. At least one.
+    pub hosts: Vec<String>,
+    /// The image, from the root of the volume.
+    pub path: String,
+    /// `port=`: glusterd's TCP port.
+    pub port: u16,
+    /// `transport=`: how to reach glusterd.
+    pub transport: Transport,
+    /// `socket=`: glusterd's socket, for [`Transport::Unix`].
+    pub socket: String,
+    /// `volfile=`: build the graph from this local file; no glusterd is asked.
+    pub volfile: Option<String>,
+    /// `cache=`.
+    pub cache: Cache,
+    /// `access=`.
+    pub access: Access,
+    /// `io-threads=`.
+    pub io_threads: IoThreads,
+    /// `connection=`.
+    pub connection: Connection,
+    /// `open-timeout=`: an open that takes longer has failed.
+    pub open_timeout: Duration,
+    /// `log-level=`: of libgfapi's own log.
+    pub log_level: LogLevel,
+}
+
+const SUBTYPE: &str = "glfs/";
+const FORM: &str = "VOLUME@HOST/PATH[;KEY=VALUE]...";
+const DEFAULT_PORT: u16 = 24007;
+const DEFAULT_SOCKET: &str = "/var/run/glusterd.socket";
+const DEFAULT_OPEN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What is wrong with a cfgstring, where, and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// Another handler's, or none.
+    #[error("The configuration does not begin with {SUBTYPE}: found {0:?}")]
+    Subtype(String),
+    /// Longer than what the kernel keeps.
+    #[error("The configuration has {0} bytes with its glfs/, and the kernel keeps at most {max}: it has been, or would be, clipped", max = text::LONGEST)]
+    TooLong(usize),
+    /// Not in the alphabet of the tools on the way.
+    #[error("The character {found:?} does not survive targetcli and the kernel; write {escaped}")]
+    Character {
+        /// As given.
+        found: char,
+        /// How to write it.
+        escaped: String,
+    },
+    /// `%` without two hexadecimal digits, %00, or not UTF-8.
+    #[error(
+        "Wrong escape in {0:?}: % is followed by two hexadecimal digits, forms UTF-8, and is not %00; a % itself is %25"
+    )]
+    Escape(String),
+    /// VOLUME, HOST or PATH.
+    #[error("{missing} is missing: expected {FORM}, found {found:?}")]
+    Missing {
+        /// The part.
+        missing: &'static str,
+        /// The text where it should be.
+        found: String,
+    },
+    /// PATH names a directory.
+    #[error("PATH {0:?} ends in a slash: it must name an image file in the volume")]
+    Directory(String),
+    /// Between two semicolons.
+    #[error("{0:?} is not KEY=VALUE")]
+    NotAPair(String),
+    /// No such key.
+    #[error("Unknown key {key:?}; known are {known}", known = keys::NAMES.join(", "))]
+    UnknownKey {
+        /// As given.
+        key: String,
+    },
+    /// Given twice.
+    #[error("{0} is given twice")]
+    Twice(&'static str),
+    /// Not a value of this key.
+    #[error("{key}={value}: expected {expected}")]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// As given.
+        value: String,
+        /// What would be right.
+        expected: &'static str,
+    },
+    /// Known, and to come.
+    #[error("{key}={value} is not supported yet{instead}")]
+    NotYet {
+        /// The key.
+        key: &'static str,
+        /// As given.
+        value: String,
+        /// What to do now.
+        instead: &'static str,
+    },
+    /// The core cuts it out together with the semicolon after it.
+    #[error("tcmur_cmd_time_out belongs to tcmu-runner and must come last")]
+    TimeoutNotLast,
+    /// Two keys that exclude each other, or one that means nothing here.
+    #[error("{0}")]
+    Conflict(&'static str),
+}
+
+impl FromStr for Config {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        text::check(text)?;
+        let rest = text.strip_prefix(SUBTYPE).ok_or_else(|| ConfigError::Subtype(text.to_owned()))?;
+        let missing = |missing, found: &str| ConfigError::Missing { missing, found: found.to_owned() };
+        let mut pairs = rest.split(';');
+        let place = pairs.next().unwrap_or_default();
+        let (volume, rest) = place.split_once('@').ok_or_else(|| missing("@HOST", place))?;
+        if volume.is_empty() || volume.contains('/') {
+            return Err(missing("VOLUME", place));
+        }
+        let (host, path) = rest.split_once('/').ok_or_else(|| missing("/PATH", place))?;
+        if host.is_empty() {
+            return Err(missing("HOST", place));
+        }
+        if path.is_empty() {
+            return Err(missing("PATH", place));
+        }
+        let path = unescape(path)?;
+        if path.ends_with('/') {
+            return Err(ConfigError::Directory(path));
+        }
+        let mut config = Self {
+            volume: unescape(volume)?,
+            hosts: vec![unescape(host)?],
+            path,
+            port: DEFAULT_PORT,
+            transport: Transport::Tcp,
+            socket: DEFAULT_SOCKET.to_owned(),
+            volfile: None,
+            cache: Cache::None,
+            access: Access::Auto,
+            io_threads: IoThreads::Auto,
+            connection: Connection::Shared,
+            open_timeout: DEFAULT_OPEN_TIMEOUT,
+            log_level: LogLevel::Warning,
+        };
+        keys::apply(&mut config, pairs)?;
+        Ok(config)
+    }
+}
+
+impl fmt::Display for Config {
+    /// The shortest cfgstring that means the same.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.hosts.first().map_or("", String::as_str);
+        let (volume, host) = (Escaped::part(&self.volume, b"@/"), Escaped::part(host, b"/"));
+        write!(f, "{SUBTYPE}{volume}@{host}/{}", Escaped::part(&self.path, b""))?;
+        keys::display(self, f)
+    }
+}
+
+impl Config {
+    /// How log lines call the LUN: the place of its image, without the options.
+    #[must_use]
+    pub fn label(&self) -> String {
+        format!("{}@{}/{}", self.volume, self.hosts.first().map_or("", String::as_str), self.path)
+    }
+}
+
+#[cfg(test)]
+mod tests;

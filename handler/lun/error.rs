@@ -1,0 +1,70 @@
+//! What an errno of the storage means for the initiator.
+
+use nix::errno::Errno;
+
+use crate::runner::{Sense, Status};
+
+/// The kinds of work a LUN asks of its storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Op {
+    /// READ.
+    Read,
+    /// WRITE.
+    Write,
+    /// SYNCHRONIZE CACHE.
+    Flush,
+}
+
+impl Op {
+    /// As log lines call it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Read => "READ",
+            Self::Write => "WRITE",
+            Self::Flush => "SYNCHRONIZE CACHE",
+        }
+    }
+}
+
+/// The status for `errno` in `op`. Errors that pass by themselves are BUSY: the initiator repeats the command. What an initiator
+/// can act upon has a sense of its own; the rest is a medium error.
+pub(super) fn status(op: Op, errno: Errno) -> Status {
+    match errno {
+        // The brick, the network or the quorum is away, or a graph switch has the file between two graphs.
+        Errno::ENOTCONN
+        | Errno::ETIMEDOUT
+        | Errno::EAGAIN
+        | Errno::ESTALE
+        | Errno::EBADFD
+        | Errno::EBUSY
+        | Errno::EINTR => Status::Busy,
+        Errno::ENOMEM => Status::NoResource,
+        Errno::ENOSPC | Errno::EDQUOT => Status::Sense(Sense::SPACE_ALLOCATION_FAILED),
+        Errno::EROFS | Errno::EPERM | Errno::EACCES => Status::Sense(Sense::WRITE_PROTECTED),
+        // Only misaligned I/O to a volume that demands O_DIRECT is answered so.
+        Errno::EINVAL => Status::InvalidCdb,
+        _ => match op {
+            Op::Read => Status::ReadError,
+            Op::Write | Op::Flush => Status::WriteError,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_that_pass_are_busy_and_a_full_volume_is_not_a_broken_disk() {
+        for errno in [Errno::ENOTCONN, Errno::ETIMEDOUT, Errno::EAGAIN, Errno::ESTALE] {
+            assert_eq!(status(Op::Write, errno), Status::Busy);
+        }
+        for errno in [Errno::ENOSPC, Errno::EDQUOT] {
+            assert_eq!(status(Op::Write, errno), Status::Sense(Sense::SPACE_ALLOCATION_FAILED));
+        }
+        assert_eq!(status(Op::Write, Errno::EROFS), Status::Sense(Sense::WRITE_PROTECTED));
+        assert_eq!(status(Op::Read, Errno::EIO), Status::ReadError);
+        assert_eq!(status(Op::Flush, Errno::EIO), Status::WriteError);
+        assert_eq!(status(Op::Read, Errno::ENOMEM), Status::NoResource);
+    }
+}

@@ -1,0 +1,119 @@
+//! A SCSI command in flight.
+
+use std::ffi::c_int;
+use std::fmt;
+use std::ptr::NonNull;
+
+use super::abi::{self, TcmuDevice, TcmurCmd};
+use super::iovec::IoVecs;
+use super::status::Status;
+use super::symbols::Symbols;
+use crate::report;
+
+/// One command of the core, owned by whoever is working on it.
+///
+/// It is answered exactly once, by construction: it cannot be copied, [`complete`](Self::complete) consumes it, and a command
+/// that is dropped unanswered (a panic, a defect) is completed with HARDWARE ERROR. Never answering would be worse than
+/// answering wrong: the ring would never drain, and neither would removal of the LUN nor the daemon's shutdown.
+#[must_use]
+pub struct Command {
+    /// None once answered.
+    raw: Option<Raw>,
+    data: IoVecs,
+}
+
+struct Raw {
+    symbols: &'static Symbols,
+    device: NonNull<TcmuDevice>,
+    cmd: NonNull<TcmurCmd>,
+}
+
+// SAFETY: the core lets a command be completed from any thread (tcmur_cmd_complete takes its own locks), and the pointers are
+// used by one owner at a time. The device outlives its commands: the core removes it only when all are completed.
+unsafe impl Send for Command {}
+
+/// A command given back unserved by a data callback, and why. The core answers the initiator.
+#[derive(Debug)]
+#[must_use]
+pub struct Rejected(
+    /// The command, not handed on to anybody.
+    pub Command,
+    /// What the initiator is told.
+    pub Status,
+);
+
+impl Command {
+    /// Takes a command over from the core.
+    ///
+    /// # Safety
+    /// `device` and `cmd` are the arguments of a data callback that is running, nothing else answers the command, and `data`
+    /// was made from the same callback's arguments.
+    pub(super) unsafe fn new(
+        symbols: &'static Symbols,
+        device: NonNull<TcmuDevice>,
+        cmd: NonNull<TcmurCmd>,
+        data: IoVecs,
+    ) -> Self {
+        Self { raw: Some(Raw { symbols, device, cmd }), data }
+    }
+
+    /// What is left to transfer.
+    #[must_use]
+    pub fn data(&self) -> &IoVecs {
+        &self.data
+    }
+
+    /// What is left to transfer.
+    pub fn data_mut(&mut self) -> &mut IoVecs {
+        &mut self.data
+    }
+
+    /// Answers the command, from any thread but never inside the callback that submitted it: the core may submit the next step
+    /// of a compound command from within, on this stack.
+    pub fn complete(mut self, status: Status) {
+        self.finish(status);
+    }
+
+    fn finish(&mut self, status: Status) {
+        if let Some(raw) = self.raw.take() {
+            raw.set_sense(status);
+            // SAFETY: the command is the core's and not answered yet (`raw` was still there); no lock of ours is held.
+            unsafe { (raw.symbols.tcmur_cmd_complete)(raw.device.as_ptr(), raw.cmd.as_ptr(), status.number()) };
+        }
+    }
+
+    /// Gives the command back to the core by return value of the callback it came with.
+    pub(super) fn reject(mut self, status: Status) -> c_int {
+        if let Some(raw) = self.raw.take() {
+            raw.set_sense(status);
+        }
+        // As a return value, the number of Ok would mean "queued": the one status that cannot be rejected with.
+        if status == Status::Ok { Status::HardwareError.number() } else { status.number() }
+    }
+}
+
+impl Raw {
+    fn set_sense(&self, status: Status) {
+        if let Status::Sense(sense) = status {
+            // SAFETY: the command is not answered yet.
+            let lib_cmd = unsafe { abi::lib_cmd(self.cmd.as_ptr()) };
+            // SAFETY: lib_cmd points at the aligned head of this command; nobody else writes its sense buffer.
+            unsafe { (*lib_cmd).sense_buf = sense.to_bytes() };
+        }
+    }
+}
+
+impl Drop for Command {
+    fn drop(&mut self) {
+        if self.raw.is_some() {
+            report::error!("A command was dropped without an answer; it is answered with HARDWARE ERROR");
+            self.finish(Status::HardwareError);
+        }
+    }
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Command").field("data", &self.data).finish_non_exhaustive()
+    }
+}

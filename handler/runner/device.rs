@@ -1,0 +1,128 @@
+//! The core's object for a LUN, as `open` sees it.
+
+use std::ffi::{CStr, OsStr, c_char};
+use std::marker::PhantomData;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::ptr::NonNull;
+
+use nix::errno::Errno;
+
+use super::abi::TcmuDevice;
+use super::entry::RUNNER;
+use super::symbols::Symbols;
+
+/// A `tcmu_device` for the duration of `open`.
+#[derive(Debug)]
+pub struct Device<'a> {
+    symbols: &'static Symbols,
+    raw: NonNull<TcmuDevice>,
+    _callback: PhantomData<&'a ()>,
+}
+
+/// What the core announces to initiators and uses to cut compound commands, in logical blocks.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Largest READ or WRITE (VPD B0h, MAXIMUM TRANSFER LENGTH).
+    pub max_transfer: u32,
+    /// Largest descriptor of an UNMAP.
+    pub max_unmap: u32,
+    /// Bytes of an EXTENDED COPY moved at a time.
+    pub xcopy: u32,
+}
+
+/// What `open` must set on every device.
+impl<'a> Device<'a> {
+    /// # Safety
+    /// `raw` is the argument of a running `open`, which outlives the result.
+    pub(super) unsafe fn new(symbols: &'static Symbols, raw: NonNull<TcmuDevice>) -> Self {
+        Self { symbols, raw, _callback: PhantomData }
+    }
+
+    /// The configuration as the admin wrote it, with `glfs/` before it.
+    ///
+    /// # Errors
+    /// The bytes that are not UTF-8, shown as well as they can be.
+    pub fn cfgstring(&self) -> Result<&'a str, String> {
+        // SAFETY: the device is alive (invariant of the type).
+        let text: *const c_char = unsafe { (self.symbols.tcmu_dev_get_cfgstring)(self.raw.as_ptr()) };
+        if text.is_null() {
+            return Err(String::from("(none)"));
+        }
+        // SAFETY: a NUL-terminated buffer inside the device, which only the core changes, before `open`.
+        let text = unsafe { CStr::from_ptr(text) };
+        text.to_str().map_err(|_| text.to_string_lossy().into_owned())
+    }
+
+    /// Bytes of a logical block.
+    #[must_use]
+    pub fn block_size(&self) -> u32 {
+        // SAFETY: the device is alive (invariant of the type).
+        unsafe { (self.symbols.tcmu_dev_get_block_size)(self.raw.as_ptr()) }
+    }
+
+    /// Logical blocks of the LUN, as the kernel was told at creation.
+    #[must_use]
+    pub fn blocks(&self) -> u64 {
+        // SAFETY: the device is alive (invariant of the type).
+        unsafe { (self.symbols.tcmu_dev_get_num_lbas)(self.raw.as_ptr()) }
+    }
+
+    /// Largest transfer as the kernel was told (`hw_max_sectors`), in logical blocks.
+    #[must_use]
+    pub fn max_transfer(&self) -> u32 {
+        // SAFETY: the device is alive (invariant of the type).
+        unsafe { (self.symbols.tcmu_dev_get_max_xfer_len)(self.raw.as_ptr()) }
+    }
+
+    /// Tells the core and the kernel another size.
+    ///
+    /// # Errors
+    /// What the kernel answered.
+    pub fn update_size(&self, bytes: u64) -> Result<(), Errno> {
+        // SAFETY: the device is alive (invariant of the type); `open` holds none of the core's locks.
+        match unsafe { (self.symbols.tcmur_dev_update_size)(self.raw.as_ptr(), bytes) } {
+            0 => Ok(()),
+            error => Err(Errno::from_raw(error.saturating_neg())),
+        }
+    }
+
+    /// Sets the limits.
+    ///
+    /// The granularity and alignment of UNMAP are set too, to one block: the core's own default alignment of 0 makes it divide by
+    /// zero in WRITE SAME with the UNMAP bit, which any `mkfs` sends, and with its splitting an UNMAP arrives in thousands of pieces.
+    pub fn set_limits(&self, limits: Limits) {
+        let (symbols, raw) = (self.symbols, self.raw.as_ptr());
+        // SAFETY: the device is alive (invariant of the type).
+        unsafe { (symbols.tcmu_dev_set_max_xfer_len)(raw, limits.max_transfer) };
+        // SAFETY: as above.
+        unsafe { (symbols.tcmu_dev_set_max_unmap_len)(raw, limits.max_unmap) };
+        // SAFETY: as above.
+        unsafe { (symbols.tcmu_dev_set_opt_xcopy_rw_len)(raw, limits.xcopy) };
+        // SAFETY: as above.
+        unsafe { (symbols.tcmu_dev_set_opt_unmap_gran)(raw, 1, false) };
+        // SAFETY: as above.
+        unsafe { (symbols.tcmu_dev_set_unmap_gran_align)(raw, 1) };
+    }
+
+    /// Sets the write cache bit (WCE) of the caching mode page: with it, initiators send SYNCHRONIZE CACHE.
+    pub fn set_write_cache(&self, enabled: bool) {
+        // SAFETY: the device is alive (invariant of the type).
+        unsafe { (self.symbols.tcmu_dev_set_write_cache_enabled)(self.raw.as_ptr(), enabled) };
+    }
+}
+
+/// Where the daemon keeps its logs: the path of `name` there. None outside the daemon.
+#[must_use]
+pub fn log_file(name: &CStr) -> Option<PathBuf> {
+    const PATH_MAX: usize = 4096;
+    let runner = RUNNER.get()?;
+    let mut path = [0_u8; PATH_MAX];
+    // SAFETY: the buffer has the PATH_MAX bytes the function asks for; the name is NUL-terminated.
+    let failed = unsafe { (runner.symbols.tcmu_make_absolute_logfile)(path.as_mut_ptr().cast(), name.as_ptr()) };
+    if failed < 0 {
+        return None;
+    }
+    let path = CStr::from_bytes_until_nul(&path).ok()?;
+    Some(PathBuf::from(OsStr::from_bytes(path.to_bytes())))
+}

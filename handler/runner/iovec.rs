@@ -1,0 +1,177 @@
+//! The data of a command: a scatter list over memory that the kernel shares with us.
+
+use std::ops::Deref;
+use std::ptr;
+
+use libc::iovec;
+
+/// What is left to transfer of a command's data buffers.
+///
+/// The memory is the TCMU ring's data area (or a private buffer of the core): the kernel, and in the end the initiator, may
+/// look at it at any time, so it is never borrowed as a slice, only copied to and from.
+///
+/// # Invariants
+/// `first` points at `count` iovecs whose lengths add up to `len`; they and the memory they describe stay valid as long as the
+/// [`Command`](super::Command) that owns this value is not completed. No other code reads the iovecs meanwhile: the core
+/// tolerates that a handler advances them (its own helpers do).
+#[derive(Debug)]
+pub struct IoVecs {
+    first: *mut iovec,
+    count: usize,
+    len: usize,
+}
+
+// SAFETY: the list belongs to one command, which belongs to one owner at a time, on whatever thread.
+unsafe impl Send for IoVecs {}
+
+impl IoVecs {
+    /// For commands without data.
+    pub(super) const fn empty() -> Self {
+        Self { first: ptr::null_mut(), count: 0, len: 0 }
+    }
+
+    /// Takes over the iovecs of a command.
+    ///
+    /// # Safety
+    /// `first` and `count` are what the core passed to a callback, and the result does not outlive that command.
+    pub(super) unsafe fn new(first: *mut iovec, count: usize) -> Self {
+        let mut list = Self { first, count, len: 0 };
+        list.len = list.entries().iter().fold(0, |sum: usize, entry| sum.saturating_add(entry.iov_len));
+        list
+    }
+
+    /// Bytes left.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Nothing left.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The beginning of the list, at most `limit` bytes and at least one entry: as many whole entries as fit, or the first
+    /// one cut.
+    #[must_use]
+    pub fn head(&self, limit: usize) -> Head<'_> {
+        let mut room = limit;
+        let whole = self.entries().iter().take_while(|entry| {
+            let fits = entry.iov_len <= room;
+            room = room.saturating_sub(entry.iov_len);
+            fits
+        });
+        match (whole.count(), self.entries().first()) {
+            (0, Some(&first)) => Head::Cut([iovec { iov_base: first.iov_base, iov_len: limit }]),
+            (n, _) => Head::Whole(self.entries().get(..n).unwrap_or_default()),
+        }
+    }
+
+    /// Skips `bytes`, which have been transferred.
+    pub fn advance(&mut self, bytes: usize) {
+        let mut left = bytes.min(self.len);
+        self.len -= left;
+        while left > 0 && self.count > 0 {
+            // SAFETY: `count` is positive, so `first` points at an entry that is ours (invariant).
+            let entry = unsafe { &mut *self.first };
+            if left < entry.iov_len {
+                entry.iov_base = entry.iov_base.wrapping_byte_add(left);
+                entry.iov_len -= left;
+                return;
+            }
+            left -= entry.iov_len;
+            self.count -= 1;
+            // SAFETY: at most one past the end of the array.
+            self.first = unsafe { self.first.add(1) };
+        }
+    }
+
+    /// Fills what is left with zeros. Nothing is left afterwards.
+    pub fn zero(&mut self) {
+        for entry in self.entries() {
+            // SAFETY: the entry describes memory of this command that may be written (invariant).
+            unsafe { ptr::write_bytes(entry.iov_base.cast::<u8>(), 0, entry.iov_len) };
+        }
+        self.advance(self.len);
+    }
+
+    fn entries(&self) -> &[iovec] {
+        if self.count == 0 {
+            return &[];
+        }
+        // SAFETY: `first` points at `count` entries that nobody changes while `self` is borrowed (invariant).
+        unsafe { std::slice::from_raw_parts(self.first, self.count) }
+    }
+}
+
+/// The beginning of an [`IoVecs`], ready to be handed to a vectored call.
+#[derive(Debug)]
+pub enum Head<'a> {
+    /// Entries of the list as they are.
+    Whole(&'a [iovec]),
+    /// The first entry, shortened.
+    Cut([iovec; 1]),
+}
+
+impl Deref for Head<'_> {
+    type Target = [iovec];
+
+    fn deref(&self) -> &[iovec] {
+        match self {
+            Self::Whole(entries) => entries,
+            Self::Cut(entry) => entry,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// One buffer an entry, and the iovecs over them, which the list under test may edit.
+    fn scatter(lens: &[usize]) -> (Vec<Vec<u8>>, Vec<iovec>) {
+        let mut buffers: Vec<Vec<u8>> = lens.iter().map(|&len| vec![0xee; len]).collect();
+        let entries = buffers.iter_mut().map(|b| iovec { iov_base: b.as_mut_ptr().cast(), iov_len: b.len() }).collect();
+        (buffers, entries)
+    }
+
+    fn list(entries: &mut [iovec]) -> IoVecs {
+        // SAFETY: the entries and their buffers outlive the list in every test here.
+        unsafe { IoVecs::new(entries.as_mut_ptr(), entries.len()) }
+    }
+
+    #[test]
+    fn head_cuts_only_the_first_entry() {
+        let (_buffers, mut entries) = scatter(&[10, 4]);
+        let list = list(&mut entries);
+        assert_eq!(list.head(3).iter().map(|e| e.iov_len).collect::<Vec<_>>(), [3]);
+        assert_eq!(list.head(12).iter().map(|e| e.iov_len).collect::<Vec<_>>(), [10]);
+        assert_eq!(list.head(99).iter().map(|e| e.iov_len).collect::<Vec<_>>(), [10, 4]);
+    }
+
+    proptest! {
+        #[test]
+        fn advancing_then_zeroing_touches_exactly_the_rest(
+            lens in proptest::collection::vec(0_usize..20, 0..8),
+            steps in proptest::collection::vec(0_usize..30, 0..5),
+        ) {
+            let (buffers, mut entries) = scatter(&lens);
+            let mut list = list(&mut entries);
+            let total: usize = lens.iter().sum();
+            let mut skipped = 0;
+            for step in steps {
+                list.advance(step);
+                skipped = (skipped + step).min(total);
+                prop_assert_eq!(list.len(), total - skipped);
+            }
+            list.zero();
+            prop_assert!(list.is_empty());
+            let flat: Vec<u8> = buffers.concat();
+            prop_assert!(flat[..skipped].iter().all(|&b| b == 0xee));
+            prop_assert!(flat[skipped..].iter().all(|&b| b == 0));
+        }
+    }
+}

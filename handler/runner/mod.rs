@@ -1,0 +1,22 @@
+//! Everything that knows tcmu-runner: its C ABI, its threads and its log. Nothing here knows what a LUN is made of.
+//!
+//! The core calls the C functions of [`vtable`], which call the safe traits [`Handler`] and [`Lun`]. A [`Command`] is the
+//! core's request until it is answered, exactly once. Rules and their evidence: each file's head.
+
+mod abi;
+mod command;
+mod device;
+mod devices;
+mod entry;
+mod iovec;
+mod log;
+mod status;
+mod symbols;
+mod vtable;
+
+pub use command::{Command, Rejected};
+pub use device::{Device, Limits, log_file};
+pub use iovec::{Head, IoVecs};
+pub use status::{Sense, Status};
+pub use symbols::{Unsupported, names as symbol_names};
+pub use vtable::{Handler, Lun, register};

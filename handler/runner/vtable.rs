@@ -1,0 +1,304 @@
+//! The callbacks: two safe traits, and the C functions that call them.
+//!
+//! This is the one place where the core's raw arguments are turned into the project's types; no decision is taken here.
+
+use std::ffi::{CStr, c_char, c_int};
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
+
+use libc::iovec;
+use nix::errno::Errno;
+
+use super::abi::{self, CfgInfo, TcmuDevice, TcmurCmd, TcmurHandler};
+use super::command::{Command, Rejected};
+use super::device::Device;
+use super::devices::open_slot;
+use super::entry::{NO_DEVICE, RUNNER, Runner, guard};
+use super::iovec::IoVecs;
+use super::log;
+use super::status::Status;
+use super::symbols::{self, Symbols, Unsupported};
+
+/// The handler: what the daemon asks without a LUN in hand. Source: `struct tcmur_handler` in `tcmu-runner.h`.
+pub trait Handler: Sync {
+    /// Whether `cfgstring` (with the subtype before it) can be served. Must be quick and must not touch files or network: any
+    /// local user may ask, over D-Bus, and the daemon's main thread waits.
+    ///
+    /// # Errors
+    /// A sentence for the admin who typed it.
+    fn check_config(&self, cfgstring: &str) -> Result<(), String>;
+
+    /// Opens a LUN. The daemon's main thread (first open) or a recovery thread (reopen) waits. The reason of a failure is
+    /// the callee's to log.
+    ///
+    /// # Errors
+    /// Any; the daemon reports a failed creation.
+    fn open(&self, device: &Device<'_>) -> Result<Arc<dyn Lun>, Errno>;
+
+    /// The daemon's log directory has changed. Runs on a thread of its own, concurrently with everything.
+    fn update_logdir(&self);
+
+    /// The daemon exits; all LUNs are closed.
+    fn destroy(&self);
+}
+
+/// An open LUN. Data callbacks run on the LUN's command thread (and, for the steps of compound commands, on the thread that
+/// completed the previous step): they must submit and return. Each keeps the `Arc` as long as the command is in flight.
+pub trait Lun: Send + Sync {
+    /// READ: fills the command's data from `offset` (bytes).
+    ///
+    /// # Errors
+    /// The command, if it cannot be served at all.
+    fn read(self: Arc<Self>, command: Command, offset: u64) -> Result<(), Rejected>;
+
+    /// WRITE: stores the command's data at `offset` (bytes).
+    ///
+    /// # Errors
+    /// The command, if it cannot be served at all.
+    fn write(self: Arc<Self>, command: Command, offset: u64) -> Result<(), Rejected>;
+
+    /// SYNCHRONIZE CACHE: everything written is on stable storage.
+    ///
+    /// # Errors
+    /// The command, if it cannot be served at all.
+    fn flush(self: Arc<Self>, command: Command) -> Result<(), Rejected>;
+
+    /// The admin wants the LUN to have `bytes`. On success the kernel tells initiators that number, whatever ours is.
+    ///
+    /// # Errors
+    /// The LUN keeps its size.
+    fn resize(&self, bytes: u64) -> Result<(), Errno>;
+
+    /// The admin wants the write cache bit set or cleared.
+    ///
+    /// # Errors
+    /// The LUN keeps its mode.
+    fn set_write_cache(&self, enabled: bool) -> Result<(), Errno>;
+
+    /// The LUN is removed, or about to be reopened. No command is in flight as far as the core knows.
+    fn close(self: Arc<Self>);
+}
+
+static TABLE: TcmurHandler = TcmurHandler {
+    name: c"GlusterFS".as_ptr(),
+    subtype: c"glfs".as_ptr(),
+    cfg_desc: c"VOLUME@HOST/PATH[;KEY=VALUE]...\n\
+        VOLUME@HOST  the Gluster volume and a server of its cluster\n\
+        PATH         the image file in the volume, which must exist\n\
+        cache=none|writeback  server=HOST  port=N  transport=tcp|unix  socket=PATH  volfile=PATH\n\
+        io-threads=auto|on|off  connection=shared|own  open-timeout=SECONDS  log-level=LEVEL\n\
+        %XX stands for a byte that targetcli refuses (IPv6: fd00%3A%3A1)"
+        .as_ptr(),
+    opaque: ptr::null_mut(),
+    check_config: Some(check_config_cb),
+    reconfig: Some(reconfig_cb),
+    open: Some(open_cb),
+    close: Some(close_cb),
+    nr_threads: 0,
+    handle_cmd: None,
+    read: Some(read_cb),
+    write: Some(write_cb),
+    flush: Some(flush_cb),
+    unmap: None,
+    writesame: None,
+    caw: None,
+    report_event: None,
+    lock: None,
+    unlock: None,
+    get_lock_tag: None,
+    get_lock_state: None,
+    is_dbus_handler: false,
+    update_logdir: Some(update_logdir_cb),
+    init: None,
+    destroy: Some(destroy_cb),
+    reserved: [0; 7],
+};
+
+/// Registers `handler` with the daemon that has loaded this library.
+///
+/// # Errors
+/// The daemon is not one this handler can serve; it has been told so in its log.
+pub fn register(handler: &'static dyn Handler) -> Result<(), Unsupported> {
+    let registered = Symbols::load().and_then(|symbols| {
+        let runner = Runner { symbols, devices: super::devices::Devices::default(), handler };
+        RUNNER.set(runner).map_err(|_| Unsupported::Twice)?;
+        log::install();
+        match RUNNER.get().map(|runner| {
+            // SAFETY: the table is static, as are its strings.
+            unsafe { (runner.symbols.tcmur_register_handler)(&raw const TABLE) }
+        }) {
+            Some(0) => Ok(()),
+            code => Err(Unsupported::Refused(code.unwrap_or(-1))),
+        }
+    });
+    if let Err(reason) = &registered {
+        let text = std::ffi::CString::new(format!("The GlusterFS handler is not loaded: {reason}"));
+        symbols::complain(&text.unwrap_or_default());
+    }
+    registered
+}
+
+/// A data callback's "the command is queued, or answered": the core must not answer it.
+const QUEUED: c_int = abi::sts::OK;
+
+unsafe extern "C" fn read_cb(
+    device: *mut TcmuDevice,
+    cmd: *mut TcmurCmd,
+    iov: *mut iovec,
+    count: usize,
+    len: usize,
+    offset: i64,
+) -> c_int {
+    guard("read", device, QUEUED, |runner| {
+        // SAFETY: the core's arguments of this very callback.
+        unsafe { transfer(runner, device, cmd, (iov, count, len), offset, <dyn Lun>::read) }
+    })
+}
+
+unsafe extern "C" fn write_cb(
+    device: *mut TcmuDevice,
+    cmd: *mut TcmurCmd,
+    iov: *mut iovec,
+    count: usize,
+    len: usize,
+    offset: i64,
+) -> c_int {
+    guard("write", device, QUEUED, |runner| {
+        // SAFETY: the core's arguments of this very callback.
+        unsafe { transfer(runner, device, cmd, (iov, count, len), offset, <dyn Lun>::write) }
+    })
+}
+
+unsafe extern "C" fn flush_cb(device: *mut TcmuDevice, cmd: *mut TcmurCmd) -> c_int {
+    // SAFETY: the core's arguments of this very callback.
+    guard("flush", device, QUEUED, |runner| unsafe { submit(runner, device, cmd, IoVecs::empty(), <dyn Lun>::flush) })
+}
+
+/// A READ or WRITE: its data must be as long as the core says, and its offset a number of bytes.
+///
+/// # Safety
+/// The arguments are those of the running data callback.
+unsafe fn transfer(
+    runner: &'static Runner,
+    device: *mut TcmuDevice,
+    cmd: *mut TcmurCmd,
+    (iov, count, len): (*mut iovec, usize, usize),
+    offset: i64,
+    work: fn(Arc<dyn Lun>, Command, u64) -> Result<(), Rejected>,
+) -> c_int {
+    // SAFETY: the iovecs are this command's (caller).
+    let data = unsafe { IoVecs::new(iov, count) };
+    let described = data.len();
+    let checked = |lun, command| match u64::try_from(offset) {
+        Ok(offset) if described == len => work(lun, command, offset),
+        Ok(_) => Err(Rejected(command, Status::InvalidCdb)),
+        Err(_) => Err(Rejected(command, Status::OutOfRange)),
+    };
+    // SAFETY: as the caller promised.
+    unsafe { submit(runner, device, cmd, data, checked) }
+}
+
+/// Hands a command to the LUN of the device; what the LUN rejects is answered by the return value.
+///
+/// # Safety
+/// The arguments are those of the running data callback, and `data` was made from them.
+unsafe fn submit(
+    runner: &'static Runner,
+    device: *mut TcmuDevice,
+    cmd: *mut TcmurCmd,
+    data: IoVecs,
+    work: impl FnOnce(Arc<dyn Lun>, Command) -> Result<(), Rejected>,
+) -> c_int {
+    let (Some(raw_device), Some(cmd)) = (NonNull::new(device), NonNull::new(cmd)) else {
+        return Status::HardwareError.number();
+    };
+    // SAFETY: the arguments of this callback, whose command nobody else has seen yet.
+    let command = unsafe { Command::new(&runner.symbols, raw_device, cmd, data) };
+    // SAFETY: this is a data callback; the slot is not kept.
+    let queued = match unsafe { open_slot(&runner.symbols, device) } {
+        None => Err(Rejected(command, Status::Busy)),
+        Some(slot) if slot.has_failed() => Err(Rejected(command, Status::HardwareError)),
+        Some(slot) => work(Arc::clone(&slot.lun), command),
+    };
+    match queued {
+        Ok(()) => QUEUED,
+        Err(Rejected(command, status)) => command.reject(status),
+    }
+}
+
+unsafe extern "C" fn open_cb(device: *mut TcmuDevice, _reopen: bool) -> c_int {
+    guard("open", device, negative(Errno::EIO), |runner| {
+        let Some(raw) = NonNull::new(device) else { return negative(Errno::EINVAL) };
+        // SAFETY: the core's argument of this very callback.
+        let opened = runner.handler.open(&unsafe { Device::new(&runner.symbols, raw) });
+        match opened {
+            Ok(lun) => {
+                runner.devices.insert(&runner.symbols, device, lun);
+                0
+            }
+            Err(errno) => negative(errno),
+        }
+    })
+}
+
+unsafe extern "C" fn close_cb(device: *mut TcmuDevice) {
+    guard("close", device, (), |runner| {
+        if let Some(slot) = runner.devices.remove(&runner.symbols, device) {
+            Arc::clone(&slot.lun).close();
+        }
+    });
+}
+
+unsafe extern "C" fn reconfig_cb(device: *mut TcmuDevice, info: *mut CfgInfo) -> c_int {
+    guard("reconfig", device, negative(Errno::EIO), |runner| {
+        // SAFETY: NULL, or a struct that the core keeps alive during this callback.
+        let (Some(slot), Some(info)) = (runner.devices.get(device), unsafe { info.as_ref() }) else {
+            return negative(Errno::EAGAIN);
+        };
+        let [first_byte, ..] = info.value.to_ne_bytes();
+        let changed = match info.kind {
+            abi::TCMULIB_CFG_DEV_SIZE => slot.lun.resize(info.value),
+            abi::TCMULIB_CFG_WRITE_CACHE => slot.lun.set_write_cache(first_byte != 0),
+            // TCMULIB_CFG_DEV_CFGSTR: another image under a live LUN is another LUN.
+            _ => Err(Errno::EOPNOTSUPP),
+        };
+        changed.map_or_else(negative, |()| 0)
+    })
+}
+
+unsafe extern "C" fn check_config_cb(cfgstring: *const c_char, reason: *mut *mut c_char) -> bool {
+    guard("check_config", NO_DEVICE, false, |runner| {
+        if cfgstring.is_null() {
+            return false;
+        }
+        // SAFETY: not NULL, so a NUL-terminated string of the caller's.
+        let text = unsafe { CStr::from_ptr(cfgstring) };
+        let verdict = text.to_str().map_err(|e| format!("Not UTF-8: {e}")).and_then(|t| runner.handler.check_config(t));
+        let Err(why) = verdict else { return true };
+        let why = std::ffi::CString::new(why).unwrap_or_default();
+        if !reason.is_null() {
+            // The core releases the text with free(), so it must be malloc's.
+            // SAFETY: a NUL-terminated string; the result is NULL or owned by the caller.
+            let copy = unsafe { libc::strdup(why.as_ptr()) };
+            // SAFETY: not NULL, so a place of the caller's for one pointer.
+            unsafe { reason.write(copy) };
+        }
+        false
+    })
+}
+
+unsafe extern "C" fn update_logdir_cb() -> bool {
+    guard("update_logdir", NO_DEVICE, false, |runner| {
+        runner.handler.update_logdir();
+        true
+    })
+}
+
+unsafe extern "C" fn destroy_cb() {
+    guard("destroy", NO_DEVICE, (), |runner| runner.handler.destroy());
+}
+
+/// Control callbacks answer with `-errno`; a positive number would be taken for success by the kernel.
+fn negative(errno: Errno) -> c_int {
+    -(errno as c_int)
+}
