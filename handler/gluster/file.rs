@@ -97,6 +97,9 @@ impl File {
 
 impl Backend for File {
     fn read(&self, request: impl Request, offset: u64) {
+        if request.data().is_empty() {
+            return aio::finish_empty(&self.0, request);
+        }
         aio::submit(&self.0, request, |fd, data, callback, cookie| {
             let (Ok(count), Ok(offset)) = (c_int::try_from(data.len()), i64::try_from(offset)) else {
                 return refuse(Errno::EINVAL);
@@ -107,6 +110,9 @@ impl Backend for File {
     }
 
     fn write(&self, request: impl Request, offset: u64) {
+        if request.data().is_empty() {
+            return aio::finish_empty(&self.0, request);
+        }
         aio::submit(&self.0, request, |fd, data, callback, cookie| {
             let (Ok(count), Ok(offset)) = (c_int::try_from(data.len()), i64::try_from(offset)) else {
                 return refuse(Errno::EINVAL);

@@ -52,15 +52,15 @@ impl Drop for NoCancel {
 }
 
 /// Runs the body of a callback. A panic is caught: it costs the LUN (which answers HARDWARE ERROR from now on), not the daemon,
-/// and the callback returns `fallback`.
+/// and the callback returns what `fallback` says.
 pub(super) fn guard<R>(
     callback: &'static str,
     device: *mut TcmuDevice,
-    fallback: R,
+    fallback: impl FnOnce() -> R,
     body: impl FnOnce(&'static Runner) -> R,
 ) -> R {
     let _no_cancel = NoCancel::begin();
-    let Some(runner) = RUNNER.get() else { return fallback };
+    let Some(runner) = RUNNER.get() else { return fallback() };
     let work = || {
         #[cfg(feature = "inject-panics")]
         inject::panic_if_asked(callback, device);
@@ -73,7 +73,7 @@ pub(super) fn guard<R>(
             runner.devices.fail(device);
             // Dropping a payload may panic again; a few bytes are a fair price.
             Box::leak(payload);
-            fallback
+            fallback()
         }
     }
 }

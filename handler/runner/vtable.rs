@@ -2,6 +2,7 @@
 //!
 //! This is the one place where the core's raw arguments are turned into the project's types; no decision is taken here.
 
+use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
@@ -149,10 +150,10 @@ unsafe extern "C" fn read_cb(
     len: usize,
     offset: i64,
 ) -> c_int {
-    guard("read", device, QUEUED, |runner| {
-        // SAFETY: the core's arguments of this very callback.
-        unsafe { transfer(runner, device, cmd, (iov, count, len), offset, <dyn Lun>::read) }
-    })
+    // SAFETY: the core's arguments of this very callback.
+    let data = unsafe { IoVecs::new(iov, count) };
+    // SAFETY: as above.
+    unsafe { submit("read", device, cmd, data, |lun, command| transfer(command, len, offset, |c, at| lun.read(c, at))) }
 }
 
 unsafe extern "C" fn write_cb(
@@ -163,39 +164,31 @@ unsafe extern "C" fn write_cb(
     len: usize,
     offset: i64,
 ) -> c_int {
-    guard("write", device, QUEUED, |runner| {
-        // SAFETY: the core's arguments of this very callback.
-        unsafe { transfer(runner, device, cmd, (iov, count, len), offset, <dyn Lun>::write) }
-    })
+    // SAFETY: the core's arguments of this very callback.
+    let data = unsafe { IoVecs::new(iov, count) };
+    // SAFETY: as above.
+    unsafe {
+        submit("write", device, cmd, data, |lun, command| transfer(command, len, offset, |c, at| lun.write(c, at)))
+    }
 }
 
 unsafe extern "C" fn flush_cb(device: *mut TcmuDevice, cmd: *mut TcmurCmd) -> c_int {
     // SAFETY: the core's arguments of this very callback.
-    guard("flush", device, QUEUED, |runner| unsafe { submit(runner, device, cmd, IoVecs::empty(), <dyn Lun>::flush) })
+    unsafe { submit("flush", device, cmd, IoVecs::empty(), |lun, command| lun.flush(command)) }
 }
 
-/// A READ or WRITE: its data must be as long as the core says, and its offset a number of bytes.
-///
-/// # Safety
-/// The arguments are those of the running data callback.
-unsafe fn transfer(
-    runner: &'static Runner,
-    device: *mut TcmuDevice,
-    cmd: *mut TcmurCmd,
-    (iov, count, len): (*mut iovec, usize, usize),
+/// Checks the arguments of a READ or WRITE: its data must be as long as the core says, and its offset a number of bytes.
+fn transfer(
+    command: Command,
+    len: usize,
     offset: i64,
-    work: fn(Arc<dyn Lun>, Command, u64) -> Result<(), Rejected>,
-) -> c_int {
-    // SAFETY: the iovecs are this command's (caller).
-    let data = unsafe { IoVecs::new(iov, count) };
-    let described = data.len();
-    let checked = |lun, command| match u64::try_from(offset) {
-        Ok(offset) if described == len => work(lun, command, offset),
+    work: impl FnOnce(Command, u64) -> Result<(), Rejected>,
+) -> Result<(), Rejected> {
+    match u64::try_from(offset) {
+        Ok(offset) if command.data().len() == len => work(command, offset),
         Ok(_) => Err(Rejected(command, Status::InvalidCdb)),
         Err(_) => Err(Rejected(command, Status::OutOfRange)),
-    };
-    // SAFETY: as the caller promised.
-    unsafe { submit(runner, device, cmd, data, checked) }
+    }
 }
 
 /// Hands a command to the LUN of the device; what the LUN rejects is answered by the return value.
@@ -203,99 +196,135 @@ unsafe fn transfer(
 /// # Safety
 /// The arguments are those of the running data callback, and `data` was made from them.
 unsafe fn submit(
-    runner: &'static Runner,
+    callback: &'static str,
     device: *mut TcmuDevice,
     cmd: *mut TcmurCmd,
     data: IoVecs,
     work: impl FnOnce(Arc<dyn Lun>, Command) -> Result<(), Rejected>,
 ) -> c_int {
-    let (Some(raw_device), Some(cmd)) = (NonNull::new(device), NonNull::new(cmd)) else {
-        return Status::HardwareError.number();
-    };
-    // SAFETY: the arguments of this callback, whose command nobody else has seen yet.
-    let command = unsafe { Command::new(&runner.symbols, raw_device, cmd, data) };
-    // SAFETY: this is a data callback; the slot is not kept.
-    let queued = match unsafe { open_slot(&runner.symbols, device) } {
-        None => Err(Rejected(command, Status::Busy)),
-        Some(slot) if slot.has_failed() => Err(Rejected(command, Status::HardwareError)),
-        Some(slot) => work(Arc::clone(&slot.lun), command),
-    };
-    match queued {
-        Ok(()) => QUEUED,
-        Err(Rejected(command, status)) => command.reject(status),
-    }
+    // After a panic the core answers the command, unless there is a `Command`: that answers itself when it is dropped.
+    let fallback = Cell::new(Status::HardwareError.number());
+    guard(
+        callback,
+        device,
+        || fallback.get(),
+        |runner| {
+            let (Some(raw_device), Some(cmd)) = (NonNull::new(device), NonNull::new(cmd)) else {
+                return fallback.get();
+            };
+            // SAFETY: the arguments of this callback, whose command nobody else has seen yet.
+            let command = unsafe { Command::new(&runner.symbols, raw_device, cmd, data) };
+            fallback.set(QUEUED);
+            // SAFETY: this is a data callback; the slot is not kept.
+            let queued = match unsafe { open_slot(&runner.symbols, device) } {
+                None => Err(Rejected(command, Status::Busy)),
+                Some(slot) if slot.has_failed() => Err(Rejected(command, Status::HardwareError)),
+                Some(slot) => work(Arc::clone(&slot.lun), command),
+            };
+            match queued {
+                Ok(()) => QUEUED,
+                Err(Rejected(command, status)) => command.reject(status),
+            }
+        },
+    )
 }
 
 unsafe extern "C" fn open_cb(device: *mut TcmuDevice, _reopen: bool) -> c_int {
-    guard("open", device, negative(Errno::EIO), |runner| {
-        let Some(raw) = NonNull::new(device) else { return negative(Errno::EINVAL) };
-        // SAFETY: the core's argument of this very callback.
-        let opened = runner.handler.open(&unsafe { Device::new(&runner.symbols, raw) });
-        match opened {
-            Ok(lun) => {
-                runner.devices.insert(&runner.symbols, device, lun);
-                0
+    guard(
+        "open",
+        device,
+        || negative(Errno::EIO),
+        |runner| {
+            let Some(raw) = NonNull::new(device) else { return negative(Errno::EINVAL) };
+            // SAFETY: the core's argument of this very callback.
+            let opened = runner.handler.open(&unsafe { Device::new(&runner.symbols, raw) });
+            match opened {
+                Ok(lun) => {
+                    runner.devices.insert(&runner.symbols, device, lun);
+                    0
+                }
+                Err(errno) => negative(errno),
             }
-            Err(errno) => negative(errno),
-        }
-    })
+        },
+    )
 }
 
 unsafe extern "C" fn close_cb(device: *mut TcmuDevice) {
-    guard("close", device, (), |runner| {
-        if let Some(slot) = runner.devices.remove(&runner.symbols, device) {
-            Arc::clone(&slot.lun).close();
-        }
-    });
+    guard(
+        "close",
+        device,
+        || (),
+        |runner| {
+            if let Some(slot) = runner.devices.remove(&runner.symbols, device) {
+                Arc::clone(&slot.lun).close();
+            }
+        },
+    );
 }
 
 unsafe extern "C" fn reconfig_cb(device: *mut TcmuDevice, info: *mut CfgInfo) -> c_int {
-    guard("reconfig", device, negative(Errno::EIO), |runner| {
-        // SAFETY: NULL, or a struct that the core keeps alive during this callback.
-        let (Some(slot), Some(info)) = (runner.devices.get(device), unsafe { info.as_ref() }) else {
-            return negative(Errno::EAGAIN);
-        };
-        let [first_byte, ..] = info.value.to_ne_bytes();
-        let changed = match info.kind {
-            abi::TCMULIB_CFG_DEV_SIZE => slot.lun.resize(info.value),
-            abi::TCMULIB_CFG_WRITE_CACHE => slot.lun.set_write_cache(first_byte != 0),
-            // TCMULIB_CFG_DEV_CFGSTR: another image under a live LUN is another LUN.
-            _ => Err(Errno::EOPNOTSUPP),
-        };
-        changed.map_or_else(negative, |()| 0)
-    })
+    guard(
+        "reconfig",
+        device,
+        || negative(Errno::EIO),
+        |runner| {
+            // SAFETY: NULL, or a struct that the core keeps alive during this callback.
+            let (Some(slot), Some(info)) = (runner.devices.get(device), unsafe { info.as_ref() }) else {
+                return negative(Errno::EAGAIN);
+            };
+            let [first_byte, ..] = info.value.to_ne_bytes();
+            let changed = match info.kind {
+                abi::TCMULIB_CFG_DEV_SIZE => slot.lun.resize(info.value),
+                abi::TCMULIB_CFG_WRITE_CACHE => slot.lun.set_write_cache(first_byte != 0),
+                // TCMULIB_CFG_DEV_CFGSTR: another image under a live LUN is another LUN.
+                _ => Err(Errno::EOPNOTSUPP),
+            };
+            changed.map_or_else(negative, |()| 0)
+        },
+    )
 }
 
 unsafe extern "C" fn check_config_cb(cfgstring: *const c_char, reason: *mut *mut c_char) -> bool {
-    guard("check_config", NO_DEVICE, false, |runner| {
-        if cfgstring.is_null() {
-            return false;
-        }
-        // SAFETY: not NULL, so a NUL-terminated string of the caller's.
-        let text = unsafe { CStr::from_ptr(cfgstring) };
-        let verdict = text.to_str().map_err(|e| format!("Not UTF-8: {e}")).and_then(|t| runner.handler.check_config(t));
-        let Err(why) = verdict else { return true };
-        let why = std::ffi::CString::new(why).unwrap_or_default();
-        if !reason.is_null() {
-            // The core releases the text with free(), so it must be malloc's.
-            // SAFETY: a NUL-terminated string; the result is NULL or owned by the caller.
-            let copy = unsafe { libc::strdup(why.as_ptr()) };
-            // SAFETY: not NULL, so a place of the caller's for one pointer.
-            unsafe { reason.write(copy) };
-        }
-        false
-    })
+    guard(
+        "check_config",
+        NO_DEVICE,
+        || false,
+        |runner| {
+            if cfgstring.is_null() {
+                return false;
+            }
+            // SAFETY: not NULL, so a NUL-terminated string of the caller's.
+            let text = unsafe { CStr::from_ptr(cfgstring) };
+            let verdict =
+                text.to_str().map_err(|e| format!("Not UTF-8: {e}")).and_then(|t| runner.handler.check_config(t));
+            let Err(why) = verdict else { return true };
+            let why = std::ffi::CString::new(why).unwrap_or_default();
+            if !reason.is_null() {
+                // The core releases the text with free(), so it must be malloc's.
+                // SAFETY: a NUL-terminated string; the result is NULL or owned by the caller.
+                let copy = unsafe { libc::strdup(why.as_ptr()) };
+                // SAFETY: not NULL, so a place of the caller's for one pointer.
+                unsafe { reason.write(copy) };
+            }
+            false
+        },
+    )
 }
 
 unsafe extern "C" fn update_logdir_cb() -> bool {
-    guard("update_logdir", NO_DEVICE, false, |runner| {
-        runner.handler.update_logdir();
-        true
-    })
+    guard(
+        "update_logdir",
+        NO_DEVICE,
+        || false,
+        |runner| {
+            runner.handler.update_logdir();
+            true
+        },
+    )
 }
 
 unsafe extern "C" fn destroy_cb() {
-    guard("destroy", NO_DEVICE, (), |runner| runner.handler.destroy());
+    guard("destroy", NO_DEVICE, || (), |runner| runner.handler.destroy());
 }
 
 /// Control callbacks answer with `-errno`; a positive number would be taken for success by the kernel.

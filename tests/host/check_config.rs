@@ -1,0 +1,63 @@
+//! `check_config`: an admin learns of a mistake in one sentence, before anything is created.
+
+use std::ffi::{CStr, CString, c_char};
+use std::ptr;
+
+use crate::support::runner::table;
+
+/// None: accepted.
+fn check(cfgstring: &str) -> Option<String> {
+    let text = CString::new(cfgstring).unwrap();
+    let mut reason: *mut c_char = ptr::null_mut();
+    // SAFETY: as the daemon does.
+    let accepted = unsafe { (table().check_config)(text.as_ptr(), &raw mut reason) };
+    if accepted {
+        assert!(reason.is_null(), "a reason for accepting would leak");
+        return None;
+    }
+    // SAFETY: a C string, which is ours to free as the daemon frees it.
+    let why = unsafe { CStr::from_ptr(reason) }.to_str().unwrap().to_owned();
+    // SAFETY: as above.
+    unsafe { libc::free(reason.cast()) };
+    Some(why)
+}
+
+#[test]
+fn good_configurations_pass_whatever_exists() {
+    for good in [
+        "glfs/vol@host/disk.img",
+        "glfs/no-such-volume@192.0.2.1/no/such/file",
+        "glfs/vol@host/block-store/1234;tcmur_cmd_time_out=43",
+        "glfs/vol@host/disk.img;cache=writeback;server=b;server=c;tcmur_cmd_time_out=43",
+        "glfs/vol@fd00%3A%3A1/disk.img",
+    ] {
+        assert_eq!(check(good), None, "{good}");
+    }
+}
+
+#[test]
+fn bad_configurations_are_answered_with_what_would_be_right() {
+    for (bad, expected) in [
+        ("glfs/vol", "@HOST is missing: expected VOLUME@HOST/PATH"),
+        ("glfs/vol@host/disk.img;cahce=none", "Unknown key \"cahce\"; known are server, port"),
+        ("glfs/vol@host:24007/disk.img", "write %3A"),
+        ("", "does not begin with glfs/"),
+    ] {
+        let why = check(bad).unwrap();
+        assert!(why.contains(expected), "{bad}: {why}");
+    }
+}
+
+#[test]
+fn no_configuration_at_all_and_bytes_that_are_no_text_are_refused() {
+    // SAFETY: NULL is what a confused caller might pass; the place for the reason is valid.
+    unsafe {
+        let mut reason = ptr::null_mut();
+        assert!(!(table().check_config)(ptr::null(), &raw mut reason));
+        assert!(reason.is_null());
+        assert!(!(table().check_config)(c"glfs/\xff@h/x".as_ptr(), &raw mut reason));
+        assert!(CStr::from_ptr(reason).to_str().unwrap().contains("UTF-8"));
+        libc::free(reason.cast());
+        assert!(!(table().check_config)(c"glfs/bad".as_ptr(), ptr::null_mut()), "nobody wants the reason");
+    }
+}

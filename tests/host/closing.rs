@@ -1,0 +1,82 @@
+//! Closing: what is in flight is answered, and a closed device answers at all.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::support::faults::{self, Fault};
+use crate::support::runner::{BUSY, Lun, OK, table};
+use crate::support::volume::LocalVolume;
+
+const MIB: u64 = 1 << 20;
+
+#[test]
+fn commands_in_flight_at_close_are_answered_once() {
+    let volume = LocalVolume::new();
+    volume.image("closing.img", 16 * MIB);
+    for _ in 0..20 {
+        let mut lun = Lun::opened(&volume.cfgstring("closing.img", ""), 16 * MIB);
+        let pending: Vec<_> = (0..64).map(|i| lun.submit_write(i * 65536, &[3; 65536])).collect();
+        lun.close();
+        assert!(pending.into_iter().all(|write| write.wait().0 == OK));
+    }
+}
+
+#[test]
+fn close_waits_for_an_answer_that_is_slow_to_come() {
+    let volume = LocalVolume::new();
+    volume.image("slow.img", MIB);
+    let mut lun = Lun::opened(&volume.cfgstring("slow.img", ""), MIB);
+    faults::set(&volume.path("slow.img"), Some(Fault::Late(libc::EIO)));
+    let pending = lun.submit_write(0, &[3; 512]);
+    assert_eq!(pending.answered(), None);
+    lun.close();
+    faults::set(&volume.path("slow.img"), None);
+    assert!(pending.answered().is_some(), "answered before close returned");
+}
+
+#[test]
+fn a_closed_device_answers_busy_and_refuses_changes() {
+    let volume = LocalVolume::new();
+    volume.image("disk.img", MIB);
+    let mut lun = Lun::opened(&volume.cfgstring("disk.img", ""), MIB);
+    lun.close();
+    assert!(lun.device.private.load(Ordering::SeqCst).is_null());
+    assert_eq!(lun.submit_write(0, &[1; 512]).returned, BUSY);
+    assert_eq!(lun.submit_read(0, 512).returned, BUSY);
+    assert_eq!(lun.submit_flush().returned, BUSY);
+    assert_eq!(lun.reconfig(1, MIB), -libc::EAGAIN);
+    assert_eq!(lun.open(), 0);
+    assert_eq!(lun.write(0, &[1; 512]), OK);
+}
+
+#[test]
+fn a_slow_volume_does_not_disturb_another() {
+    let volume = LocalVolume::new();
+    volume.image("sluggish.img", MIB);
+    volume.image("quick.img", MIB);
+    let sluggish = Lun::opened(&volume.cfgstring("sluggish.img", ""), MIB);
+    let quick = Lun::opened(&volume.cfgstring("quick.img", ""), MIB);
+    faults::set(&volume.path("sluggish.img"), Some(Fault::Slow(Duration::from_millis(300))));
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| sluggish.write(0, &[1; 512]));
+        for _ in 0..50 {
+            assert_eq!(quick.write(0, &[2; 512]), OK);
+        }
+        assert_eq!(slow.join().unwrap(), OK);
+    });
+    faults::set(&volume.path("sluggish.img"), None);
+}
+
+#[test]
+fn the_log_directory_may_change_while_luns_are_open() {
+    let volume = LocalVolume::new();
+    volume.image("disk.img", MIB);
+    let lun = Lun::opened(&volume.cfgstring("disk.img", ""), MIB);
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    crate::support::symbols::LOG_DIR.lock().unwrap().push_str(dir.path().to_str().unwrap());
+    // SAFETY: as the daemon does, from a thread of its own.
+    assert!(unsafe { (table().update_logdir)() });
+    assert!(dir.path().join("tcmu-runner-glfs.log").exists());
+    assert_eq!(lun.write(0, &[1; 512]), OK);
+    crate::support::symbols::LOG_DIR.lock().unwrap().clear();
+}

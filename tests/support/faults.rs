@@ -1,0 +1,186 @@
+//! Faults in libgfapi: this executable defines the asynchronous calls, so the plugin's go through here.
+//!
+//! A definition in the executable comes before the library's, whatever its symbol version. Calls on files without a fault are
+//! passed on as they are.
+
+use std::collections::HashMap;
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::sync::{LazyLock, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use libc::{iovec, off_t};
+
+type Callback = unsafe extern "C" fn(*mut c_void, isize, *mut c_void, *mut c_void, *mut c_void);
+
+/// What happens to the calls on a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Moves at most so many bytes at a time.
+    Short(usize),
+    /// Refused at the call.
+    AtSubmit(c_int),
+    /// Answered on the caller's stack.
+    Inline(c_int),
+    /// Answered later, by another thread.
+    Late(c_int),
+    /// Served, and answered on the caller's stack.
+    Synchronous,
+    /// Claims to have moved nothing.
+    Nothing,
+    /// Served, but only after this time.
+    Slow(Duration),
+}
+
+#[derive(Default)]
+struct Faults {
+    /// By name of the file.
+    wanted: HashMap<String, Fault>,
+    /// Names of open files, by descriptor.
+    open: HashMap<usize, String>,
+}
+
+static FAULTS: LazyLock<Mutex<Faults>> = LazyLock::new(Mutex::default);
+
+/// Sets what happens to calls on `file` from now on.
+pub fn set(file: &str, fault: Option<Fault>) {
+    let mut faults = FAULTS.lock().unwrap();
+    match fault {
+        Some(fault) => faults.wanted.insert(file.to_owned(), fault),
+        None => faults.wanted.remove(file),
+    };
+}
+
+fn wanted(fd: *mut c_void) -> Option<Fault> {
+    let faults = FAULTS.lock().unwrap();
+    faults.open.get(&fd.addr()).and_then(|name| faults.wanted.get(name)).copied()
+}
+
+/// The library's own function.
+macro_rules! real {
+    ($name:ident, $version:literal, $type:ty) => {{
+        static ADDRESS: LazyLock<usize> = LazyLock::new(|| {
+            // SAFETY: NUL-terminated names; the plugin has loaded the library.
+            unsafe {
+                let library = libc::dlopen(c"libgfapi.so.0".as_ptr(), libc::RTLD_NOW);
+                libc::dlvsym(library, concat!(stringify!($name), "\0").as_ptr().cast(), $version.as_ptr()).addr()
+            }
+        });
+        // SAFETY: the type of this function since GlusterFS 6.
+        unsafe { std::mem::transmute::<usize, $type>(*ADDRESS) }
+    }};
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn glfs_open(fs: *mut c_void, path: *const c_char, flags: c_int) -> *mut c_void {
+    type Open = unsafe extern "C" fn(*mut c_void, *const c_char, c_int) -> *mut c_void;
+    let open = real!(glfs_open, c"GFAPI_3.4.0", Open);
+    // SAFETY: the caller's arguments, passed on.
+    let (fd, path) = unsafe { (open(fs, path, flags), CStr::from_ptr(path)) };
+    FAULTS.lock().unwrap().open.insert(fd.addr(), path.to_str().unwrap().to_owned());
+    fd
+}
+
+#[derive(Clone, Copy)]
+struct Call {
+    fd: *mut c_void,
+    callback: Callback,
+    cookie: *mut c_void,
+}
+
+// SAFETY: handed from the submitting thread to the answering one, as libgfapi does.
+unsafe impl Send for Call {}
+
+impl Call {
+    fn answer(self, result: isize, errno: c_int) {
+        // SAFETY: this thread's errno, set as libgfapi sets it; the callback gets its cookie once.
+        unsafe {
+            *libc::__errno_location() = errno;
+            (self.callback)(self.fd, result, std::ptr::null_mut(), std::ptr::null_mut(), self.cookie);
+        }
+    }
+
+    /// Answers the call as the fault says, or gives the bytes it may move.
+    fn disturb(self, len: usize) -> Result<usize, c_int> {
+        match wanted(self.fd) {
+            None => return Ok(len),
+            Some(Fault::Synchronous) => return Ok(len),
+            Some(Fault::Short(limit)) => return Ok(len.min(limit)),
+            Some(Fault::Slow(time)) => {
+                thread::sleep(time);
+                return Ok(len);
+            }
+            Some(Fault::AtSubmit(errno)) => {
+                // SAFETY: this thread's errno.
+                unsafe { *libc::__errno_location() = errno };
+                return Err(-1);
+            }
+            Some(Fault::Inline(errno)) => self.answer(-1, errno),
+            Some(Fault::Nothing) => self.answer(0, 0),
+            Some(Fault::Late(errno)) => {
+                thread::spawn(move || {
+                    thread::sleep(Duration::from_millis(20));
+                    { self }.answer(-1, errno);
+                });
+            }
+        }
+        Err(0)
+    }
+}
+
+type Vectored = unsafe extern "C" fn(*mut c_void, *const iovec, c_int, off_t, c_int, Callback, *mut c_void) -> c_int;
+
+macro_rules! vectored {
+    ($($name:ident: $blocking:expr,)*) => { $(
+        #[unsafe(no_mangle)]
+        extern "C" fn $name(
+            fd: *mut c_void, iov: *const iovec, count: c_int, offset: off_t, flags: c_int,
+            callback: Callback, cookie: *mut c_void,
+        ) -> c_int {
+            // SAFETY: the caller's array.
+            let given = unsafe { std::slice::from_raw_parts(iov, usize::try_from(count).unwrap()) };
+            let len = given.iter().map(|entry| entry.iov_len).sum();
+            let mut room = match (Call { fd, callback, cookie }).disturb(len) {
+                Ok(room) => room,
+                Err(returned) => return returned,
+            };
+            let mut cut = Vec::new();
+            for entry in given {
+                let iov_len = entry.iov_len.min(room);
+                room -= iov_len;
+                if iov_len > 0 {
+                    cut.push(iovec { iov_base: entry.iov_base, iov_len });
+                }
+            }
+            let count = c_int::try_from(cut.len()).unwrap();
+            if wanted(fd) == Some(Fault::Synchronous) {
+                let blocking = $blocking;
+                // SAFETY: the caller's arguments, passed on.
+                let moved = unsafe { blocking(fd, cut.as_ptr(), count, offset, flags) };
+                (Call { fd, callback, cookie }).answer(moved, nix::errno::Errno::last_raw());
+                return 0;
+            }
+            let call = real!($name, c"GFAPI_6.0", Vectored);
+            // SAFETY: the caller's arguments, perhaps shortened, passed on.
+            unsafe { call(fd, cut.as_ptr(), count, offset, flags, callback, cookie) }
+        }
+    )* };
+}
+
+type Blocking = unsafe extern "C" fn(*mut c_void, *const iovec, c_int, off_t, c_int) -> isize;
+
+vectored! {
+    glfs_preadv_async: real!(glfs_preadv, c"GFAPI_3.4.0", Blocking),
+    glfs_pwritev_async: real!(glfs_pwritev, c"GFAPI_3.4.0", Blocking),
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn glfs_fdatasync_async(fd: *mut c_void, callback: Callback, cookie: *mut c_void) -> c_int {
+    type Sync = unsafe extern "C" fn(*mut c_void, Callback, *mut c_void) -> c_int;
+    let sync = real!(glfs_fdatasync_async, c"GFAPI_6.0", Sync);
+    match (Call { fd, callback, cookie }).disturb(0) {
+        // SAFETY: the caller's arguments, passed on.
+        Ok(_) => unsafe { sync(fd, callback, cookie) },
+        Err(returned) => returned,
+    }
+}

@@ -1,0 +1,32 @@
+//! What the test hosts share: a fake tcmu-runner, volumes to serve from, and faults in libgfapi.
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test binary uses its part")]
+
+pub mod faults;
+pub mod log;
+pub mod runner;
+pub mod symbols;
+pub mod volume;
+
+use std::time::{Duration, Instant};
+
+/// Waits until `condition` holds.
+pub fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !condition() {
+        assert!(begin.elapsed() < Duration::from_secs(30), "not within 30 s: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A pattern that differs at every offset and from seed to seed.
+pub fn pattern(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    (0..len)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()[3]
+        })
+        .collect()
+}

@@ -1,0 +1,322 @@
+//! A fake tcmu-runner: loads the real plugin as the daemon does and drives it through its table of callbacks.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::collections::HashMap;
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::path::PathBuf;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{LazyLock, Mutex};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+use libc::iovec;
+
+use super::symbols::TABLE;
+
+pub const OK: c_int = 0;
+pub const PASSTHROUGH_ERR: c_int = 2;
+pub const BUSY: c_int = 3;
+pub const WR_ERR: c_int = 4;
+pub const RD_ERR: c_int = 5;
+pub const INVALID_CDB: c_int = 8;
+pub const HW_ERR: c_int = 13;
+pub const RANGE: c_int = 14;
+
+type Data = unsafe extern "C" fn(*const FakeDevice, *mut c_void, *mut iovec, usize, usize, i64) -> c_int;
+
+/// `struct tcmur_handler` of 1.5.4, as far as these tests call it; written down anew, so that it checks the plugin's own.
+#[repr(C)]
+pub struct Table {
+    pub name: *const c_char,
+    pub subtype: *const c_char,
+    pub cfg_desc: *const c_char,
+    pub opaque: *mut c_void,
+    pub check_config: unsafe extern "C" fn(*const c_char, *mut *mut c_char) -> bool,
+    pub reconfig: unsafe extern "C" fn(*const FakeDevice, *mut CfgInfo) -> c_int,
+    pub open: unsafe extern "C" fn(*const FakeDevice, bool) -> c_int,
+    pub close: unsafe extern "C" fn(*const FakeDevice),
+    pub nr_threads: c_int,
+    pub handle_cmd: Option<unsafe extern "C" fn(*const FakeDevice, *mut c_void) -> c_int>,
+    pub read: Data,
+    pub write: Data,
+    pub flush: unsafe extern "C" fn(*const FakeDevice, *mut c_void) -> c_int,
+    pub others: [usize; 8],
+    pub is_dbus_handler: usize,
+    pub update_logdir: unsafe extern "C" fn() -> bool,
+    pub init: usize,
+    pub destroy: unsafe extern "C" fn(),
+}
+
+#[repr(C)]
+pub struct CfgInfo {
+    pub kind: u32,
+    pub value: u64,
+}
+
+/// Stands for a `struct tcmu_device`.
+#[derive(Default)]
+pub struct FakeDevice {
+    pub cfgstring: CString,
+    pub block_size: u32,
+    pub blocks: AtomicU64,
+    pub private: AtomicPtr<c_void>,
+    pub size_updates: AtomicU32,
+    pub max_xfer_len: AtomicU32,
+    pub xcopy_len: AtomicU32,
+    pub max_unmap_len: AtomicU32,
+    pub unmap_granularity: AtomicU32,
+    pub unmap_align: AtomicU32,
+    pub unmap_split: AtomicBool,
+    pub write_cache: AtomicBool,
+}
+
+/// The plugin under test, loaded and registered once per process.
+pub fn table() -> &'static Table {
+    static LOADED: LazyLock<c_int> = LazyLock::new(load);
+    assert_eq!(*LOADED, 0, "handler_init failed");
+    // SAFETY: registered with a table that lives for ever.
+    unsafe { &*TABLE.load(Ordering::SeqCst) }
+}
+
+/// Loads the plugin as the daemon does; the result of its `handler_init`.
+pub fn load() -> c_int {
+    let so = plugin();
+    let path = CString::new(so.to_str().unwrap()).unwrap();
+    // SAFETY: a library made to be loaded so.
+    let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
+    assert!(!handle.is_null(), "dlopen {}: {:?}", so.display(), unsafe { CStr::from_ptr(libc::dlerror()) });
+    // SAFETY: the handle is open.
+    let init = unsafe { libc::dlsym(handle, c"handler_init".as_ptr()) };
+    assert!(!init.is_null());
+    // SAFETY: the type of handler_init.
+    let init = unsafe { std::mem::transmute::<*mut c_void, unsafe extern "C" fn() -> c_int>(init) };
+    // SAFETY: as the daemon does.
+    unsafe { init() }
+}
+
+/// Cargo puts the library beside the test executable.
+pub fn plugin() -> PathBuf {
+    std::env::current_exe().unwrap().with_file_name("libhandler_glfs.so")
+}
+
+/// A device of this fake runner, with the plugin behind it.
+pub struct Lun {
+    pub device: Box<FakeDevice>,
+    open: bool,
+}
+
+impl Lun {
+    /// A device that is not open yet.
+    pub fn new(cfgstring: &str, bytes: u64, block_size: u32) -> Self {
+        let device = Box::new(FakeDevice {
+            cfgstring: CString::new(cfgstring).unwrap(),
+            block_size,
+            blocks: AtomicU64::new(bytes.checked_div(u64::from(block_size)).unwrap_or(0)),
+            max_xfer_len: AtomicU32::new(128),
+            ..FakeDevice::default()
+        });
+        Self { device, open: false }
+    }
+
+    /// A device of 512-byte blocks, open.
+    pub fn opened(cfgstring: &str, bytes: u64) -> Self {
+        let mut lun = Self::new(cfgstring, bytes, 512);
+        assert_eq!(lun.open(), 0, "{cfgstring}: {:?}", super::log::lines(""));
+        lun
+    }
+
+    pub fn open(&mut self) -> c_int {
+        // SAFETY: as the daemon does, from one thread.
+        let result = unsafe { (table().open)(&raw const *self.device, false) };
+        self.open = result == 0;
+        result
+    }
+
+    pub fn close(&mut self) {
+        self.open = false;
+        // SAFETY: as the daemon does, once per successful open.
+        unsafe { (table().close)(&raw const *self.device) };
+    }
+
+    pub fn reconfig(&self, kind: u32, value: u64) -> c_int {
+        // SAFETY: as the daemon does.
+        unsafe { (table().reconfig)(&raw const *self.device, &mut CfgInfo { kind, value }) }
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.device.blocks.load(Ordering::SeqCst) * u64::from(self.device.block_size)
+    }
+
+    /// Submits a READ into `len` bytes of rubbish.
+    pub fn submit_read(&self, offset: i64, len: usize) -> Pending {
+        let command = FakeCommand::new(vec![0xee; len]);
+        self.submit(command, |device, cmd, iov, count, len| {
+            // SAFETY: as the daemon does, with a live command.
+            unsafe { (table().read)(device, cmd, iov, count, len, offset) }
+        })
+    }
+
+    pub fn submit_write(&self, offset: i64, data: &[u8]) -> Pending {
+        let command = FakeCommand::new(data.to_vec());
+        self.submit(command, |device, cmd, iov, count, len| {
+            // SAFETY: as the daemon does, with a live command.
+            unsafe { (table().write)(device, cmd, iov, count, len, offset) }
+        })
+    }
+
+    pub fn submit_flush(&self) -> Pending {
+        let command = FakeCommand::new(Vec::new());
+        // SAFETY: as the daemon does, with a live command.
+        self.submit(command, |device, cmd, _, _, _| unsafe { (table().flush)(device, cmd) })
+    }
+
+    /// Makes a command known, and hands it to a callback of the plugin.
+    pub fn submit(
+        &self,
+        command: FakeCommand,
+        callback: impl FnOnce(*const FakeDevice, *mut c_void, *mut iovec, usize, usize) -> c_int,
+    ) -> Pending {
+        let (sender, answers) = channel();
+        COMMANDS.lock().unwrap().insert(command.address(), sender);
+        let (iov, count) = command.iovecs();
+        let returned = callback(&raw const *self.device, command.cmd, iov, count, command.data.len());
+        if returned != OK {
+            // The core answers the command itself.
+            let late = COMMANDS.lock().unwrap().remove(&command.address());
+            assert!(late.is_some(), "answered by completion and by return value {returned}");
+        }
+        Pending { command, answers, returned }
+    }
+
+    /// The status of a READ, and what the initiator gets.
+    pub fn read(&self, offset: i64, len: usize) -> (c_int, Vec<u8>) {
+        let (status, command) = self.submit_read(offset, len).wait();
+        (status, command.data.clone())
+    }
+
+    pub fn write(&self, offset: i64, data: &[u8]) -> c_int {
+        self.submit_write(offset, data).wait().0
+    }
+
+    pub fn flush(&self) -> c_int {
+        self.submit_flush().wait().0
+    }
+}
+
+impl Drop for Lun {
+    fn drop(&mut self) {
+        if self.open {
+            self.close();
+        }
+    }
+}
+
+/// The status of a command, and the thread that completed it.
+type Answer = (c_int, ThreadId);
+
+/// Who waits for which command.
+static COMMANDS: LazyLock<Mutex<HashMap<usize, Sender<Answer>>>> = LazyLock::new(Mutex::default);
+
+/// `tcmur_cmd_complete`.
+pub fn completed(_device: *mut FakeDevice, cmd: *mut c_void, status: c_int) {
+    let waiter = COMMANDS.lock().unwrap().remove(&cmd.addr());
+    waiter.expect("completed twice, or never submitted").send((status, thread::current().id())).unwrap();
+}
+
+/// A command handed to the plugin.
+pub struct Pending {
+    command: FakeCommand,
+    answers: Receiver<Answer>,
+    /// What the callback returned: 0 is "queued".
+    pub returned: c_int,
+}
+
+impl Pending {
+    /// The final status, by return value or completion.
+    pub fn wait(self) -> (c_int, FakeCommand) {
+        if self.returned != OK {
+            return (self.returned, self.command);
+        }
+        let (status, _) = self.answer();
+        (status, self.command)
+    }
+
+    /// Waits for the completion.
+    pub fn answer(&self) -> Answer {
+        self.answers.recv_timeout(Duration::from_secs(60)).expect("not answered within 60 s")
+    }
+
+    /// The status, if the command is completed.
+    pub fn answered(&self) -> Option<c_int> {
+        self.answers.try_recv().ok().map(|(status, _)| status)
+    }
+}
+
+/// A command laid out as the core lays it out: `tcmulib_cmd`, iovecs, CDB and `tcmur_cmd` in one block, the last one
+/// misaligned by the six bytes of the CDB.
+pub struct FakeCommand {
+    block: *mut u8,
+    layout: Layout,
+    cmd: *mut c_void,
+    count: usize,
+    pub data: Vec<u8>,
+}
+
+// SAFETY: owned by one thread at a time, apart from what the plugin does with it.
+unsafe impl Send for FakeCommand {}
+
+const TCMULIB_CMD: usize = 136;
+const SENSE: usize = 32;
+const CDB: usize = 6;
+const TCMUR_CMD: usize = 96;
+
+impl FakeCommand {
+    pub fn new(mut data: Vec<u8>) -> Self {
+        // Pieces as the ring has them, and some it has not: a page, an odd bit, the rest.
+        let mut pieces = Vec::new();
+        let mut rest = data.as_mut_slice();
+        for len in [4096, 512, 3, usize::MAX] {
+            let (piece, tail) = rest.split_at_mut(len.min(rest.len()));
+            rest = tail;
+            if !piece.is_empty() {
+                pieces.push(iovec { iov_base: piece.as_mut_ptr().cast(), iov_len: piece.len() });
+            }
+        }
+        let iovecs = size_of::<iovec>() * pieces.len();
+        let layout = Layout::from_size_align(TCMULIB_CMD + iovecs + CDB + TCMUR_CMD, 16).unwrap();
+        // SAFETY: the size is not zero; all writes are within it.
+        unsafe {
+            let block = alloc_zeroed(layout);
+            ptr::copy_nonoverlapping(pieces.as_ptr(), block.add(TCMULIB_CMD).cast(), pieces.len());
+            let cmd = block.add(TCMULIB_CMD + iovecs + CDB);
+            cmd.cast::<*mut u8>().write_unaligned(block);
+            Self { block, layout, cmd: cmd.cast(), count: pieces.len(), data }
+        }
+    }
+
+    fn address(&self) -> usize {
+        self.cmd.addr()
+    }
+
+    fn iovecs(&self) -> (*mut iovec, usize) {
+        // SAFETY: within the block.
+        (unsafe { self.block.add(TCMULIB_CMD) }.cast(), self.count)
+    }
+
+    /// Sense key, ASC and ASCQ that the plugin has left.
+    pub fn sense(&self) -> (u8, u8, u8) {
+        // SAFETY: within the block.
+        let sense = unsafe { std::slice::from_raw_parts(self.block.add(SENSE), 18) };
+        assert_eq!(sense[0], 0x70, "not fixed-format sense");
+        (sense[2], sense[12], sense[13])
+    }
+}
+
+impl Drop for FakeCommand {
+    fn drop(&mut self) {
+        // SAFETY: allocated with this layout.
+        unsafe { dealloc(self.block, self.layout) };
+    }
+}

@@ -1,0 +1,112 @@
+//! The functions of tcmu-runner 1.5.4 and libtcmu that the plugin looks up, exported by the test executable.
+//!
+//! They do what the originals do, on a [`FakeDevice`], and record what a test may ask about.
+
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+use super::log;
+use super::runner::{FakeDevice, Table, completed};
+
+/// What `tcmur_register_handler` was given.
+pub static TABLE: AtomicPtr<Table> = AtomicPtr::new(ptr::null_mut());
+/// The directory that `tcmu_make_absolute_logfile` answers with.
+pub static LOG_DIR: Mutex<String> = Mutex::new(String::new());
+
+macro_rules! device_functions {
+    ($(fn $name:ident($device:ident $(, $arg:ident: $type:ty)?) $(-> $result:ty)? $body:block)*) => { $(
+        #[unsafe(no_mangle)]
+        extern "C" fn $name($device: *mut FakeDevice $(, $arg: $type)?) $(-> $result)? {
+            // SAFETY: the plugin passes the device it was called with, which outlives the call.
+            let $device = unsafe { &*$device };
+            $body
+        }
+    )* };
+}
+
+device_functions! {
+    fn tcmur_dev_set_private(device, private: *mut c_void) { device.private.store(private, Ordering::SeqCst); }
+    fn tcmur_dev_get_private(device) -> *mut c_void { device.private.load(Ordering::SeqCst) }
+    fn tcmur_dev_update_size(device, bytes: u64) -> c_int {
+        if bytes == 0 {
+            return -libc::EINVAL;
+        }
+        device.blocks.store(bytes / u64::from(device.block_size), Ordering::SeqCst);
+        device.size_updates.fetch_add(1, Ordering::SeqCst);
+        0
+    }
+    fn tcmu_dev_get_cfgstring(device) -> *const c_char { device.cfgstring.as_ptr() }
+    fn tcmu_dev_get_num_lbas(device) -> u64 { device.blocks.load(Ordering::SeqCst) }
+    fn tcmu_dev_get_block_size(device) -> u32 { device.block_size }
+    fn tcmu_dev_get_max_xfer_len(device) -> u32 { device.max_xfer_len.load(Ordering::SeqCst) }
+    fn tcmu_dev_set_max_xfer_len(device, blocks: u32) { device.max_xfer_len.store(blocks, Ordering::SeqCst); }
+    fn tcmu_dev_set_opt_xcopy_rw_len(device, blocks: u32) { device.xcopy_len.store(blocks, Ordering::SeqCst); }
+    fn tcmu_dev_set_max_unmap_len(device, blocks: u32) { device.max_unmap_len.store(blocks, Ordering::SeqCst); }
+    fn tcmu_dev_set_unmap_gran_align(device, blocks: u32) { device.unmap_align.store(blocks, Ordering::SeqCst); }
+    fn tcmu_dev_set_write_cache_enabled(device, enabled: bool) { device.write_cache.store(enabled, Ordering::SeqCst); }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn tcmu_dev_set_opt_unmap_gran(device: *mut FakeDevice, blocks: u32, split: bool) {
+    // SAFETY: the plugin passes the device it was called with, which outlives the call.
+    let device = unsafe { &*device };
+    device.unmap_granularity.store(blocks, Ordering::SeqCst);
+    device.unmap_split.store(split, Ordering::SeqCst);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn tcmur_register_handler(table: *mut Table) -> c_int {
+    if TABLE.swap(table, Ordering::SeqCst).is_null() { 0 } else { -1 }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn tcmur_cmd_complete(device: *mut FakeDevice, cmd: *mut c_void, status: c_int) {
+    completed(device, cmd, status);
+}
+
+/// Present from 1.5.3 on: part of how a handler recognises the daemon. Never called.
+#[unsafe(no_mangle)]
+extern "C" fn tcmu_notify_cmd_timed_out(_: *mut FakeDevice) {}
+
+#[unsafe(no_mangle)]
+extern "C" fn tcmu_get_log_level() -> u32 {
+    7
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn tcmu_make_absolute_logfile(path: *mut c_char, name: *const c_char) -> c_int {
+    let dir = LOG_DIR.lock().unwrap().clone();
+    if dir.is_empty() {
+        return -libc::ENOENT;
+    }
+    // SAFETY: a NUL-terminated string of the caller's.
+    let name = unsafe { CStr::from_ptr(name) }.to_str().unwrap();
+    let full = format!("{dir}/{name}\0");
+    // SAFETY: the caller's buffer has PATH_MAX bytes, more than any path here.
+    unsafe { ptr::copy_nonoverlapping(full.as_ptr().cast(), path, full.len()) };
+    0
+}
+
+macro_rules! messages {
+    ($($name:ident: $level:literal,)*) => { $(
+        /// The original is variadic. The plugin always passes one string, which on Linux' 64-bit ABIs arrives just so.
+        #[unsafe(no_mangle)]
+        extern "C" fn $name(_: *mut FakeDevice, _: *const c_char, _: c_int, format: *const c_char, text: *const c_char) {
+            // SAFETY: NUL-terminated strings of the caller's.
+            let (format, text) = unsafe { (CStr::from_ptr(format), CStr::from_ptr(text)) };
+            assert_eq!(format, c"%s\n");
+            assert!(text.to_bytes().len() <= 245, "cut by the daemon: {text:?}");
+            log::push($level, &text.to_string_lossy());
+        }
+    )* };
+}
+
+messages! {
+    tcmu_err_message: "error",
+    tcmu_warn_message: "warn",
+    tcmu_info_message: "info",
+    tcmu_dbg_message: "debug",
+    tcmu_dbg_scsi_cmd_message: "trace",
+}
