@@ -1,1 +1,70 @@
+//! Opening and closing, in vain or not, leaves nothing behind.
+#![allow(clippy::disallowed_methods, missing_docs, reason = "a test")]
 
+#[path = "support/mod.rs"]
+mod support;
+
+use std::fs;
+
+use support::eventually;
+use support::runner::{Lun, OK};
+use support::volume::LocalVolume;
+
+const MIB: u64 = 1 << 20;
+
+#[derive(Debug, Clone, Copy)]
+struct Usage {
+    kib: u64,
+    fds: usize,
+    threads: usize,
+}
+
+fn usage() -> Usage {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let field = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    Usage {
+        kib: field("VmRSS:"),
+        fds: fs::read_dir("/proc/self/fd").unwrap().count(),
+        threads: usize::try_from(field("Threads:")).unwrap(),
+    }
+}
+
+/// Repeats `work` until the process has settled, then `times` more, and compares.
+fn stays_flat(what: &str, warm_up: u32, times: u32, allowed_kib: u64, work: impl Fn()) {
+    (0..warm_up).for_each(|_| work());
+    let before = usage();
+    (0..times).for_each(|_| work());
+    // Threads end a moment after their work.
+    eventually("the threads end", || usage().threads <= before.threads);
+    let after = usage();
+    println!("{what}: {times} times: {before:?} -> {after:?}");
+    assert!(after.kib <= before.kib + allowed_kib, "memory grew");
+    assert!(after.fds <= before.fds, "descriptors grew");
+}
+
+#[test]
+fn a_thousand_cycles_and_two_hundred_failures_leave_memory_and_descriptors_flat() {
+    let volume = LocalVolume::new();
+    volume.image("disk.img", MIB);
+    let good = volume.cfgstring("disk.img", "");
+    stays_flat("open, write, read, close", 100, 1000, 1024, || {
+        let lun = Lun::opened(&good, MIB);
+        assert_eq!(lun.write(0, &[1; 4096]), OK);
+        assert_eq!(lun.read(0, 4096).0, OK);
+    });
+    let bad = [
+        volume.cfgstring("missing.img", ""),
+        volume.cfgstring("", "").replace("/;", ";"),
+        "glfs/v@127.0.0.1/d;port=9".to_owned(),
+        "glfs/v@h/d;volfile=/no/such".to_owned(),
+        "glfs/malformed".to_owned(),
+    ];
+    stays_flat("opens that fail", 10, 40, 1024, || {
+        for cfgstring in &bad {
+            assert!(Lun::new(cfgstring, MIB, 512).open() < 0, "{cfgstring}");
+        }
+    });
+}

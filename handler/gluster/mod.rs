@@ -34,6 +34,11 @@ pub enum OpenError {
     /// The local volfile.
     #[error("volfile {0}: {1}")]
     NoVolfile(String, #[source] io::Error),
+    /// A volfile that libgfapi does not survive.
+    #[error(
+        "volfile {0} has a brick (storage/posix) in it, which libgfapi cannot host; connect to one (protocol/client)"
+    )]
+    BrickInVolfile(String),
     /// Before the connection.
     #[error("volume {0} could not be set up: {1}")]
     Setup(String, #[source] Errno),
@@ -64,7 +69,7 @@ impl OpenError {
             Self::NoServer(_) => Errno::ENOTCONN,
             Self::NoVolfile(..) => Errno::ENOENT,
             Self::Setup(_, errno) | Self::Open(errno) | Self::Init { errno, .. } => *errno,
-            Self::NotRegular(_) => Errno::EINVAL,
+            Self::NotRegular(_) | Self::BrickInVolfile(_) => Errno::EINVAL,
             Self::TimedOut(_) => Errno::ETIMEDOUT,
         }
     }
@@ -89,6 +94,7 @@ fn open_failed(errno: Errno) -> String {
     match errno {
         Errno::ENOENT => format!("the volume has no such file ({errno}); create the image first (truncate -s SIZE)"),
         Errno::EISDIR => format!("it is a directory ({errno}); name an image file"),
+        Errno::EINVAL => format!("the volume does not open it ({errno}); it must be a regular file"),
         _ => errno.to_string(),
     }
 }

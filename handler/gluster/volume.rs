@@ -55,7 +55,11 @@ impl Volume {
         let servers = match &target.source {
             Source::Servers(servers) => reachable_first(servers).map_err(OpenError::NoServer)?,
             Source::Volfile(path) => {
-                std::fs::File::open(path).map_err(|why| OpenError::NoVolfile(path.clone(), why))?;
+                let text = std::fs::read_to_string(path).map_err(|why| OpenError::NoVolfile(path.clone(), why))?;
+                // storage/posix works on lists that only glusterfsd initialises (10.3, posix_spawn_ctx_janitor_thread): SIGSEGV.
+                if text.lines().any(|line| line.split_whitespace().eq(["type", "storage/posix"])) {
+                    return Err(OpenError::BrickInVolfile(path.clone()));
+                }
                 Vec::new()
             }
         };

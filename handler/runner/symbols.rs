@@ -96,14 +96,20 @@ impl Symbols {
     /// # Errors
     /// [`Unsupported`] if the daemon is older than 1.5.4, or not a tcmu-runner.
     pub(super) fn load() -> Result<Self, Unsupported> {
-        if find(SINCE_1_5_0).is_none() {
-            return Err(Unsupported::TooOld("1.4 or older"));
-        }
-        match (find(SINCE_1_5_3).is_some(), find(UNTIL_1_5_3).is_some()) {
-            (false, _) => Err(Unsupported::TooOld("1.5.0 to 1.5.2")),
-            (true, true) => Err(Unsupported::TooOld("1.5.3")),
-            (true, false) => Self::resolve(),
-        }
+        recognise(|name| find(name).is_some())?;
+        Self::resolve()
+    }
+}
+
+/// Tells the daemon's version by the names that it exports.
+fn recognise(exports: impl Fn(&CStr) -> bool) -> Result<(), Unsupported> {
+    if !exports(SINCE_1_5_0) {
+        return Err(Unsupported::TooOld("1.4 or older"));
+    }
+    match (exports(SINCE_1_5_3), exports(UNTIL_1_5_3)) {
+        (false, _) => Err(Unsupported::TooOld("1.5.0 to 1.5.2")),
+        (true, true) => Err(Unsupported::TooOld("1.5.3")),
+        (true, false) => Ok(()),
     }
 }
 
@@ -128,4 +134,21 @@ fn find(name: &CStr) -> Option<*mut c_void> {
     // SAFETY: the name is NUL-terminated; RTLD_DEFAULT is always a valid handle.
     let address = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
     (!address.is_null()).then_some(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Which of the three marks each release exports, from `nm -D` of its daemon.
+    #[test]
+    fn releases_are_told_apart_by_their_symbols() {
+        let recognise = |marks: &[&CStr]| recognise(|name| marks.contains(&name)).map_err(|e| e.to_string());
+        let refused = |marks: &[&CStr], version: &str| recognise(marks).unwrap_err().contains(version);
+        assert!(refused(&[UNTIL_1_5_3], "1.4 or older"));
+        assert!(refused(&[UNTIL_1_5_3, SINCE_1_5_0], "1.5.0 to 1.5.2"));
+        assert!(refused(&[UNTIL_1_5_3, SINCE_1_5_0, SINCE_1_5_3], "1.5.3"));
+        assert!(refused(&[], "1.4 or older"));
+        assert_eq!(recognise(&[SINCE_1_5_0, SINCE_1_5_3]), Ok(()));
+    }
 }

@@ -1,1 +1,58 @@
+//! The real plugin against real glusterd and bricks: one behaviour a test.
+//!
+//! The process moves into network and mount namespaces of its own before it has a second thread, and starts a glusterd there:
+//! the host's, if there is one, is neither seen nor touched.
+#![allow(clippy::disallowed_methods, missing_docs, reason = "a test")]
 
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cluster;
+mod durability;
+mod failures;
+mod types;
+
+use std::process::{Command, ExitCode};
+
+use libtest_mimic::{Arguments, Trial};
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args();
+    if let Some(cfgstring) = arguments.by_ref().skip_while(|argument| argument != durability::GATEWAY).nth(1) {
+        durability::gateway(&cfgstring);
+    }
+    if !nix::unistd::geteuid().is_root() || Command::new("glusterd").arg("--version").output().is_err() {
+        let message = "the tests against real Gluster need root and glusterd (Debian: glusterfs-server)";
+        if std::env::var_os("CI").is_some() {
+            eprintln!("FAILED: {message}");
+            return ExitCode::FAILURE;
+        }
+        eprintln!("SKIPPED, nothing was tested: {message}");
+        return ExitCode::SUCCESS;
+    }
+    cluster::enter_namespaces();
+    let test = |name: &str, body: fn()| {
+        Trial::test(name, move || {
+            body();
+            Ok(())
+        })
+    };
+    let tests = vec![
+        test("a_single_brick_has_what_was_written", types::single),
+        test("every_replica_has_what_was_written", types::replica),
+        test("a_disperse_volume_gives_back_what_was_written", types::disperse),
+        test("a_sharded_image_gives_back_what_was_written_across_shards", types::sharded),
+        test("an_acknowledged_write_survives_the_death_of_the_gateway", durability::acknowledged_writes_survive),
+        test("two_gateways_see_each_others_writes_at_once", durability::gateways_agree),
+        test("a_volume_that_does_not_exist_is_named", failures::missing_volume),
+        test("a_volume_that_is_stopped_is_named", failures::stopped_volume),
+        test("a_dead_first_server_is_passed_over_quickly", failures::dead_first_server),
+        test("a_unix_socket_reaches_glusterd", failures::unix_socket),
+        test("a_dead_brick_is_busy_and_its_return_heals_the_lun", failures::dead_brick),
+        test("a_graph_switch_under_load_disturbs_no_command", failures::graph_switch),
+        test("opens_of_a_missing_volume_leave_little_behind", failures::missing_volume_often),
+    ];
+    let conclusion = libtest_mimic::run(&Arguments { test_threads: Some(2), ..Arguments::from_args() }, tests);
+    cluster::stop();
+    conclusion.exit_code()
+}

@@ -31,7 +31,7 @@ fn missing_files_directories_and_specials_are_told_apart() {
     assert!(missing.contains("no such file") && missing.contains("truncate -s SIZE"), "{missing}");
     assert!(why("a-directory").contains("directory"));
     let fifo = why("a-fifo");
-    assert!(fifo.contains("special file"), "{fifo}");
+    assert!(fifo.contains("regular file"), "{fifo}");
 }
 
 #[test]
@@ -47,6 +47,15 @@ fn a_symlink_is_sized_by_its_target() {
 fn a_missing_volfile_is_named() {
     let line = why("glfs/v@h/d;volfile=/no/such/volfile", "/no/such/volfile");
     assert!(line.contains("No such file"), "{line}");
+}
+
+#[test]
+fn a_volfile_that_libgfapi_would_not_survive_is_refused() {
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let volfile = dir.path().join("with-a-brick.vol");
+    fs::write(&volfile, "volume brick\n  type storage/posix\n  option directory /nowhere\nend-volume\n").unwrap();
+    let line = why(&format!("glfs/v@h/brick-inside;volfile={}", volfile.display()), "brick-inside");
+    assert!(line.contains("protocol/client"), "{line}");
 }
 
 #[test]

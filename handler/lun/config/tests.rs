@@ -5,3 +5,139 @@ use super::*;
 fn parse(text: &str) -> Result<Config, ConfigError> {
     text.parse()
 }
+
+/// The sentence an admin reads.
+fn why(text: &str) -> String {
+    parse(text).expect_err(text).to_string()
+}
+
+#[test]
+fn the_c_handlers_strings_mean_what_they_meant() {
+    let config = parse("glfs/vol@host/block-store/1234-abcd;tcmur_cmd_time_out=43").unwrap();
+    assert_eq!((config.volume.as_str(), config.path.as_str()), ("vol", "block-store/1234-abcd"));
+    assert_eq!((config.hosts, config.port, config.cache), (vec!["host".to_owned()], 24007, Cache::None));
+    assert_eq!(parse("glfs/vol@host//a@b/c=d").unwrap().path, "/a@b/c=d");
+}
+
+#[test]
+fn every_key_is_understood() {
+    let config = parse(
+        "glfs/vol@a/d.img;server=b;server=fd00%3A%3A1;port=24010;cache=writeback;access=ro;io-threads=on;\
+         connection=own;open-timeout=7;log-level=debug;fence=off;open=fail",
+    )
+    .unwrap();
+    assert_eq!(config.hosts, ["a", "b", "fd00::1"]);
+    assert_eq!((config.port, config.open_timeout.as_secs()), (24010, 7));
+    assert_eq!((config.cache, config.access), (Cache::Writeback, Access::ReadOnly));
+    assert_eq!((config.io_threads, config.connection), (IoThreads::On, Connection::Own));
+    assert_eq!(config.log_level, LogLevel::Debug);
+    let local = parse("glfs/vol@a/d.img;transport=unix;socket=/run/g.sock").unwrap();
+    assert_eq!((local.transport, local.socket.as_str()), (Transport::Unix, "/run/g.sock"));
+    assert_eq!(parse("glfs/vol@a/d;volfile=/etc/v.vol").unwrap().volfile.as_deref(), Some("/etc/v.vol"));
+}
+
+#[test]
+fn mistakes_are_named_with_what_would_be_right() {
+    for (text, expected) in [
+        ("", "does not begin with glfs/"),
+        ("rbd/pool/image", "does not begin with glfs/"),
+        ("glfs/", "@HOST is missing: expected VOLUME@HOST/PATH[;KEY=VALUE]..., found \"\""),
+        ("glfs/vol", "@HOST is missing"),
+        ("glfs/@host/p", "VOLUME is missing"),
+        ("glfs/a/b@host/p", "VOLUME is missing"),
+        ("glfs/vol@/p", "HOST is missing"),
+        ("glfs/vol@host", "/PATH is missing"),
+        ("glfs/vol@host/", "PATH is missing"),
+        ("glfs/vol@host/;cache=none", "PATH is missing"),
+        ("glfs/vol@host/dir/", "ends in a slash"),
+        ("glfs/vol@host/p;", "\"\" is not KEY=VALUE"),
+        ("glfs/vol@host/p;cache", "\"cache\" is not KEY=VALUE"),
+        ("glfs/vol@host/p;cache=", "\"cache=\" is not KEY=VALUE"),
+        ("glfs/vol@host/p;chace=none", "Unknown key \"chace\"; known are server, port, "),
+        ("glfs/vol@host/p;cache=none;cache=none", "cache is given twice"),
+        ("glfs/vol@host/p;cache=on", "cache=on: expected none or writeback"),
+        ("glfs/vol@host/p;port=0", "port=0: expected a port from 1 to 65535"),
+        ("glfs/vol@host/p;port=65536", "expected a port"),
+        ("glfs/vol@host/p;port=+1", "expected a port"),
+        ("glfs/vol@host/p;open-timeout=0", "seconds from 1 to 3600"),
+        ("glfs/vol@host/p;volfile=etc/v", "expected an absolute path"),
+        ("glfs/vol@host/p;volfile=/v;port=1", "leave out server="),
+        ("glfs/vol@host/p;socket=/s", "socket= needs transport=unix"),
+        ("glfs/vol@host/p;transport=unix;port=1", "leave out port="),
+        ("glfs/vol@host/p;fence=required", "fence=required is not supported yet"),
+        ("glfs/vol@host/p;fence=maybe", "expected auto, off or required"),
+        ("glfs/vol@host/p;open=defer", "open=defer is not supported yet"),
+        ("glfs/vol@host/p;outage=60", "outage=60 is not supported yet"),
+        ("glfs/vol@host/p;outage=long", "expected seconds"),
+        ("glfs/vol@host/p;profile=fast", "profile=fast is not supported yet"),
+        ("glfs/vol@host/p;tcmur_cmd_time_out=5;cache=none", "must come last"),
+        ("glfs/vol@host/p;tcmur_cmd_time_out=soon", "expected seconds"),
+        ("glfs/vol@host:24007/p", "The character ':' does not survive targetcli and the kernel; write %3A"),
+        ("glfs/vol@host/a,b", "write %2C"),
+        ("glfs/vol@host/a b", "write %20"),
+        ("glfs/vol@host/\u{e4}", "write %C3%A4"),
+        ("glfs/vol@host/a\nb", "write %0A"),
+        ("glfs/vol@host/a%2", "Wrong escape in \"a%2\""),
+        ("glfs/vol@host/a%zz", "Wrong escape"),
+        ("glfs/vol@host/a%", "Wrong escape"),
+        ("glfs/vol@host/a%00", "Wrong escape"),
+        ("glfs/vol@host/a%ff", "Wrong escape"),
+    ] {
+        let sentence = why(text);
+        assert!(sentence.contains(expected), "{text}: {sentence}");
+    }
+}
+
+#[test]
+fn a_string_that_may_have_been_clipped_is_refused() {
+    let fits = format!("glfs/vol@host/{}", "x".repeat(240));
+    assert_eq!(fits.len(), 254);
+    assert!(parse(&fits).is_ok());
+    assert!(why(&format!("{fits}x")).contains("has 255 bytes"));
+}
+
+#[test]
+fn a_reason_is_one_line() {
+    for text in ["glfs/vol@host/a\nb", "", "glfs/vol@host/p;chace=none"] {
+        assert!(!why(text).contains('\n'));
+    }
+}
+
+fn any_config() -> impl Strategy<Value = Config> {
+    // What can stand between the separators, escaped or not; no NUL, no slash at the end.
+    let name = "[a-z%@;,: \u{e4}-]{0,8}[a-z]";
+    let choice = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    (name, proptest::collection::vec(name, 1..4), name, 1_u16.., 1_u64..=3600, choice).prop_map(
+        |(volume, hosts, path, port, timeout, (writeback, own, on, ro))| Config {
+            volume,
+            hosts,
+            path,
+            port,
+            transport: Transport::Tcp,
+            socket: DEFAULT_SOCKET.to_owned(),
+            volfile: None,
+            cache: if writeback { Cache::Writeback } else { Cache::None },
+            access: if ro { Access::ReadOnly } else { Access::Auto },
+            io_threads: if on { IoThreads::On } else { IoThreads::Auto },
+            connection: if own { Connection::Own } else { Connection::Shared },
+            open_timeout: Duration::from_secs(timeout),
+            log_level: LogLevel::Warning,
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn what_is_displayed_is_parsed_to_the_same(config in any_config()) {
+        let text = config.to_string();
+        prop_assume!(text.len() <= text::LONGEST);
+        prop_assert_eq!(parse(&text), Ok(config));
+    }
+
+    #[test]
+    fn no_text_makes_the_parser_panic(text in "(glfs/)?\\PC{0,60}") {
+        if let Ok(config) = parse(&text) {
+            prop_assert_eq!(parse(&config.to_string()), Ok(config));
+        }
+    }
+}

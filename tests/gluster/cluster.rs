@@ -1,0 +1,156 @@
+//! One glusterd with its own folders and network, and volumes on it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{LazyLock, Mutex};
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use crate::support::eventually;
+
+/// The node's address, on the loopback device of the private network: the CLI refuses 127.* for bricks.
+pub(crate) const HOST: &str = "10.77.99.1";
+
+/// One folder a volume, one pid file a brick.
+const BRICK_PIDS: &str = "/run/gluster/vols";
+
+static CLUSTER: LazyLock<Mutex<Option<TempDir>>> = LazyLock::new(|| Mutex::new(Some(start())));
+
+fn root() -> PathBuf {
+    CLUSTER.lock().unwrap().as_ref().unwrap().path().to_owned()
+}
+
+/// Must run while the process has one thread.
+pub(crate) fn enter_namespaces() {
+    unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("namespaces need root");
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+    // Daemons become our children, and not those of an init that may not reap them.
+    nix::sys::prctl::set_child_subreaper(true).unwrap();
+    run("ip", &["link", "set", "lo", "up"]).unwrap();
+    run("ip", &["addr", "add", &format!("{HOST}/24"), "dev", "lo"]).unwrap();
+}
+
+fn start() -> TempDir {
+    // Not in a tmpfs, which may lack the trusted.* attributes that bricks need.
+    let dir = tempfile::Builder::new().prefix("gluster-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    for (name, place) in [("lib", "/var/lib/glusterd"), ("log", "/var/log/glusterfs"), ("run", "/run")] {
+        let own = dir.path().join(name);
+        fs::create_dir(&own).unwrap();
+        fs::create_dir_all(place).unwrap();
+        mount(Some(&own), place, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+    }
+    fs::create_dir("/run/gluster").unwrap();
+    run("glusterd", &["--pid-file=/run/glusterd.pid"]).unwrap();
+    eventually("glusterd answers", || run("gluster", &["volume", "list"]).is_ok());
+    dir
+}
+
+/// Ends the processes of this cluster, and only them.
+pub(crate) fn stop() {
+    // Bound to a name: it is removed, with the pid files in it, when it is dropped.
+    if let Some(_dir) = CLUSTER.lock().unwrap().take() {
+        for volume in fs::read_dir(BRICK_PIDS).into_iter().flatten() {
+            kill_all(&volume.unwrap().path());
+        }
+        kill_all(Path::new("/run"));
+    }
+}
+
+/// Kills every process that has left its pid in a file of `folder`.
+fn kill_all(folder: &Path) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "pid") {
+            let pid = fs::read_to_string(&path).unwrap().trim().parse().unwrap();
+            let pid = Pid::from_raw(pid);
+            let _gone_already = kill(pid, Signal::SIGKILL).is_err();
+            // glusterd takes a zombie for a brick that runs, and would not start another.
+            let _reaped_by_another = waitpid(pid, None).is_err();
+        }
+    }
+}
+
+/// The gluster CLI.
+pub(crate) fn gluster(arguments: &[&str]) -> String {
+    // Starts the cluster, if nobody has yet.
+    drop(root());
+    run("gluster", &[&["--mode=script", "--wignore"], arguments].concat()).unwrap()
+}
+
+fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
+    let output = Command::new(program).args(arguments).output().map_err(|e| format!("{program}: {e}"))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    if output.status.success() {
+        return Ok(text);
+    }
+    Err(format!("{program} {arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+/// A started volume with one image.
+pub(crate) struct Volume {
+    pub name: String,
+    bricks: Vec<PathBuf>,
+}
+
+impl Volume {
+    /// `layout` is what stands between the name and the bricks: `&["replica", "3"]`. `options` are set before the start.
+    pub(crate) fn start(layout: &[&str], bricks: usize, options: &[(&str, &str)]) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("v{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let root = root();
+        let bricks: Vec<PathBuf> = (0..bricks).map(|brick| root.join(format!("bricks-{name}-{brick}/b"))).collect();
+        let places: Vec<String> = bricks
+            .iter()
+            .map(|brick| {
+                fs::create_dir_all(brick).unwrap();
+                format!("{HOST}:{}", brick.display())
+            })
+            .collect();
+        let places: Vec<&str> = places.iter().map(String::as_str).collect();
+        gluster(&[&["volume", "create", &name], layout, &places, &["force"]].concat());
+        for (key, value) in options {
+            gluster(&["volume", "set", &name, key, value]);
+        }
+        gluster(&["volume", "start", &name]);
+        eventually("the bricks are up", || {
+            gluster(&["volume", "status", &name]).matches(" Y ").count() >= bricks.len()
+        });
+        Self { name, bricks }
+    }
+
+    /// The image on a brick, if it lies there in one piece.
+    pub(crate) fn on_brick(&self, brick: usize, image: &str) -> PathBuf {
+        self.bricks[brick].join(image)
+    }
+
+    /// Creates an image through the volume, as an admin does.
+    pub(crate) fn image(&self, image: &str, bytes: u64) {
+        let place = root().join(format!("mount-{}", self.name));
+        fs::create_dir_all(&place).unwrap();
+        let text = place.to_str().unwrap();
+        run("mount", &["-t", "glusterfs", &format!("{HOST}:/{}", self.name), text]).unwrap();
+        fs::File::create(place.join(image)).unwrap().set_len(bytes).unwrap();
+        run("umount", &[text]).unwrap();
+    }
+
+    pub(crate) fn cfgstring(&self, image: &str, options: &str) -> String {
+        format!("glfs/{}@{HOST}/{image}{options}", self.name)
+    }
+
+    /// kill -9 of all bricks.
+    pub(crate) fn kill_bricks(&self) {
+        kill_all(&Path::new(BRICK_PIDS).join(&self.name));
+    }
+
+    /// Brings killed bricks back.
+    pub(crate) fn restart_bricks(&self) {
+        gluster(&["volume", "start", &self.name, "force"]);
+    }
+}

@@ -1,0 +1,106 @@
+//! Servers, volumes and bricks that are not there.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::cluster::{HOST, Volume, gluster};
+use crate::support::runner::{BUSY, Lun, OK};
+use crate::support::{eventually, log, pattern};
+
+const MIB: u64 = 1 << 20;
+
+/// The one error line of an open that fails.
+fn why(cfgstring: &str, unique: &str) -> String {
+    let seen = log::lines(unique).len();
+    assert!(Lun::new(cfgstring, MIB, 512).open() < 0, "{cfgstring} was opened");
+    let lines: Vec<_> = log::lines(unique).into_iter().skip(seen).filter(|line| line.starts_with("error")).collect();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    lines.into_iter().next().unwrap()
+}
+
+pub(crate) fn missing_volume() {
+    // Anything that starts the cluster.
+    gluster(&["volume", "list"]);
+    let line = why(&format!("glfs/nosuchvolume@{HOST}/d"), "nosuchvolume@");
+    assert!(line.contains(&format!("{HOST}:24007 knows no volume")) && line.contains("gluster volume list"), "{line}");
+}
+
+pub(crate) fn missing_volume_often() {
+    gluster(&["volume", "list"]);
+    let threads = || fs::read_dir("/proc/self/task").unwrap().count();
+    let fds = || fs::read_dir("/proc/self/fd").unwrap().count();
+    let (threads_before, fds_before) = (threads(), fds());
+    for _ in 0..20 {
+        assert!(Lun::new(&format!("glfs/novolumeagain@{HOST}/d"), MIB, 512).open() < 0);
+    }
+    println!("20 opens of a missing volume: threads {threads_before} -> {}, fds {fds_before} -> {}", threads(), fds());
+}
+
+pub(crate) fn stopped_volume() {
+    let volume = Volume::start(&[], 1, &[]);
+    volume.image("disk.img", MIB);
+    gluster(&["volume", "stop", &volume.name]);
+    let line = why(&volume.cfgstring("disk.img", ""), &format!("{}@", volume.name));
+    assert!(line.contains("is the volume started?"), "{line}");
+}
+
+pub(crate) fn dead_first_server() {
+    let volume = Volume::start(&[], 1, &[]);
+    volume.image("disk.img", MIB);
+    let begin = Instant::now();
+    // Nobody has .2: the network is there, the host is not.
+    let dead = format!("glfs/{}@10.77.99.2/disk.img;server={HOST}", volume.name);
+    let lun = Lun::opened(&dead, MIB);
+    assert_eq!(lun.write(0, &[1; 512]), OK);
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+}
+
+pub(crate) fn unix_socket() {
+    let volume = Volume::start(&[], 1, &[]);
+    volume.image("disk.img", MIB);
+    let lun = Lun::opened(&volume.cfgstring("disk.img", ";transport=unix"), MIB);
+    assert_eq!(lun.write(0, &[1; 512]), OK);
+}
+
+pub(crate) fn dead_brick() {
+    let volume = Volume::start(&[], 1, &[]);
+    volume.image("disk.img", MIB);
+    let lun = Lun::opened(&volume.cfgstring("disk.img", ""), MIB);
+    assert_eq!(lun.write(0, &pattern(1, 4096)), OK);
+    volume.kill_bricks();
+    eventually("the loss is noticed", || lun.read(0, 4096).0 == BUSY);
+    assert_eq!(lun.write(4096, &[1; 512]), BUSY);
+    assert_eq!(lun.flush(), BUSY);
+    volume.restart_bricks();
+    eventually("the LUN serves again", || lun.read(0, 4096).0 == OK);
+    assert_eq!(lun.read(0, 4096), (OK, pattern(1, 4096)));
+    assert_eq!((lun.write(4096, &[1; 512]), lun.flush()), (OK, OK));
+}
+
+pub(crate) fn graph_switch() {
+    let volume = Volume::start(&[], 1, &[]);
+    volume.image("disk.img", MIB);
+    let lun = Lun::opened(&volume.cfgstring("disk.img", ""), MIB);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for value in ["off", "on", "off"] {
+                for option in ["performance.write-behind", "performance.open-behind", "performance.stat-prefetch"] {
+                    gluster(&["volume", "set", &volume.name, option, value]);
+                }
+            }
+            // The client polls its graph; give it time to switch under load.
+            std::thread::sleep(Duration::from_secs(4));
+            done.store(true, Ordering::SeqCst);
+        });
+        let mut round = 0;
+        while !done.load(Ordering::SeqCst) {
+            let data = pattern(round, 4096);
+            let offset = i64::try_from(round % 200 * 4096).unwrap();
+            assert_eq!(lun.write(offset, &data), OK);
+            assert!(lun.read(offset, 4096) == (OK, data), "round {round}");
+            round += 1;
+        }
+    });
+}
