@@ -4,42 +4,21 @@
 #[path = "support/mod.rs"]
 mod support;
 
-use std::fs;
-
 use support::eventually;
 use support::runner::{Lun, OK};
+use support::usage::Usage;
 use support::volume::LocalVolume;
 
 const MIB: u64 = 1 << 20;
 
-#[derive(Debug, Clone, Copy)]
-struct Usage {
-    kib: u64,
-    fds: usize,
-    threads: usize,
-}
-
-fn usage() -> Usage {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let field = |name: &str| {
-        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
-    };
-    Usage {
-        kib: field("VmRSS:"),
-        fds: fs::read_dir("/proc/self/fd").unwrap().count(),
-        threads: usize::try_from(field("Threads:")).unwrap(),
-    }
-}
-
 /// Repeats `work` until the process has settled, then `times` more, and compares.
 fn stays_flat(what: &str, warm_up: u32, times: u32, allowed_kib: u64, work: impl Fn()) {
     (0..warm_up).for_each(|_| work());
-    let before = usage();
+    let before = Usage::now();
     (0..times).for_each(|_| work());
     // Threads end a moment after their work.
-    eventually("the threads end", || usage().threads <= before.threads);
-    let after = usage();
+    eventually("the threads end", || Usage::now().threads <= before.threads);
+    let after = Usage::now();
     println!("{what}: {times} times: {before:?} -> {after:?}");
     assert!(after.kib <= before.kib + allowed_kib, "memory grew");
     assert!(after.fds <= before.fds, "descriptors grew");

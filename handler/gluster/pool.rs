@@ -9,12 +9,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+
 use super::OpenError;
 use super::volume::{Target, Volume};
 use crate::report;
 
 /// How long an unused connection is kept.
 const LINGER: Duration = Duration::from_secs(10);
+/// How long a refusal is remembered.
+const MEMORY: Duration = Duration::from_secs(5);
 /// How often the reaper looks.
 const ROUND: Duration = Duration::from_secs(1);
 
@@ -28,6 +32,22 @@ struct Connection {
     volume: Option<Arc<Volume>>,
     /// Since when nobody uses it, as far as the reaper has seen.
     idle: Option<Instant>,
+    refused: Option<Refusal>,
+}
+
+/// An init that failed, and is not repeated for a while: each costs libgfapi some 50 KiB that it never gives back (10.3), and
+/// tcmu-runner's recovery asks once a second.
+#[derive(Debug)]
+struct Refusal {
+    when: Instant,
+    errno: Errno,
+    from: String,
+}
+
+impl Refusal {
+    fn is_fresh(&self) -> bool {
+        self.when.elapsed() < MEMORY
+    }
 }
 
 #[derive(Default)]
@@ -64,7 +84,15 @@ pub(super) fn acquire(target: &Target) -> Result<Arc<Volume>, OpenError> {
     if let Some(volume) = &connection.volume {
         return Ok(Arc::clone(volume));
     }
-    let volume = Arc::new(Volume::connect(target, &log)?);
+    if let Some(Refusal { errno, from, .. }) = connection.refused.as_ref().filter(|refusal| refusal.is_fresh()) {
+        return Err(OpenError::Init { errno: *errno, from: from.clone() });
+    }
+    let volume = Volume::connect(target, &log).inspect_err(|why| {
+        if let OpenError::Init { errno, from } = why {
+            connection.refused = Some(Refusal { when: Instant::now(), errno: *errno, from: from.clone() });
+        }
+    })?;
+    let volume = Arc::new(volume);
     connection.volume = Some(Arc::clone(&volume));
     connection.idle = None;
     Ok(volume)
@@ -126,7 +154,9 @@ fn take_unused(pool: &mut Pool, mut due: impl FnMut(&mut Connection) -> bool) ->
             return true;
         }
         let mut connection = entry.lock();
-        let Some(volume) = &connection.volume else { return false };
+        let Some(volume) = &connection.volume else {
+            return connection.refused.as_ref().is_some_and(Refusal::is_fresh);
+        };
         if Arc::strong_count(volume) > 1 {
             connection.idle = None;
             return true;

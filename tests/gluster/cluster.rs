@@ -56,19 +56,19 @@ fn start() -> TempDir {
 pub(crate) fn stop() {
     // Bound to a name: it is removed, with the pid files in it, when it is dropped.
     if let Some(_dir) = CLUSTER.lock().unwrap().take() {
-        for volume in fs::read_dir(BRICK_PIDS).into_iter().flatten() {
-            kill_all(&volume.unwrap().path());
-        }
         kill_all(Path::new("/run"));
     }
 }
 
-/// Kills every process that has left its pid in a file of `folder`.
+/// Kills every process that has left its pid in a file below `folder`.
 fn kill_all(folder: &Path) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "pid") {
-            let pid = fs::read_to_string(&path).unwrap().trim().parse().unwrap();
+        if path.is_dir() {
+            kill_all(&path);
+        } else if path.extension().is_some_and(|extension| extension == "pid") {
+            // A daemon that is just starting or stopping has an empty file.
+            let Ok(pid) = fs::read_to_string(&path).unwrap_or_default().trim().parse() else { continue };
             let pid = Pid::from_raw(pid);
             let _gone_already = kill(pid, Signal::SIGKILL).is_err();
             // glusterd takes a zombie for a brick that runs, and would not start another.

@@ -17,9 +17,11 @@ use std::process::{Command, ExitCode};
 use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
-    let mut arguments = std::env::args();
-    if let Some(cfgstring) = arguments.by_ref().skip_while(|argument| argument != durability::GATEWAY).nth(1) {
-        durability::gateway(&cfgstring);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [durability::GATEWAY, cfgstring] => durability::gateway(cfgstring),
+        [failures::IN_VAIN, cfgstring] => failures::open_in_vain(cfgstring),
+        _ => {}
     }
     if !nix::unistd::geteuid().is_root() || Command::new("glusterd").arg("--version").output().is_err() {
         let message = "the tests against real Gluster need root and glusterd (Debian: glusterfs-server)";
@@ -50,7 +52,7 @@ fn main() -> ExitCode {
         test("a_unix_socket_reaches_glusterd", failures::unix_socket),
         test("a_dead_brick_is_busy_and_its_return_heals_the_lun", failures::dead_brick),
         test("a_graph_switch_under_load_disturbs_no_command", failures::graph_switch),
-        test("opens_of_a_missing_volume_leave_little_behind", failures::missing_volume_often),
+        test("opens_of_a_missing_volume_leave_nothing_behind", failures::missing_volume_often),
     ];
     let conclusion = libtest_mimic::run(&Arguments { test_threads: Some(2), ..Arguments::from_args() }, tests);
     cluster::stop();

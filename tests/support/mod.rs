@@ -5,6 +5,7 @@ pub mod faults;
 pub mod log;
 pub mod runner;
 pub mod symbols;
+pub mod usage;
 pub mod volume;
 
 use std::time::{Duration, Instant};
