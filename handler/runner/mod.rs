@@ -1,6 +1,6 @@
 //! Everything that knows tcmu-runner: its C ABI, its threads and its log. Nothing here knows what a LUN is made of.
 //!
-//! The core calls the C functions of [`vtable`], which call the safe traits [`Handler`] and [`Lun`]. A [`Command`] is the
+//! The core calls the C functions of `vtable`, which call the safe traits [`Handler`] and [`Lun`]. A [`Command`] is the
 //! core's request until it is answered, exactly once. Rules and their evidence: each file's head.
 
 mod abi;

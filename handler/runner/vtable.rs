@@ -174,7 +174,7 @@ unsafe extern "C" fn write_cb(
 
 unsafe extern "C" fn flush_cb(device: *mut TcmuDevice, cmd: *mut TcmurCmd) -> c_int {
     // SAFETY: the core's arguments of this very callback.
-    unsafe { submit("flush", device, cmd, IoVecs::empty(), |lun, command| lun.flush(command)) }
+    unsafe { submit("flush", device, cmd, IoVecs::empty(), <dyn Lun>::flush) }
 }
 
 /// Checks the arguments of a READ or WRITE: its data must be as long as the core says, and its offset a number of bytes.

@@ -15,7 +15,7 @@ fn commands_in_flight_at_close_are_answered_once() {
     volume.image("closing.img", 16 * MIB);
     for _ in 0..20 {
         let mut lun = Lun::opened(&volume.cfgstring("closing.img", ""), 16 * MIB);
-        let pending: Vec<_> = (0..64).map(|i| lun.submit_write(i * 65536, &[3; 65536])).collect();
+        let pending: Vec<_> = (0..64).map(|i| lun.submit_write(i * 65536, &vec![3; 65536])).collect();
         lun.close();
         assert!(pending.into_iter().all(|write| write.wait().0 == OK));
     }

@@ -9,15 +9,16 @@ use crate::support::volume::LocalVolume;
 
 const MIB: u64 = 1 << 20;
 const NO_RESOURCE: i32 = 1;
-const NO_SPACE: Option<(u8, u8, u8)> = Some((7, 0x27, 0x07));
-const PROTECTED: Option<(u8, u8, u8)> = Some((7, 0x27, 0x00));
+type Sense = Option<(u8, u8, u8)>;
+const NO_SPACE: Sense = Some((7, 0x27, 0x07));
+const PROTECTED: Sense = Some((7, 0x27, 0x00));
 
 #[test]
 fn every_errno_has_its_status_however_it_arrives() {
     let volume = LocalVolume::new();
     volume.image("errors.img", MIB);
     let lun = Lun::opened(&volume.cfgstring("errors.img", ""), MIB);
-    let table: [(i32, i32, i32, Option<(u8, u8, u8)>); 13] = [
+    let table: [(i32, i32, i32, Sense); 13] = [
         (ENOTCONN, BUSY, BUSY, None),
         (ETIMEDOUT, BUSY, BUSY, None),
         (EAGAIN, BUSY, BUSY, None),

@@ -1,5 +1,18 @@
 //! The real plugin in a fake tcmu-runner, on a brick in this process: one behaviour a test, one subject a file.
-#![allow(clippy::disallowed_methods, reason = "threads of tests need no names")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::exit,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::multiple_unsafe_ops_per_block,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests fail by panicking, and talk"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;

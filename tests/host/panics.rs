@@ -12,6 +12,8 @@ const MIB: u64 = 1 << 20;
 /// The callback that shall panic, and the device (0: any) it shall panic for.
 static CALLBACK: Mutex<String> = Mutex::new(String::new());
 static DEVICE: AtomicUsize = AtomicUsize::new(0);
+/// Submits a command and gives its status.
+type Submit = fn(&Lun) -> i32;
 /// One test at a time sets a trap.
 static ONE: Mutex<()> = Mutex::new(());
 
@@ -39,7 +41,6 @@ fn a_panic_in_a_data_callback_fails_its_lun_and_the_other_serves_on() {
     volume.image("victim.img", MIB);
     volume.image("neighbour.img", MIB);
     let neighbour = Lun::opened(&volume.cfgstring("neighbour.img", ""), MIB);
-    type Submit = fn(&Lun) -> i32;
     let callbacks: [(&str, Submit); 4] = [
         ("read", |lun| lun.read(0, 512).0),
         ("write", |lun| lun.write(0, &[1; 512])),

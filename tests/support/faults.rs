@@ -103,8 +103,7 @@ impl Call {
     /// Answers the call as the fault says, or gives the bytes it may move.
     fn disturb(self, len: usize) -> Result<usize, c_int> {
         match wanted(self.fd) {
-            None => return Ok(len),
-            Some(Fault::Synchronous) => return Ok(len),
+            None | Some(Fault::Synchronous) => return Ok(len),
             Some(Fault::Short(limit)) => return Ok(len.min(limit)),
             Some(Fault::Slow(time)) => {
                 thread::sleep(time);

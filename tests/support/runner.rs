@@ -86,7 +86,9 @@ pub fn load() -> c_int {
     let path = CString::new(so.to_str().unwrap()).unwrap();
     // SAFETY: a library made to be loaded so.
     let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
-    assert!(!handle.is_null(), "dlopen {}: {:?}", so.display(), unsafe { CStr::from_ptr(libc::dlerror()) });
+    // SAFETY: asked only if dlopen has just failed, so there is a text.
+    let why = || unsafe { CStr::from_ptr(libc::dlerror()) };
+    assert!(!handle.is_null(), "dlopen {}: {:?}", so.display(), why());
     // SAFETY: the handle is open.
     let init = unsafe { libc::dlsym(handle, c"handler_init".as_ptr()) };
     assert!(!init.is_null());
