@@ -29,6 +29,17 @@ struct Cookie<R> {
     request: R,
 }
 
+/// The arguments of a call that every libgfapi function takes.
+pub(super) struct Call {
+    pub(super) fd: *mut glfs_fd_t,
+    /// The request's data, or its beginning. libgfapi copies the array before it passes the call on (`iov_dup`, `iobuf_copy`):
+    /// it may be gone, with the request, before the call returns.
+    pub(super) iov: *const libc::iovec,
+    pub(super) count: c_int,
+    pub(super) callback: glfs_io_cbk,
+    pub(super) cookie: *mut c_void,
+}
+
 // SAFETY: `State` is shared between threads (it is Sync), and the pointer stays valid while the call is counted.
 unsafe impl<R: Send> Send for Cookie<R> {}
 
@@ -37,24 +48,19 @@ thread_local! {
     static SUBMITTING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Submits one call. `call` gets the descriptor, the request's data, the callback and the cookie, and makes the libgfapi call;
-/// it returns what that returned.
-pub(super) fn submit<R: Request>(
-    state: &State,
-    request: R,
-    call: impl FnOnce(*mut glfs_fd_t, &[libc::iovec], glfs_io_cbk, *mut c_void) -> c_int,
-) {
+/// Submits one call. `call` makes the libgfapi call and returns what that returned.
+pub(super) fn submit<R: Request>(state: &State, request: R, call: impl FnOnce(Call) -> c_int) {
     let fd = state.begin();
     let cookie = Box::into_raw(Box::new(Cookie { state, request }));
     let Some(fd) = fd else {
         return detour(cookie, Err(Errno::EBADF));
     };
-    // SAFETY: the cookie is alive until its callback runs, and that is not before `call`. libgfapi copies the iovec array before
-    // it passes the call on (iov_dup, iobuf_copy), so nobody looks at it later.
+    // SAFETY: the cookie is alive until its callback runs, and that is not before `call`.
     let data: &Data = unsafe { (*cookie).request.data() };
     let head = data.head(LARGEST_CALL);
+    let (iov, count) = (head.as_ptr(), c_int::try_from(head.len()).unwrap_or(c_int::MAX));
     let nested = SUBMITTING.replace(true);
-    let refused = call(fd, &head, Some(answered::<R>), cookie.cast()) < 0;
+    let refused = call(Call { fd, iov, count, callback: Some(answered::<R>), cookie: cookie.cast() }) < 0;
     let errno = Errno::last();
     SUBMITTING.set(nested);
     if refused {

@@ -11,7 +11,7 @@ use libgfapi_sys as gfapi;
 use libgfapi_sys::glfs_fd_t;
 use nix::errno::Errno;
 
-use super::aio;
+use super::aio::{self, Call};
 use super::volume::Volume;
 use super::worker::bounded;
 use crate::lun::backend::{Backend, Request};
@@ -100,12 +100,10 @@ impl Backend for File {
         if request.data().is_empty() {
             return aio::finish_empty(&self.0, request);
         }
-        aio::submit(&self.0, request, |fd, data, callback, cookie| {
-            let (Ok(count), Ok(offset)) = (c_int::try_from(data.len()), i64::try_from(offset)) else {
-                return refuse(Errno::EINVAL);
-            };
+        aio::submit(&self.0, request, |Call { fd, iov, count, callback, cookie }| {
+            let Ok(offset) = i64::try_from(offset) else { return refuse(Errno::EINVAL) };
             // SAFETY: the descriptor is open and counted; the buffers stay valid until the callback, which owns them.
-            unsafe { gfapi::glfs_preadv_async(fd, data.as_ptr(), count, offset, 0, callback, cookie) }
+            unsafe { gfapi::glfs_preadv_async(fd, iov, count, offset, 0, callback, cookie) }
         });
     }
 
@@ -113,17 +111,15 @@ impl Backend for File {
         if request.data().is_empty() {
             return aio::finish_empty(&self.0, request);
         }
-        aio::submit(&self.0, request, |fd, data, callback, cookie| {
-            let (Ok(count), Ok(offset)) = (c_int::try_from(data.len()), i64::try_from(offset)) else {
-                return refuse(Errno::EINVAL);
-            };
+        aio::submit(&self.0, request, |Call { fd, iov, count, callback, cookie }| {
+            let Ok(offset) = i64::try_from(offset) else { return refuse(Errno::EINVAL) };
             // SAFETY: the descriptor is open and counted; libgfapi copies the buffers before it returns.
-            unsafe { gfapi::glfs_pwritev_async(fd, data.as_ptr(), count, offset, 0, callback, cookie) }
+            unsafe { gfapi::glfs_pwritev_async(fd, iov, count, offset, 0, callback, cookie) }
         });
     }
 
     fn sync(&self, request: impl Request) {
-        aio::submit(&self.0, request, |fd, _, callback, cookie| {
+        aio::submit(&self.0, request, |Call { fd, callback, cookie, .. }| {
             // SAFETY: the descriptor is open and counted.
             unsafe { gfapi::glfs_fdatasync_async(fd, callback, cookie) }
         });

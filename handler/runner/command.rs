@@ -5,6 +5,7 @@ use std::fmt;
 use std::ptr::NonNull;
 
 use super::abi::{self, TcmuDevice, TcmurCmd};
+use super::entry::RUNNER;
 use super::iovec::IoVecs;
 use super::status::Status;
 use super::symbols::Symbols;
@@ -105,8 +106,13 @@ impl Raw {
 
 impl Drop for Command {
     fn drop(&mut self) {
-        if self.raw.is_some() {
-            report::error!("A command was dropped without an answer; it is answered with HARDWARE ERROR");
+        if let Some(raw) = &self.raw {
+            report::error!(
+                "A command was dropped without an answer: it gets HARDWARE ERROR, and its LUN is out of service"
+            );
+            if let Some(runner) = RUNNER.get() {
+                runner.devices.fail(raw.device.as_ptr());
+            }
             self.finish(Status::HardwareError);
         }
     }

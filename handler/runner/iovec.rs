@@ -96,6 +96,32 @@ impl IoVecs {
         self.advance(self.len);
     }
 
+    /// Copies as much of `bytes` as fits to the beginning; how much that was.
+    #[cfg(test)]
+    pub(crate) fn store(&self, bytes: &[u8]) -> usize {
+        let mut rest = bytes;
+        for entry in self.entries() {
+            let (now, later) = rest.split_at(entry.iov_len.min(rest.len()));
+            // SAFETY: the entry describes memory of this command that may be written (invariant).
+            unsafe { ptr::copy_nonoverlapping(now.as_ptr(), entry.iov_base.cast(), now.len()) };
+            rest = later;
+        }
+        bytes.len() - rest.len()
+    }
+
+    /// A copy of the first `limit` bytes.
+    #[cfg(test)]
+    pub(crate) fn load(&self, limit: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for entry in self.entries() {
+            // SAFETY: the entry describes memory of this command that may be read (invariant).
+            let part = unsafe { std::slice::from_raw_parts(entry.iov_base.cast::<u8>(), entry.iov_len) };
+            bytes.extend_from_slice(part);
+        }
+        bytes.truncate(limit);
+        bytes
+    }
+
     fn entries(&self) -> &[iovec] {
         if self.count == 0 {
             return &[];

@@ -12,6 +12,8 @@ mod iovec;
 mod log;
 mod status;
 mod symbols;
+#[cfg(test)]
+pub(crate) mod testing;
 mod vtable;
 
 pub use command::{Command, Rejected};

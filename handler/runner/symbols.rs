@@ -49,6 +49,21 @@ macro_rules! symbols {
             /// The names of all of them, for the test that holds them against the installed daemon.
             const NAMES: &'static [&'static str] = &[$(stringify!($name)),*];
 
+            /// For commands in unit tests: nothing but their completion is called.
+            #[cfg(test)]
+            pub(super) fn fake(complete: unsafe extern "C" fn(*mut TcmuDevice, *mut TcmurCmd, c_int)) -> Self {
+                extern "C" fn never() {
+                    unreachable!("not for unit tests");
+                }
+                Self {
+                    tcmur_cmd_complete: complete,
+                    ..Self { $($name: {
+                        // SAFETY: never called, see above.
+                        unsafe { mem::transmute::<extern "C" fn(), $type>(never) }
+                    },)* }
+                }
+            }
+
             fn resolve() -> Result<Self, Unsupported> {
                 Ok(Self { $($name: {
                     const NAME: &CStr = match CStr::from_bytes_with_nul(concat!(stringify!($name), "\0").as_bytes()) {

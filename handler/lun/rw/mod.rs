@@ -101,3 +101,6 @@ fn fail<B: Backend>(lun: &Lun<B>, command: Command, op: Op, offset: u64, errno: 
     report::error!("{label}: {op_name} offset={offset} len={left} failed: {errno}");
     command.complete(status(op, errno));
 }
+
+#[cfg(test)]
+mod tests;

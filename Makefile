@@ -1,0 +1,42 @@
+# Two commands on a fresh Debian 12 with Rust:  make demo   make check
+# Each installs what is missing (as root, through apt; asks nothing), builds, and runs.
+
+# Where tcmu-runner looks for handlers: Debian's multiarch folder, or Fedora's and openSUSE's lib64.
+multiarch := $(shell dpkg-architecture -qDEB_HOST_MULTIARCH 2>/dev/null || gcc -print-multiarch 2>/dev/null)
+HANDLER_DIR ?= $(if $(multiarch),/usr/lib/$(multiarch)/tcmu-runner,/usr/lib64/tcmu-runner)
+DESTDIR ?=
+PLUGIN := target/release/libhandler_glfs.so
+
+.PHONY: all demo check install uninstall clean
+all: packages-build
+	cargo build --release --locked
+
+# The main job, in front of your eyes: in a virtual machine, or with NATIVE=1 on this one.
+demo: packages-build packages-vm
+	cargo build --release --locked
+	tests/demo
+
+# Everything that is tested, from fast to true; ends with a count per tier.
+check: packages-build packages-vm packages-check
+	tests/check
+
+.PHONY: packages-build packages-vm packages-check
+packages-build:
+	@tests/install-packages tests/packages-build
+packages-vm:
+	@tests/install-packages tests/vm/packages
+packages-check:
+	@tests/install-packages tests/packages-check
+
+# Not renamed to handler_* before it is complete: tcmu-runner loads every file whose name begins so.
+install:
+	@test -r $(PLUGIN) || { echo "$(PLUGIN) is missing: run make first"; exit 1; }
+	install -d $(DESTDIR)$(HANDLER_DIR)
+	install -m 0644 $(PLUGIN) $(DESTDIR)$(HANDLER_DIR)/.glfs.so.new
+	mv -f $(DESTDIR)$(HANDLER_DIR)/.glfs.so.new $(DESTDIR)$(HANDLER_DIR)/handler_glfs.so
+
+uninstall:
+	rm -f $(DESTDIR)$(HANDLER_DIR)/handler_glfs.so
+
+clean:
+	cargo clean

@@ -1,0 +1,152 @@
+//! READ and WRITE over a backend in memory that does what real ones do on bad days.
+
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+
+use proptest::prelude::*;
+
+use super::super::geometry::BlockSize;
+use super::*;
+use crate::runner::testing::command;
+
+const SIZE: usize = 8192;
+
+/// What the backend does with the next calls, in order; then it behaves.
+#[derive(Debug, Clone, Copy)]
+enum Mood {
+    /// Moves at most so many bytes.
+    Short(usize),
+    Fails(Errno),
+}
+
+struct Memory {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    moods: Mutex<Vec<Mood>>,
+    jobs: Mutex<Sender<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Memory {
+    fn new(moods: Vec<Mood>) -> Self {
+        let (sender, jobs) = channel::<Box<dyn FnOnce() + Send>>();
+        let thread = thread::Builder::new().name(String::from("memory"));
+        thread.spawn(move || jobs.into_iter().for_each(|job| job())).unwrap();
+        let bytes = Arc::new(Mutex::new(vec![0; SIZE]));
+        Self { bytes, moods: Mutex::new(moods), jobs: Mutex::new(sender) }
+    }
+
+    /// Answers `request` later with what `work` makes of the image and the number of bytes that may be moved.
+    fn later<R: Request>(&self, request: R, work: impl FnOnce(&R, &mut Vec<u8>, usize) -> usize + Send + 'static) {
+        let mood = self.moods.lock().unwrap().pop();
+        let bytes = Arc::clone(&self.bytes);
+        let job = move || match mood {
+            Some(Mood::Fails(errno)) => request.done(Err(errno)),
+            Some(Mood::Short(limit)) => {
+                let moved = work(&request, &mut bytes.lock().unwrap(), limit);
+                request.done(Ok(moved));
+            }
+            None => {
+                let moved = work(&request, &mut bytes.lock().unwrap(), usize::MAX);
+                request.done(Ok(moved));
+            }
+        };
+        self.jobs.lock().unwrap().send(Box::new(job)).unwrap();
+    }
+}
+
+impl Backend for Memory {
+    fn read(&self, request: impl Request, offset: u64) {
+        self.later(request, move |request, bytes, limit| {
+            let from = usize::try_from(offset).unwrap().min(bytes.len());
+            request.data().store(&bytes[from..bytes.len().min(from.saturating_add(limit))])
+        });
+    }
+
+    fn write(&self, request: impl Request, offset: u64) {
+        self.later(request, move |request, bytes, limit| {
+            let to = usize::try_from(offset).unwrap();
+            let data = request.data().load(limit);
+            bytes[to..to + data.len()].copy_from_slice(&data);
+            data.len()
+        });
+    }
+
+    fn sync(&self, request: impl Request) {
+        self.later(request, |_, _, _| 0);
+    }
+
+    fn size(&self) -> Result<u64, Errno> {
+        Ok(SIZE as u64)
+    }
+
+    fn close(&self) -> Result<(), Errno> {
+        Ok(())
+    }
+}
+
+fn lun(moods: Vec<Mood>) -> Arc<Lun<Memory>> {
+    let (label, block_size) = (String::from("memory"), BlockSize::new(512).unwrap());
+    Arc::new(Lun { label, backend: Memory::new(moods), writable: true, block_size, bytes: AtomicU64::new(SIZE as u64) })
+}
+
+/// Submits a READ or WRITE; its status and data.
+fn run(lun: &Arc<Lun<Memory>>, op: Op, offset: usize, data: Vec<u8>) -> (i32, Vec<u8>) {
+    let (command, answers) = command(data, 700);
+    transfer(Arc::clone(lun), command, op, offset as u64).unwrap();
+    let answer = answers.recv().unwrap();
+    (answer.status, answer.data)
+}
+
+#[test]
+fn what_does_not_fit_is_given_back_and_not_served() {
+    let lun = lun(Vec::new());
+    let (command, _answers) = command(vec![0; 1024], 700);
+    let Err(Rejected(command, status)) = transfer(lun, command, Op::Read, SIZE as u64 - 512) else { panic!("served") };
+    assert_eq!(status, Status::OutOfRange);
+    command.complete(status);
+}
+
+#[test]
+fn a_dropped_command_is_answered_with_hardware_error() {
+    let (command, answers) = command(vec![0; 512], 512);
+    drop(command);
+    assert_eq!(answers.recv().unwrap().status, 13);
+}
+
+fn mood() -> impl Strategy<Value = Mood> {
+    prop_oneof![
+        4 => (1_usize..1500).prop_map(Mood::Short),
+        1 => Just(Mood::Fails(Errno::EIO)),
+    ]
+}
+
+proptest! {
+    /// Whatever the backend cuts short, a command that is GOOD has moved every byte; and every command is answered.
+    #[test]
+    fn good_means_all_of_it(
+        moods in proptest::collection::vec(mood(), 0..40),
+        writes in proptest::collection::vec((0_usize..16, 1_usize..=8, any::<u8>()), 1..8),
+    ) {
+        let lun = lun(moods);
+        let mut model = vec![0_u8; SIZE];
+        for (block, blocks, byte) in writes {
+            let (offset, len) = (block * 512, (blocks * 512).min(SIZE - block * 512));
+            let (status, _) = run(&lun, Op::Write, offset, vec![byte; len]);
+            if status == 0 {
+                model[offset..offset + len].fill(byte);
+                prop_assert_eq!(&lun.backend.bytes.lock().unwrap()[offset..offset + len], &model[offset..offset + len]);
+            } else {
+                prop_assert_eq!(status, 4, "WRITE ERROR");
+                // What a failed write left is unspecified: the model follows.
+                model.copy_from_slice(&lun.backend.bytes.lock().unwrap());
+            }
+            let (status, data) = run(&lun, Op::Read, offset, vec![0xee; len]);
+            if status == 0 {
+                prop_assert_eq!(&data[..], &model[offset..offset + len]);
+            } else {
+                prop_assert_eq!(status, 5, "READ ERROR");
+            }
+        }
+    }
+}

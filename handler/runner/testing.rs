@@ -1,0 +1,58 @@
+//! Commands without a daemon, for the unit tests of other modules.
+
+use std::ffi::c_int;
+use std::mem;
+use std::ptr::NonNull;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use libc::iovec;
+
+use super::Command;
+use super::abi::{TcmuDevice, TcmulibCmd, TcmurCmd};
+use super::iovec::IoVecs;
+use super::symbols::Symbols;
+
+/// What the initiator would see of a command.
+pub(crate) struct Answer {
+    pub(crate) status: c_int,
+    pub(crate) data: Vec<u8>,
+}
+
+/// Stands for a `tcmur_cmd`, and owns what the core owns for it.
+#[repr(C)]
+struct FakeCmd {
+    lib_cmd: *mut TcmulibCmd,
+    head: Box<mem::MaybeUninit<TcmulibCmd>>,
+    data: Vec<u8>,
+    iovecs: Vec<iovec>,
+    answer: Sender<Answer>,
+}
+
+/// A command whose data lies in pieces of `piece` bytes, and its answer to come.
+pub(crate) fn command(data: Vec<u8>, piece: usize) -> (Command, Receiver<Answer>) {
+    let (answer, answers) = channel();
+    let mut cmd = Box::new(FakeCmd {
+        lib_cmd: std::ptr::null_mut(),
+        head: Box::new(mem::MaybeUninit::zeroed()),
+        data,
+        iovecs: Vec::new(),
+        answer,
+    });
+    cmd.lib_cmd = cmd.head.as_mut_ptr();
+    let iovecs =
+        cmd.data.chunks_mut(piece).map(|chunk| iovec { iov_base: chunk.as_mut_ptr().cast(), iov_len: chunk.len() });
+    cmd.iovecs = iovecs.collect();
+    let (first, count) = (cmd.iovecs.as_mut_ptr(), cmd.iovecs.len());
+    // SAFETY: the iovecs live in the command until it is completed.
+    let data = unsafe { IoVecs::new(first, count) };
+    let symbols: &'static Symbols = Box::leak(Box::new(Symbols::fake(complete)));
+    let cmd = NonNull::from(Box::leak(cmd)).cast();
+    // SAFETY: nobody else answers this command; `complete` takes it back.
+    (unsafe { Command::new(symbols, NonNull::dangling(), cmd, data) }, answers)
+}
+
+unsafe extern "C" fn complete(_: *mut TcmuDevice, cmd: *mut TcmurCmd, status: c_int) {
+    // SAFETY: leaked by `command`, and completed once.
+    let cmd = unsafe { Box::from_raw(cmd.cast::<FakeCmd>()) };
+    cmd.answer.send(Answer { status, data: cmd.data }).unwrap();
+}
