@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::exit;
 
 /// Every libgfapi function the project calls. A new one is added here, and nowhere else.
-const FUNCTIONS: [&str; 13] = [
+const FUNCTIONS: [&str; 19] = [
     "glfs_new",
     "glfs_set_volfile",
     "glfs_set_volfile_server",
@@ -19,6 +19,12 @@ const FUNCTIONS: [&str; 13] = [
     "glfs_preadv_async",
     "glfs_pwritev_async",
     "glfs_fdatasync_async",
+    "glfs_discard_async",
+    "glfs_zerofill_async",
+    "glfs_fd_set_lkowner",
+    "glfs_posix_lock",
+    "glfs_pread",
+    "glfs_pwrite",
 ];
 
 /// libgfapi's own number (GlusterFS 6 and later): the first with the five-argument completion callback.

@@ -37,7 +37,7 @@ use nix::errno::Errno;
 
 use lun::Lun;
 use lun::config::Config;
-use runner::Device;
+use runner::{Cdb, Device, Status};
 
 /// The handler of the subtype `glfs`.
 struct Glfs;
@@ -51,6 +51,10 @@ const FAREWELL: Duration = Duration::from_secs(3);
 impl runner::Handler for Glfs {
     fn check_config(&self, cfgstring: &str) -> Result<(), String> {
         cfgstring.parse::<Config>().map(drop).map_err(|e| e.to_string())
+    }
+
+    fn screen(&self, cdb: &Cdb, blocks: u64) -> Option<Status> {
+        lun::screen(cdb, blocks)
     }
 
     fn open(&self, device: &Device<'_>) -> Result<Arc<dyn runner::Lun>, Errno> {

@@ -77,18 +77,24 @@ fn the_gfapi_functions_in_use_are_these() {
         used,
         [
             "glfs_close",
+            "glfs_discard_async",
+            "glfs_fd_set_lkowner",
             "glfs_fdatasync_async",
             "glfs_fini",
             "glfs_fstat",
             "glfs_init",
             "glfs_new",
             "glfs_open",
+            "glfs_posix_lock",
+            "glfs_pread",
             "glfs_preadv_async",
+            "glfs_pwrite",
             "glfs_pwritev_async",
             "glfs_set_logging",
             "glfs_set_volfile",
             "glfs_set_volfile_server",
             "glfs_set_xlator_option",
+            "glfs_zerofill_async",
         ]
     );
 }

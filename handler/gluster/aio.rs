@@ -70,7 +70,7 @@ pub(super) fn submit<R: Request>(state: &State, request: R, call: impl FnOnce(Ca
 }
 
 /// Finishes a request that asks for nothing, which libgfapi calls an error.
-pub(super) fn finish_empty<R: Request>(state: &State, request: R) {
+pub(super) fn finish_nothing<R: Request>(state: &State, request: R) {
     state.begin();
     detour(Box::into_raw(Box::new(Cookie { state, request })), Ok(0));
 }
@@ -99,26 +99,28 @@ unsafe extern "C" fn answered<R: Request>(
 #[expect(clippy::boxed_local, reason = "the box came from C and is moved out of here")]
 fn finish<R: Request>(cookie: Box<Cookie<R>>, outcome: Result<usize, Errno>) {
     let Cookie { state, request } = *cookie;
-    if catch_unwind(AssertUnwindSafe(|| request.done(outcome))).is_err() {
-        report::error!("PANIC in a completion; its command was answered with HARDWARE ERROR");
-    }
+    shielded(|| request.done(outcome));
     // SAFETY: this call is still counted, so the state is alive.
     unsafe { (*state).end() };
 }
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Finishes a call on the completion thread. The thread lives as long as the process: a handler is never unloaded.
+/// Finishes a call on the completion thread.
 fn detour<R: Request>(cookie: *mut Cookie<R>, outcome: Result<usize, Errno>) {
-    static JOBS: OnceLock<Option<Sender<Job>>> = OnceLock::new();
     // SAFETY: the cookie was made by Box::into_raw, and the caller holds the only right to it.
     let cookie = unsafe { Box::from_raw(cookie) };
+    later(Box::new(move || finish(cookie, outcome)));
+}
+
+/// Runs a job on the completion thread, which lives as long as the process: a handler is never unloaded.
+pub(super) fn later(job: Job) {
+    static JOBS: OnceLock<Option<Sender<Job>>> = OnceLock::new();
     let jobs = JOBS.get_or_init(|| {
         let (sender, jobs) = channel::<Job>();
         let thread = std::thread::Builder::new().name(String::from("glfs-complete"));
         thread.spawn(move || jobs.into_iter().for_each(|job| job())).ok().map(|_| sender)
     });
-    let job: Job = Box::new(move || finish(cookie, outcome));
     match jobs {
         Some(jobs) => {
             if let Err(unsent) = jobs.send(job) {
@@ -127,5 +129,12 @@ fn detour<R: Request>(cookie: *mut Cookie<R>, outcome: Result<usize, Errno>) {
         }
         // No thread could be had: answering on this stack beats not answering.
         None => job(),
+    }
+}
+
+/// Runs a completion. A panic in it has answered its command (by dropping it), and must not take the thread along.
+pub(super) fn shielded(completion: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(completion)).is_err() {
+        report::error!("PANIC in a completion; its command was answered with HARDWARE ERROR");
     }
 }

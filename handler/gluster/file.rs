@@ -12,9 +12,10 @@ use libgfapi_sys::glfs_fd_t;
 use nix::errno::Errno;
 
 use super::aio::{self, Call};
+use super::exclusive::{Exchange, Exclusive};
 use super::volume::Volume;
 use super::worker::bounded;
-use crate::lun::backend::{Backend, Request};
+use crate::lun::backend::{Backend, Compared, Request};
 use crate::report;
 
 /// How long a close, or a look at the size, may take.
@@ -22,7 +23,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A regular file, open. Dropping it closes it.
 #[derive(Debug)]
-pub struct File(Arc<State>);
+pub struct File {
+    state: Arc<State>,
+    exclusive: Exclusive,
+}
 
 /// What calls in flight need of a file.
 #[derive(Debug)]
@@ -48,6 +52,11 @@ impl State {
         // SeqCst, as in `close`: either this call sees `closed`, or the closer sees this call.
         self.in_flight.fetch_add(1, Ordering::SeqCst);
         (!self.closed.load(Ordering::SeqCst)).then_some(self.fd.as_ptr())
+    }
+
+    /// The descriptor. Open for those who have counted themselves.
+    pub(super) fn descriptor(&self) -> *mut glfs_fd_t {
+        self.fd.as_ptr()
     }
 
     /// Takes a call off the count. The caller's last look at the state: whoever closes the file may free it now.
@@ -78,12 +87,8 @@ impl File {
         // SAFETY: the volume is connected; the path is NUL-terminated.
         let fd = unsafe { gfapi::glfs_open(volume.as_ptr(), path.as_ptr(), flags) };
         let fd = NonNull::new(fd).ok_or_else(Errno::last)?;
-        Ok(Self(Arc::new(State {
-            fd,
-            in_flight: AtomicUsize::new(0),
-            closed: AtomicBool::new(false),
-            _volume: volume,
-        })))
+        let state = State { fd, in_flight: AtomicUsize::new(0), closed: AtomicBool::new(false), _volume: volume };
+        Ok(Self { state: Arc::new(state), exclusive: Exclusive::default() })
     }
 
     /// Type and size. Blocks. Of the descriptor, not of the path: a symlink's target is what was opened.
@@ -91,16 +96,16 @@ impl File {
     /// # Errors
     /// The volume's.
     pub(super) fn stat(&self) -> Result<libc::stat, Errno> {
-        self.0.stat()
+        self.state.stat()
     }
 }
 
 impl Backend for File {
     fn read(&self, request: impl Request, offset: u64) {
         if request.data().is_empty() {
-            return aio::finish_empty(&self.0, request);
+            return aio::finish_nothing(&self.state, request);
         }
-        aio::submit(&self.0, request, |Call { fd, iov, count, callback, cookie }| {
+        aio::submit(&self.state, request, |Call { fd, iov, count, callback, cookie }| {
             let Ok(offset) = i64::try_from(offset) else { return refuse(Errno::EINVAL) };
             // SAFETY: the descriptor is open and counted; the buffers stay valid until the callback, which owns them.
             unsafe { gfapi::glfs_preadv_async(fd, iov, count, offset, 0, callback, cookie) }
@@ -109,33 +114,67 @@ impl Backend for File {
 
     fn write(&self, request: impl Request, offset: u64) {
         if request.data().is_empty() {
-            return aio::finish_empty(&self.0, request);
+            return aio::finish_nothing(&self.state, request);
         }
-        aio::submit(&self.0, request, |Call { fd, iov, count, callback, cookie }| {
+        aio::submit(&self.state, request, |Call { fd, iov, count, callback, cookie }| {
             let Ok(offset) = i64::try_from(offset) else { return refuse(Errno::EINVAL) };
             // SAFETY: the descriptor is open and counted; libgfapi copies the buffers before it returns.
             unsafe { gfapi::glfs_pwritev_async(fd, iov, count, offset, 0, callback, cookie) }
         });
     }
 
+    fn discard(&self, request: impl Request, offset: u64, len: u64) {
+        aio::submit(&self.state, request, |Call { fd, callback, cookie, .. }| {
+            let (Ok(offset), Ok(len)) = (i64::try_from(offset), usize::try_from(len)) else {
+                return refuse(Errno::EFBIG);
+            };
+            // SAFETY: the descriptor is open and counted.
+            unsafe { gfapi::glfs_discard_async(fd, offset, len, callback, cookie) }
+        });
+    }
+
+    fn zero(&self, request: impl Request, offset: u64, len: u64) {
+        aio::submit(&self.state, request, |Call { fd, callback, cookie, .. }| {
+            let (Ok(offset), Ok(len)) = (i64::try_from(offset), i64::try_from(len)) else {
+                return refuse(Errno::EFBIG);
+            };
+            // SAFETY: the descriptor is open and counted.
+            unsafe { gfapi::glfs_zerofill_async(fd, offset, len, callback, cookie) }
+        });
+    }
+
+    fn nothing(&self, request: impl Request) {
+        aio::finish_nothing(&self.state, request);
+    }
+
+    fn compare_and_write(
+        &self,
+        offset: u64,
+        expected: Vec<u8>,
+        new: Vec<u8>,
+        done: impl FnOnce(Result<Compared, Errno>) + Send + 'static,
+    ) {
+        self.exclusive.compare_and_write(Arc::clone(&self.state), Exchange { offset, expected, new }, Box::new(done));
+    }
+
     fn sync(&self, request: impl Request) {
-        aio::submit(&self.0, request, |Call { fd, callback, cookie, .. }| {
+        aio::submit(&self.state, request, |Call { fd, callback, cookie, .. }| {
             // SAFETY: the descriptor is open and counted.
             unsafe { gfapi::glfs_fdatasync_async(fd, callback, cookie) }
         });
     }
 
     fn size(&self) -> Result<u64, Errno> {
-        let state = Arc::clone(&self.0);
+        let state = Arc::clone(&self.state);
         let stat = bounded("glfs-stat", PATIENCE, move || state.stat()).ok_or(Errno::ETIMEDOUT)??;
         u64::try_from(stat.st_size).map_err(|_| Errno::EIO)
     }
 
     fn close(&self) -> Result<(), Errno> {
-        if self.0.closed.swap(true, Ordering::SeqCst) {
+        if self.state.closed.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
-        let state = Arc::clone(&self.0);
+        let state = Arc::clone(&self.state);
         // In an outage the last flush may hang for gluster's frame timeout of 30 minutes.
         bounded("glfs-close", PATIENCE, move || close(&state)).unwrap_or(Err(Errno::ETIMEDOUT))
     }

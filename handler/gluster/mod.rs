@@ -3,6 +3,7 @@
 //! [`open`] gives a [`File`], which implements the port that a LUN works with ([`Backend`](crate::lun::backend::Backend)).
 
 mod aio;
+mod exclusive;
 mod file;
 mod graph;
 mod pool;

@@ -15,6 +15,15 @@ pub trait Request: Send + Sized + 'static {
     fn done(self, outcome: Result<usize, Errno>);
 }
 
+/// What a [`Backend::compare_and_write`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compared {
+    /// What was expected, and has been replaced.
+    Written,
+    /// Something else, from this byte on. Nothing was written.
+    DiffersAt(usize),
+}
+
 /// An open image. Requests may be submitted from any thread and finish in any order. None of the methods takes ownership of
 /// failure: whatever goes wrong reaches [`Request::done`].
 pub trait Backend: Send + Sync + 'static {
@@ -23,6 +32,25 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Writes the request's data at `offset` (bytes). May move less than asked.
     fn write(&self, request: impl Request, offset: u64);
+
+    /// Frees `len` bytes at `offset`: they read as zeros afterwards. All or an error. The request's data is not looked at.
+    fn discard(&self, request: impl Request, offset: u64, len: u64);
+
+    /// Makes `len` bytes at `offset` zeros. All or an error. The request's data is not looked at.
+    fn zero(&self, request: impl Request, offset: u64, len: u64);
+
+    /// Finishes a request that asks for nothing, as it finishes every other: not inside this call.
+    fn nothing(&self, request: impl Request);
+
+    /// Replaces the bytes at `offset` by `new` if they are `expected`, atomically against all other such calls on this image, by
+    /// whatever gateway. `done` is called as [`Request::done`] is.
+    fn compare_and_write(
+        &self,
+        offset: u64,
+        expected: Vec<u8>,
+        new: Vec<u8>,
+        done: impl FnOnce(Result<Compared, Errno>) + Send + 'static,
+    );
 
     /// Makes every write that was done before this call durable.
     fn sync(&self, request: impl Request);

@@ -13,6 +13,12 @@ pub(super) enum Op {
     Write,
     /// SYNCHRONIZE CACHE.
     Flush,
+    /// UNMAP, and WRITE SAME with the UNMAP bit.
+    Unmap,
+    /// WRITE SAME.
+    WriteSame,
+    /// COMPARE AND WRITE.
+    CompareAndWrite,
 }
 
 impl Op {
@@ -22,6 +28,9 @@ impl Op {
             Self::Read => "READ",
             Self::Write => "WRITE",
             Self::Flush => "SYNCHRONIZE CACHE",
+            Self::Unmap => "UNMAP",
+            Self::WriteSame => "WRITE SAME",
+            Self::CompareAndWrite => "COMPARE AND WRITE",
         }
     }
 }
@@ -45,7 +54,7 @@ pub(super) fn status(op: Op, errno: Errno) -> Status {
         Errno::EINVAL => Status::InvalidCdb,
         _ => match op {
             Op::Read => Status::ReadError,
-            Op::Write | Op::Flush => Status::WriteError,
+            Op::Write | Op::Flush | Op::Unmap | Op::WriteSame | Op::CompareAndWrite => Status::WriteError,
         },
     }
 }

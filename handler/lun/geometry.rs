@@ -31,6 +31,11 @@ impl BlockSize {
         }
     }
 
+    /// Bytes of a block.
+    pub(super) fn bytes(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+
     /// How many whole blocks `bytes` are, as the 32 bits that SCSI limits have.
     #[must_use]
     pub(super) fn blocks_in(self, bytes: u32) -> u32 {
@@ -52,9 +57,8 @@ impl BlockSize {
 /// Whether `len` bytes at `offset` lie within a LUN of `lun` bytes. The core checks that for most commands, but lets FORMAT UNIT
 /// run past the end of a LUN of 2^32 blocks.
 #[must_use]
-pub(super) fn fits(lun: u64, offset: u64, len: usize) -> bool {
-    let end = u64::try_from(len).ok().and_then(|len| offset.checked_add(len));
-    end.is_some_and(|end| end <= lun)
+pub(super) fn fits(lun: u64, offset: u64, len: u64) -> bool {
+    offset.checked_add(len).is_some_and(|end| end <= lun)
 }
 
 #[cfg(test)]
@@ -82,7 +86,7 @@ mod tests {
         assert!(fits(4096, 4096, 0));
         assert!(!fits(4096, 4096, 1));
         assert!(!fits(u64::MAX, u64::MAX, 1));
-        assert!(!fits(4096, 0, usize::MAX));
+        assert!(!fits(4096, 0, u64::MAX));
     }
 
     proptest! {

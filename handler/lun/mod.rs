@@ -2,10 +2,14 @@
 //! ([`backend`]), has no `unsafe`, and sees no status number.
 
 pub mod backend;
+mod compare_and_write;
 pub mod config;
+mod deferred;
 mod error;
+mod fill;
 mod geometry;
 mod rw;
+mod screen;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,10 +17,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nix::errno::Errno;
 
 use self::backend::Backend;
+use self::deferred::Deferred;
 use self::error::Op;
-use self::geometry::{BadGeometry, BlockSize};
+use self::fill::Missing;
+use self::geometry::{BadGeometry, BlockSize, fits};
 use crate::report;
-use crate::runner::{self, Command, Device, Limits, Rejected};
+use crate::runner::{self, Command, Device, Limits, Rejected, Sense, Status};
+
+pub use self::screen::screen;
 
 /// One exported disk, open.
 #[derive(Debug)]
@@ -29,6 +37,9 @@ pub struct Lun<B: Backend> {
     block_size: BlockSize,
     /// Size of the LUN: the whole blocks of its image, unless the admin has it smaller.
     bytes: AtomicU64,
+    /// An error that its own command could not carry.
+    deferred: Deferred,
+    missing: Missing,
 }
 
 /// Bytes of the largest READ or WRITE that initiators are told of. tcmu-runner's own default is 64 KiB, which cuts large transfers
@@ -69,8 +80,35 @@ impl<B: Backend> Lun<B> {
         device.set_write_cache(true);
         let mode = if writable { "" } else { ", read-only" };
         report::info_always!("{label}: open, {bytes} bytes{mode}");
-        Ok(Self { label, backend, writable, block_size, bytes: AtomicU64::new(bytes) })
+        Ok(Self {
+            label,
+            backend,
+            writable,
+            block_size,
+            bytes: AtomicU64::new(bytes),
+            deferred: Deferred::default(),
+            missing: Missing::default(),
+        })
     }
+
+    /// Lets a command over `len` bytes at `offset` begin, or says why not.
+    fn admit(&self, command: Command, op: Op, offset: u64, len: u64) -> Result<Command, Rejected> {
+        if let Some(sense) = self.deferred.take() {
+            return Err(Rejected(command, Status::Sense(sense.deferred())));
+        }
+        if !fits(self.bytes.load(Ordering::Relaxed), offset, len) {
+            return Err(Rejected(command, Status::OutOfRange));
+        }
+        if !self.writable && !matches!(op, Op::Read | Op::Flush) {
+            return Err(Rejected(command, Status::Sense(Sense::WRITE_PROTECTED)));
+        }
+        Ok(command)
+    }
+}
+
+/// Bytes of a command's data.
+fn length(command: &Command) -> u64 {
+    u64::try_from(command.data().len()).unwrap_or(u64::MAX)
 }
 
 fn shape(block_size: u32, image: u64) -> Result<(BlockSize, u64), BadGeometry> {
@@ -80,14 +118,47 @@ fn shape(block_size: u32, image: u64) -> Result<(BlockSize, u64), BadGeometry> {
 
 impl<B: Backend> runner::Lun for Lun<B> {
     fn read(self: Arc<Self>, command: Command, offset: u64) -> Result<(), Rejected> {
-        rw::transfer(self, command, Op::Read, offset)
+        let len = length(&command);
+        let command = self.admit(command, Op::Read, offset, len)?;
+        rw::transfer(self, command, Op::Read, offset);
+        Ok(())
     }
 
     fn write(self: Arc<Self>, command: Command, offset: u64) -> Result<(), Rejected> {
-        rw::transfer(self, command, Op::Write, offset)
+        let len = length(&command);
+        let command = self.admit(command, Op::Write, offset, len)?;
+        rw::transfer(self, command, Op::Write, offset);
+        Ok(())
+    }
+
+    fn unmap(self: Arc<Self>, command: Command, offset: u64, len: u64) -> Result<(), Rejected> {
+        let command = self.admit(command, Op::Unmap, offset, len)?;
+        // The core frees the range of a WRITE SAME with the UNMAP bit whatever its block says; only zeros may be freed.
+        let write_same = command.cdb().is_some_and(|cdb| screen::is_write_same(&cdb));
+        let block = if write_same { command.data().load() } else { vec![0; self.block_size.bytes()] };
+        fill::start(self, command, Op::Unmap, block, (offset, len));
+        Ok(())
+    }
+
+    fn write_same(self: Arc<Self>, command: Command, offset: u64, len: u64) -> Result<(), Rejected> {
+        let command = self.admit(command, Op::WriteSame, offset, len)?;
+        let block = command.data().load();
+        if block.len() != self.block_size.bytes() {
+            return Err(Rejected(command, Status::InvalidCdb));
+        }
+        fill::start(self, command, Op::WriteSame, block, (offset, len));
+        Ok(())
+    }
+
+    fn compare_and_write(self: Arc<Self>, command: Command, offset: u64) -> Result<(), Rejected> {
+        let len = length(&command) / 2;
+        let command = self.admit(command, Op::CompareAndWrite, offset, len)?;
+        compare_and_write::start(self, command, offset);
+        Ok(())
     }
 
     fn flush(self: Arc<Self>, command: Command) -> Result<(), Rejected> {
+        let command = self.admit(command, Op::Flush, 0, 0)?;
         rw::flush(self, command);
         Ok(())
     }

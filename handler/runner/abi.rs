@@ -28,9 +28,10 @@ pub(super) struct TcmurCmd {
 #[derive(Debug)]
 pub(super) struct TcmulibCmd {
     cmd_id: u16,
-    cdb: *mut u8,
-    iovec: *mut iovec,
-    iov_cnt: usize,
+    pub(super) cdb: *const u8,
+    /// The data of the initiator's command, when a step of a compound one has none of its own.
+    pub(super) iovec: *mut iovec,
+    pub(super) iov_cnt: usize,
     /// Not initialised by the core.
     pub(super) sense_buf: [u8; SENSE_LEN],
     hm_private: *mut c_void,
@@ -68,11 +69,14 @@ pub(super) mod sts {
 
     /// As the return value of a data callback: queued, the handler completes the command. As a completion: GOOD.
     pub(in crate::runner) const OK: c_int = 0;
+    /// As the return value of `handle_cmd`: the core looks at the command itself.
+    pub(in crate::runner) const NOT_HANDLED: c_int = -1;
     pub(in crate::runner) const NO_RESOURCE: c_int = 1;
     pub(in crate::runner) const PASSTHROUGH_ERR: c_int = 2;
     pub(in crate::runner) const BUSY: c_int = 3;
     pub(in crate::runner) const WR_ERR: c_int = 4;
     pub(in crate::runner) const RD_ERR: c_int = 5;
+    pub(in crate::runner) const INVALID_CMD: c_int = 7;
     pub(in crate::runner) const INVALID_CDB: c_int = 8;
     pub(in crate::runner) const HW_ERR: c_int = 13;
     pub(in crate::runner) const RANGE: c_int = 14;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::ptr::NonNull;
 
 use super::abi::{self, TcmuDevice, TcmurCmd};
+use super::cdb::Cdb;
 use super::entry::RUNNER;
 use super::iovec::IoVecs;
 use super::status::Status;
@@ -69,6 +70,13 @@ impl Command {
         &mut self.data
     }
 
+    /// The initiator's CDB, also for a step of a compound command. None once answered.
+    #[must_use]
+    pub fn cdb(&self) -> Option<Cdb> {
+        // SAFETY: the command is not answered yet.
+        self.raw.as_ref().map(|raw| unsafe { cdb(raw.cmd.as_ptr()) })
+    }
+
     /// Answers the command, from any thread but never inside the callback that submitted it: the core may submit the next step
     /// of a compound command from within, on this stack.
     pub fn complete(mut self, status: Status) {
@@ -91,6 +99,35 @@ impl Command {
         // As a return value, the number of Ok would mean "queued": the one status that cannot be rejected with.
         if status == Status::Ok { Status::HardwareError.number() } else { status.number() }
     }
+}
+
+/// The CDB of a command.
+///
+/// # Safety
+/// `cmd` is a command that the core handed to a callback and that has not been completed.
+pub(super) unsafe fn cdb(cmd: *mut TcmurCmd) -> Cdb {
+    // SAFETY: the command is alive (caller).
+    let lib_cmd = unsafe { abi::lib_cmd(cmd) };
+    // SAFETY: lib_cmd points at the aligned head of this command, which nobody changes.
+    let bytes = unsafe { (*lib_cmd).cdb };
+    // SAFETY: the core has copied the CDB whole, by its group.
+    unsafe { Cdb::read(bytes) }
+}
+
+/// The data of the initiator's command, for a callback that is not given it: the block of a WRITE SAME that the core passes on as
+/// UNMAP. The steps of one command share the iovecs, so they must not be advanced.
+///
+/// # Safety
+/// As for [`cdb`].
+pub(super) unsafe fn initiators_data(cmd: *mut TcmurCmd) -> IoVecs {
+    // SAFETY: the command is alive (caller).
+    let lib_cmd = unsafe { abi::lib_cmd(cmd) };
+    // SAFETY: lib_cmd points at the aligned head of this command, of which nobody changes these fields.
+    let iov = unsafe { (*lib_cmd).iovec };
+    // SAFETY: as above.
+    let count = unsafe { (*lib_cmd).iov_cnt };
+    // SAFETY: the iovecs of a live command.
+    unsafe { IoVecs::new(iov, count) }
 }
 
 impl Raw {

@@ -87,15 +87,6 @@ impl IoVecs {
         }
     }
 
-    /// Fills what is left with zeros. Nothing is left afterwards.
-    pub fn zero(&mut self) {
-        for entry in self.entries() {
-            // SAFETY: the entry describes memory of this command that may be written (invariant).
-            unsafe { ptr::write_bytes(entry.iov_base.cast::<u8>(), 0, entry.iov_len) };
-        }
-        self.advance(self.len);
-    }
-
     /// Copies as much of `bytes` as fits to the beginning; how much that was.
     #[cfg(test)]
     pub(crate) fn store(&self, bytes: &[u8]) -> usize {
@@ -109,16 +100,17 @@ impl IoVecs {
         bytes.len() - rest.len()
     }
 
-    /// A copy of the first `limit` bytes.
-    #[cfg(test)]
-    pub(crate) fn load(&self, limit: usize) -> Vec<u8> {
-        let mut bytes = Vec::new();
+    /// A copy of what is left.
+    #[must_use]
+    pub fn load(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.len);
         for entry in self.entries() {
-            // SAFETY: the entry describes memory of this command that may be read (invariant).
-            let part = unsafe { std::slice::from_raw_parts(entry.iov_base.cast::<u8>(), entry.iov_len) };
-            bytes.extend_from_slice(part);
+            let room = bytes.spare_capacity_mut().as_mut_ptr().cast::<u8>();
+            // SAFETY: the entry describes memory of this command that may be read, and there is room for all entries.
+            unsafe { ptr::copy_nonoverlapping(entry.iov_base.cast::<u8>(), room, entry.iov_len) };
+            // SAFETY: so many more bytes are initialised now.
+            unsafe { bytes.set_len(bytes.len() + entry.iov_len) };
         }
-        bytes.truncate(limit);
         bytes
     }
 
@@ -128,6 +120,55 @@ impl IoVecs {
         }
         // SAFETY: `first` points at `count` entries that nobody changes while `self` is borrowed (invariant).
         unsafe { std::slice::from_raw_parts(self.first, self.count) }
+    }
+}
+
+/// Data of our own for requests that carry more than the initiator sent: a block, repeated.
+#[derive(Debug)]
+pub struct Buffer {
+    bytes: Vec<u8>,
+    /// What `list` points at. On the heap: the buffer may be moved while a request is in flight.
+    entry: Box<iovec>,
+    list: IoVecs,
+}
+
+// SAFETY: `entry` points into `bytes`, which moves along.
+unsafe impl Send for Buffer {}
+
+impl Buffer {
+    /// No bytes.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::repeating(&[], 0)
+    }
+
+    /// At most `len` bytes: as many times `block` as fit.
+    #[must_use]
+    pub fn repeating(block: &[u8], len: usize) -> Self {
+        let bytes = block.repeat(len.checked_div(block.len()).unwrap_or(0));
+        let entry = Box::new(iovec { iov_base: ptr::null_mut(), iov_len: 0 });
+        Self { bytes, entry, list: IoVecs::empty() }
+    }
+
+    /// Whether there are no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Makes `len` bytes from `from` on, or what there is of them, the data of the next request.
+    pub fn show(&mut self, from: usize, len: usize) {
+        let window = self.bytes.get_mut(from..).unwrap_or_default();
+        let len = len.min(window.len());
+        *self.entry = iovec { iov_base: window.as_mut_ptr().cast(), iov_len: len };
+        // INVARIANT: one entry, over bytes that live as long as the buffer and are not touched until the next `show`.
+        self.list = IoVecs { first: &raw mut *self.entry, count: 1, len };
+    }
+
+    /// What was shown.
+    #[must_use]
+    pub fn data(&self) -> &IoVecs {
+        &self.list
     }
 }
 
@@ -178,9 +219,20 @@ mod tests {
         assert_eq!(list.head(99).iter().map(|e| e.iov_len).collect::<Vec<_>>(), [10, 4]);
     }
 
+    #[test]
+    fn a_buffer_shows_windows_of_a_repeated_block() {
+        let mut buffer = Buffer::repeating(&[1, 2, 3], 10);
+        buffer.show(2, 5);
+        let mut moved = buffer;
+        assert_eq!(moved.data().load(), [3, 1, 2, 3, 1]);
+        moved.show(7, 100);
+        assert_eq!(moved.data().load(), [2, 3]);
+        assert!(Buffer::empty().is_empty() && Buffer::empty().data().is_empty());
+    }
+
     proptest! {
         #[test]
-        fn advancing_then_zeroing_touches_exactly_the_rest(
+        fn advancing_then_storing_touches_exactly_the_rest(
             lens in proptest::collection::vec(0_usize..20, 0..8),
             steps in proptest::collection::vec(0_usize..30, 0..5),
         ) {
@@ -193,8 +245,8 @@ mod tests {
                 skipped = (skipped + step).min(total);
                 prop_assert_eq!(list.len(), total - skipped);
             }
-            list.zero();
-            prop_assert!(list.is_empty());
+            prop_assert_eq!(list.load(), vec![0xee; total - skipped]);
+            prop_assert_eq!(list.store(&vec![0; total]), total - skipped);
             let flat: Vec<u8> = buffers.concat();
             prop_assert!(flat[..skipped].iter().all(|&b| b == 0xee));
             prop_assert!(flat[skipped..].iter().all(|&b| b == 0));

@@ -4,6 +4,7 @@
 //! core's request until it is answered, exactly once. Rules and their evidence: each file's head.
 
 mod abi;
+mod cdb;
 mod command;
 mod device;
 mod devices;
@@ -16,9 +17,10 @@ mod symbols;
 pub(crate) mod testing;
 mod vtable;
 
+pub use cdb::Cdb;
 pub use command::{Command, Rejected};
 pub use device::{Device, Limits, log_file};
-pub use iovec::{Head, IoVecs};
+pub use iovec::{Buffer, Head, IoVecs};
 pub use status::{Sense, Status};
 pub use symbols::{Unsupported, names as symbol_names};
 pub use vtable::{Handler, Lun, register};

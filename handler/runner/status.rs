@@ -18,6 +18,8 @@ pub enum Status {
     WriteError,
     /// MEDIUM ERROR 11/00.
     ReadError,
+    /// ILLEGAL REQUEST 20/00.
+    InvalidCommand,
     /// ILLEGAL REQUEST 24/00.
     InvalidCdb,
     /// HARDWARE ERROR 44/00.
@@ -28,26 +30,53 @@ pub enum Status {
     Sense(Sense),
 }
 
-/// Sense key, additional sense code and qualifier (SPC-4, 4.5), for what the core has no status of its own.
+/// Sense data (SPC-4, 4.5) for what the core has no status of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sense {
     key: u8,
     asc: u8,
     ascq: u8,
+    /// About an earlier command than the one that carries it.
+    deferred: bool,
+    /// The INFORMATION field.
+    information: Option<u32>,
 }
 
 impl Sense {
     /// DATA PROTECT, space allocation failed: thin provisioning has run out. Linux says ENOSPC, VMware pauses the VM.
-    pub const SPACE_ALLOCATION_FAILED: Self = Self { key: 0x07, asc: 0x27, ascq: 0x07 };
+    pub const SPACE_ALLOCATION_FAILED: Self = Self::new(0x07, 0x27, 0x07);
     /// DATA PROTECT, write protected.
-    pub const WRITE_PROTECTED: Self = Self { key: 0x07, asc: 0x27, ascq: 0x00 };
+    pub const WRITE_PROTECTED: Self = Self::new(0x07, 0x27, 0x00);
+    /// MEDIUM ERROR, write error.
+    pub const WRITE_ERROR: Self = Self::new(0x03, 0x0c, 0x00);
 
-    /// Fixed-format sense data, current error (SPC-4, 4.5.3).
+    const fn new(key: u8, asc: u8, ascq: u8) -> Self {
+        Self { key, asc, ascq, deferred: false, information: None }
+    }
+
+    /// MISCOMPARE, with the offset of the first byte that differs.
+    #[must_use]
+    pub fn miscompare(byte: usize) -> Self {
+        Self { information: Some(u32::try_from(byte).unwrap_or(u32::MAX)), ..Self::new(0x0e, 0x1d, 0x00) }
+    }
+
+    /// The same, about an earlier command.
+    #[must_use]
+    pub fn deferred(self) -> Self {
+        Self { deferred: true, ..self }
+    }
+
+    /// Fixed format (SPC-4, 4.5.3).
     pub(super) fn to_bytes(self) -> [u8; SENSE_LEN] {
-        const CURRENT_FIXED: u8 = 0x70;
+        const CURRENT: u8 = 0x70;
+        const DEFERRED: u8 = 0x71;
+        const VALID: u8 = 0x80;
         const ADDITIONAL_LENGTH: u8 = 0x0a;
+        let code = if self.deferred { DEFERRED } else { CURRENT };
+        let valid = if self.information.is_some() { VALID } else { 0 };
+        let [i0, i1, i2, i3] = self.information.unwrap_or(0).to_be_bytes();
+        let head = [code | valid, 0, self.key, i0, i1, i2, i3, ADDITIONAL_LENGTH, 0, 0, 0, 0, self.asc, self.ascq];
         let mut bytes = [0; SENSE_LEN];
-        let head = [CURRENT_FIXED, 0, self.key, 0, 0, 0, 0, ADDITIONAL_LENGTH, 0, 0, 0, 0, self.asc, self.ascq];
         for (byte, value) in bytes.iter_mut().zip(head) {
             *byte = value;
         }
@@ -64,6 +93,7 @@ impl Status {
             Self::Busy => sts::BUSY,
             Self::WriteError => sts::WR_ERR,
             Self::ReadError => sts::RD_ERR,
+            Self::InvalidCommand => sts::INVALID_CMD,
             Self::InvalidCdb => sts::INVALID_CDB,
             Self::HardwareError => sts::HW_ERR,
             Self::OutOfRange => sts::RANGE,
@@ -81,5 +111,7 @@ mod tests {
         let bytes = Sense::SPACE_ALLOCATION_FAILED.to_bytes();
         assert_eq!((bytes[0], bytes[2], bytes[7], bytes[12], bytes[13]), (0x70, 0x07, 0x0a, 0x27, 0x07));
         assert!(bytes[14..].iter().all(|&b| b == 0));
+        assert_eq!(Sense::WRITE_ERROR.deferred().to_bytes()[0], 0x71);
+        assert_eq!(Sense::miscompare(0x0102).to_bytes()[..7], [0xf0, 0, 0x0e, 0, 0, 1, 2]);
     }
 }

@@ -23,6 +23,7 @@ pub(crate) struct Answer {
 struct FakeCmd {
     lib_cmd: *mut TcmulibCmd,
     head: Box<mem::MaybeUninit<TcmulibCmd>>,
+    cdb: Box<[u8; 16]>,
     data: Vec<u8>,
     iovecs: Vec<iovec>,
     answer: Sender<Answer>,
@@ -34,11 +35,14 @@ pub(crate) fn command(data: Vec<u8>, piece: usize) -> (Command, Receiver<Answer>
     let mut cmd = Box::new(FakeCmd {
         lib_cmd: std::ptr::null_mut(),
         head: Box::new(mem::MaybeUninit::zeroed()),
+        cdb: Box::default(),
         data,
         iovecs: Vec::new(),
         answer,
     });
     cmd.lib_cmd = cmd.head.as_mut_ptr();
+    // SAFETY: the head is zeroed, which is a valid value of all its fields.
+    unsafe { (*cmd.lib_cmd).cdb = cmd.cdb.as_ptr() };
     let iovecs =
         cmd.data.chunks_mut(piece).map(|chunk| iovec { iov_base: chunk.as_mut_ptr().cast(), iov_len: chunk.len() });
     cmd.iovecs = iovecs.collect();

@@ -11,7 +11,8 @@ use libc::iovec;
 use nix::errno::Errno;
 
 use super::abi::{self, CfgInfo, TcmuDevice, TcmurCmd, TcmurHandler};
-use super::command::{Command, Rejected};
+use super::cdb::Cdb;
+use super::command::{self, Command, Rejected};
 use super::device::Device;
 use super::devices::open_slot;
 use super::entry::{NO_DEVICE, RUNNER, Runner, guard};
@@ -28,6 +29,10 @@ pub trait Handler: Sync {
     /// # Errors
     /// A sentence for the admin who typed it.
     fn check_config(&self, cfgstring: &str) -> Result<(), String>;
+
+    /// Looks at every command before the core does, on a LUN of `blocks`. Some: the final status. Runs on the command thread of
+    /// every LUN, for every command.
+    fn screen(&self, cdb: &Cdb, blocks: u64) -> Option<Status>;
 
     /// Opens a LUN. The daemon's main thread (first open) or a recovery thread (reopen) waits. The reason of a failure is
     /// the callee's to log.
@@ -57,6 +62,25 @@ pub trait Lun: Send + Sync {
     /// # Errors
     /// The command, if it cannot be served at all.
     fn write(self: Arc<Self>, command: Command, offset: u64) -> Result<(), Rejected>;
+
+    /// UNMAP, or WRITE SAME with the UNMAP bit: `len` bytes at `offset` are freed. Comes several times for one command of the
+    /// initiator, with `len` 0 too. **An error by completion is lost**: the core reports GOOD.
+    ///
+    /// # Errors
+    /// The command, if it cannot be served at all.
+    fn unmap(self: Arc<Self>, command: Command, offset: u64, len: u64) -> Result<(), Rejected>;
+
+    /// WRITE SAME: `len` bytes at `offset` are filled with the command's data, one block.
+    ///
+    /// # Errors
+    /// The command, if it cannot be served at all.
+    fn write_same(self: Arc<Self>, command: Command, offset: u64, len: u64) -> Result<(), Rejected>;
+
+    /// COMPARE AND WRITE at `offset`: the command's data is the expected blocks, then the new ones.
+    ///
+    /// # Errors
+    /// The command, if it cannot be served at all.
+    fn compare_and_write(self: Arc<Self>, command: Command, offset: u64) -> Result<(), Rejected>;
 
     /// SYNCHRONIZE CACHE: everything written is on stable storage.
     ///
@@ -96,13 +120,13 @@ static TABLE: TcmurHandler = TcmurHandler {
     open: Some(open_cb),
     close: Some(close_cb),
     nr_threads: 0,
-    handle_cmd: None,
+    handle_cmd: Some(handle_cmd_cb),
     read: Some(read_cb),
     write: Some(write_cb),
     flush: Some(flush_cb),
-    unmap: None,
-    writesame: None,
-    caw: None,
+    unmap: Some(unmap_cb),
+    writesame: Some(writesame_cb),
+    caw: Some(caw_cb),
     report_event: None,
     lock: None,
     unlock: None,
@@ -175,6 +199,62 @@ unsafe extern "C" fn write_cb(
 unsafe extern "C" fn flush_cb(device: *mut TcmuDevice, cmd: *mut TcmurCmd) -> c_int {
     // SAFETY: the core's arguments of this very callback.
     unsafe { submit("flush", device, cmd, IoVecs::empty(), <dyn Lun>::flush) }
+}
+
+unsafe extern "C" fn unmap_cb(device: *mut TcmuDevice, cmd: *mut TcmurCmd, offset: u64, len: u64) -> c_int {
+    // SAFETY: the core's argument of this very callback.
+    let data = unsafe { command::initiators_data(cmd) };
+    // SAFETY: as above.
+    unsafe { submit("unmap", device, cmd, data, |lun, command| lun.unmap(command, offset, len)) }
+}
+
+unsafe extern "C" fn writesame_cb(
+    device: *mut TcmuDevice,
+    cmd: *mut TcmurCmd,
+    offset: u64,
+    len: u64,
+    iov: *mut iovec,
+    count: usize,
+) -> c_int {
+    // SAFETY: the core's arguments of this very callback.
+    let data = unsafe { IoVecs::new(iov, count) };
+    // SAFETY: as above.
+    unsafe { submit("writesame", device, cmd, data, |lun, command| lun.write_same(command, offset, len)) }
+}
+
+/// `len` is that of one half of the data.
+unsafe extern "C" fn caw_cb(
+    device: *mut TcmuDevice,
+    cmd: *mut TcmurCmd,
+    offset: u64,
+    len: u64,
+    iov: *mut iovec,
+    count: usize,
+) -> c_int {
+    // SAFETY: the core's arguments of this very callback.
+    let data = unsafe { IoVecs::new(iov, count) };
+    // SAFETY: as above.
+    unsafe {
+        submit("caw", device, cmd, data, |lun, command| match u64::try_from(command.data().len()) {
+            Ok(both) if len.checked_mul(2) == Some(both) => lun.compare_and_write(command, offset),
+            _ => Err(Rejected(command, Status::InvalidCdb)),
+        })
+    }
+}
+
+unsafe extern "C" fn handle_cmd_cb(device: *mut TcmuDevice, cmd: *mut TcmurCmd) -> c_int {
+    guard(
+        "handle_cmd",
+        device,
+        || abi::sts::NOT_HANDLED,
+        |runner| {
+            // SAFETY: the core's argument of this very callback.
+            let cdb = unsafe { command::cdb(cmd) };
+            // SAFETY: as above.
+            let blocks = unsafe { (runner.symbols.tcmu_dev_get_num_lbas)(device) };
+            runner.handler.screen(&cdb, blocks).map_or(abi::sts::NOT_HANDLED, Status::number)
+        },
+    )
 }
 
 /// Checks the arguments of a READ or WRITE: its data must be as long as the core says, and its offset a number of bytes.

@@ -20,11 +20,15 @@ mod support;
 mod cancellation;
 mod check_config;
 mod closing;
+mod compare_and_write;
 mod data;
 mod errors;
+mod fill;
+mod forced_writes;
 mod geometry;
 mod open_failures;
 #[cfg(feature = "inject-panics")]
 mod panics;
+mod screening;
 mod short_transfers;
 mod sizes;

@@ -2,7 +2,7 @@
 
 use crate::support::faults::{self, Fault};
 use crate::support::pattern;
-use crate::support::runner::{Lun, OK, WR_ERR};
+use crate::support::runner::{Lun, OK, RD_ERR, WR_ERR};
 use crate::support::volume::LocalVolume;
 
 const MIB: u64 = 1 << 20;
@@ -24,16 +24,15 @@ fn short_reads_and_writes_are_continued() {
 }
 
 #[test]
-fn a_read_past_the_end_of_the_file_gives_zeros_and_not_old_memory() {
+fn a_read_past_the_end_of_a_file_that_was_cut_off_fails_and_invents_nothing() {
     let volume = LocalVolume::new();
     volume.image("eof.img", MIB);
     let lun = Lun::opened(&volume.cfgstring("eof.img", ""), MIB);
     assert_eq!(lun.write(0, &[1; 8192]), OK);
     // Behind the LUN's back.
-    volume.image_shrinks("eof.img", 5000);
-    let (status, data) = lun.read(0, 8192);
-    assert_eq!(status, OK);
-    assert!(data[..5000].iter().all(|&b| b == 1) && data[5000..].iter().all(|&b| b == 0));
+    volume.image_shrinks("eof.img", 4096);
+    assert_eq!(lun.read(0, 8192).0, RD_ERR);
+    assert_eq!(lun.read(0, 4096), (OK, vec![1; 4096]), "what is left can be read");
 }
 
 #[test]

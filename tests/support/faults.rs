@@ -30,12 +30,31 @@ pub enum Fault {
     Nothing,
     /// Served, but only after this time.
     Slow(Duration),
+    /// Cannot punch holes.
+    NoDiscard(c_int),
+    /// Can neither punch holes nor zero ranges.
+    NoZerofill(c_int),
+    /// Writes, discards and zero-fills fail; other calls work.
+    NoSpace,
+    /// Only flushes fail.
+    NoSync(c_int),
+}
+
+/// The kinds of call, for faults that concern only some.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Read,
+    Write,
+    Discard,
+    Zerofill,
+    Sync,
 }
 
 #[derive(Default)]
 struct Faults {
     /// By name of the file.
     wanted: HashMap<String, Fault>,
+    calls: HashMap<String, usize>,
     /// Names of open files, by descriptor.
     open: HashMap<usize, String>,
 }
@@ -49,6 +68,20 @@ pub fn set(file: &str, fault: Option<Fault>) {
         Some(fault) => faults.wanted.insert(file.to_owned(), fault),
         None => faults.wanted.remove(file),
     };
+}
+
+/// How many calls of a kind there have been on a file: "discard", "zerofill", "write", "sync", "read".
+pub fn calls(file: &str, kind: &str) -> usize {
+    let faults = FAULTS.lock().unwrap();
+    faults.calls.get(&format!("{file} {kind}")).copied().unwrap_or(0)
+}
+
+fn count(fd: *mut c_void, kind: Kind) {
+    let mut faults = FAULTS.lock().unwrap();
+    if let Some(file) = faults.open.get(&fd.addr()) {
+        let key = format!("{file} {}", format!("{kind:?}").to_lowercase());
+        *faults.calls.entry(key).or_default() += 1;
+    }
 }
 
 fn wanted(fd: *mut c_void) -> Option<Fault> {
@@ -101,9 +134,17 @@ impl Call {
     }
 
     /// Answers the call as the fault says, or gives the bytes it may move.
-    fn disturb(self, len: usize) -> Result<usize, c_int> {
+    fn disturb(self, kind: Kind, len: usize) -> Result<usize, c_int> {
+        count(self.fd, kind);
         match wanted(self.fd) {
-            None | Some(Fault::Synchronous) => return Ok(len),
+            Some(Fault::NoDiscard(errno)) if kind == Kind::Discard => self.answer_late(errno),
+            Some(Fault::NoZerofill(errno)) if matches!(kind, Kind::Discard | Kind::Zerofill) => self.answer_late(errno),
+            Some(Fault::NoSpace) if !matches!(kind, Kind::Read | Kind::Sync) => self.answer_late(libc::ENOSPC),
+            Some(Fault::NoSync(errno)) if kind == Kind::Sync => self.answer_late(errno),
+            None
+            | Some(
+                Fault::Synchronous | Fault::NoDiscard(_) | Fault::NoZerofill(_) | Fault::NoSpace | Fault::NoSync(_),
+            ) => return Ok(len),
             Some(Fault::Short(limit)) => return Ok(len.min(limit)),
             Some(Fault::Slow(time)) => {
                 thread::sleep(time);
@@ -116,21 +157,23 @@ impl Call {
             }
             Some(Fault::Inline(errno)) => self.answer(-1, errno),
             Some(Fault::Nothing) => self.answer(0, 0),
-            Some(Fault::Late(errno)) => {
-                thread::spawn(move || {
-                    thread::sleep(Duration::from_millis(20));
-                    { self }.answer(-1, errno);
-                });
-            }
+            Some(Fault::Late(errno)) => self.answer_late(errno),
         }
         Err(0)
+    }
+
+    fn answer_late(self, errno: c_int) {
+        thread::spawn(move || {
+            thread::sleep(Duration::from_millis(20));
+            { self }.answer(-1, errno);
+        });
     }
 }
 
 type Vectored = unsafe extern "C" fn(*mut c_void, *const iovec, c_int, off_t, c_int, Callback, *mut c_void) -> c_int;
 
 macro_rules! vectored {
-    ($($name:ident: $blocking:expr,)*) => { $(
+    ($($name:ident $kind:ident: $blocking:expr,)*) => { $(
         #[unsafe(no_mangle)]
         extern "C" fn $name(
             fd: *mut c_void, iov: *const iovec, count: c_int, offset: off_t, flags: c_int,
@@ -139,7 +182,7 @@ macro_rules! vectored {
             // SAFETY: the caller's array.
             let given = unsafe { std::slice::from_raw_parts(iov, usize::try_from(count).unwrap()) };
             let len = given.iter().map(|entry| entry.iov_len).sum();
-            let mut room = match (Call { fd, callback, cookie }).disturb(len) {
+            let mut room = match (Call { fd, callback, cookie }).disturb(Kind::$kind, len) {
                 Ok(room) => room,
                 Err(returned) => return returned,
             };
@@ -169,17 +212,36 @@ macro_rules! vectored {
 type Blocking = unsafe extern "C" fn(*mut c_void, *const iovec, c_int, off_t, c_int) -> isize;
 
 vectored! {
-    glfs_preadv_async: real!(glfs_preadv, c"GFAPI_3.4.0", Blocking),
-    glfs_pwritev_async: real!(glfs_pwritev, c"GFAPI_3.4.0", Blocking),
+    glfs_preadv_async Read: real!(glfs_preadv, c"GFAPI_3.4.0", Blocking),
+    glfs_pwritev_async Write: real!(glfs_pwritev, c"GFAPI_3.4.0", Blocking),
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn glfs_fdatasync_async(fd: *mut c_void, callback: Callback, cookie: *mut c_void) -> c_int {
     type Sync = unsafe extern "C" fn(*mut c_void, Callback, *mut c_void) -> c_int;
     let sync = real!(glfs_fdatasync_async, c"GFAPI_6.0", Sync);
-    match (Call { fd, callback, cookie }).disturb(0) {
+    match (Call { fd, callback, cookie }).disturb(Kind::Sync, 0) {
         // SAFETY: the caller's arguments, passed on.
         Ok(_) => unsafe { sync(fd, callback, cookie) },
         Err(returned) => returned,
     }
 }
+
+type Range = unsafe extern "C" fn(*mut c_void, off_t, usize, Callback, *mut c_void) -> c_int;
+
+macro_rules! ranges {
+    ($($name:ident $kind:ident)*) => { $(
+        /// `glfs_zerofill_async` has an `off_t` where this has a `usize`: one register either way.
+        #[unsafe(no_mangle)]
+        extern "C" fn $name(fd: *mut c_void, offset: off_t, len: usize, callback: Callback, cookie: *mut c_void) -> c_int {
+            let call = real!($name, c"GFAPI_6.0", Range);
+            match (Call { fd, callback, cookie }).disturb(Kind::$kind, len) {
+                // SAFETY: the caller's arguments, passed on.
+                Ok(_) => unsafe { call(fd, offset, len, callback, cookie) },
+                Err(returned) => returned,
+            }
+        }
+    )* };
+}
+
+ranges! { glfs_discard_async Discard glfs_zerofill_async Zerofill }

@@ -26,6 +26,8 @@ pub const RANGE: c_int = 14;
 
 type Data = unsafe extern "C" fn(*const FakeDevice, *mut c_void, *mut iovec, usize, usize, i64) -> c_int;
 
+type Ranged = unsafe extern "C" fn(*const FakeDevice, *mut c_void, u64, u64, *mut iovec, usize) -> c_int;
+
 /// `struct tcmur_handler` of 1.5.4, as far as these tests call it; written down anew, so that it checks the plugin's own.
 #[repr(C)]
 pub struct Table {
@@ -38,11 +40,14 @@ pub struct Table {
     pub open: unsafe extern "C" fn(*const FakeDevice, bool) -> c_int,
     pub close: unsafe extern "C" fn(*const FakeDevice),
     pub nr_threads: c_int,
-    pub handle_cmd: Option<unsafe extern "C" fn(*const FakeDevice, *mut c_void) -> c_int>,
+    pub handle_cmd: unsafe extern "C" fn(*const FakeDevice, *mut c_void) -> c_int,
     pub read: Data,
     pub write: Data,
     pub flush: unsafe extern "C" fn(*const FakeDevice, *mut c_void) -> c_int,
-    pub others: [usize; 8],
+    pub unmap: unsafe extern "C" fn(*const FakeDevice, *mut c_void, u64, u64) -> c_int,
+    pub writesame: Ranged,
+    pub caw: Ranged,
+    pub others: [usize; 5],
     pub is_dbus_handler: usize,
     pub update_logdir: unsafe extern "C" fn() -> bool,
     pub init: usize,
@@ -174,6 +179,55 @@ impl Lun {
         self.submit(command, |device, cmd, _, _, _| unsafe { (table().flush)(device, cmd) })
     }
 
+    /// Submits an UNMAP.
+    pub fn submit_unmap(&self, offset: u64, len: u64) -> Pending {
+        self.submit_unmap_of(FakeCommand::with_cdb(vec![0; 24], &[0x42]), offset, len)
+    }
+
+    /// Submits a WRITE SAME(16) with the UNMAP bit, which the core turns into an unmap.
+    pub fn submit_unmapping_write_same(&self, offset: u64, len: u64, block: &[u8]) -> Pending {
+        self.submit_unmap_of(FakeCommand::with_cdb(block.to_vec(), &[0x93, 0x08]), offset, len)
+    }
+
+    fn submit_unmap_of(&self, command: FakeCommand, offset: u64, len: u64) -> Pending {
+        self.submit(command, |device, cmd, _, _, _| {
+            // SAFETY: as the daemon does, with a live command.
+            unsafe { (table().unmap)(device, cmd, offset, len) }
+        })
+    }
+
+    pub fn submit_write_same(&self, offset: u64, len: u64, block: &[u8]) -> Pending {
+        let command = FakeCommand::with_cdb(block.to_vec(), &[0x93]);
+        self.submit(command, |device, cmd, iov, count, _| {
+            // SAFETY: as the daemon does, with a live command.
+            unsafe { (table().writesame)(device, cmd, offset, len, iov, count) }
+        })
+    }
+
+    pub fn submit_compare_and_write(&self, offset: u64, expected: &[u8], new: &[u8]) -> Pending {
+        let command = FakeCommand::with_cdb([expected, new].concat(), &[0x89]);
+        self.submit(command, |device, cmd, iov, count, len| {
+            // SAFETY: as the daemon does, with a live command.
+            unsafe { (table().caw)(device, cmd, offset, u64::try_from(len).unwrap() / 2, iov, count) }
+        })
+    }
+
+    /// A WRITE(10) with FUA.
+    pub fn submit_forced_write(&self, offset: i64, data: &[u8]) -> Pending {
+        let command = FakeCommand::with_cdb(data.to_vec(), &[0x2a, 0x08]);
+        self.submit(command, |device, cmd, iov, count, len| {
+            // SAFETY: as the daemon does, with a live command.
+            unsafe { (table().write)(device, cmd, iov, count, len, offset) }
+        })
+    }
+
+    /// What `handle_cmd` says of a CDB: -1 leaves it to the core.
+    pub fn screen(&self, cdb: &[u8]) -> c_int {
+        let command = FakeCommand::with_cdb(Vec::new(), cdb);
+        // SAFETY: as the daemon does, with a live command.
+        unsafe { (table().handle_cmd)(&raw const *self.device, command.cmd) }
+    }
+
     /// Makes a command known, and hands it to a callback of the plugin.
     pub fn submit(
         &self,
@@ -257,7 +311,7 @@ impl Pending {
 }
 
 /// A command laid out as the core lays it out: `tcmulib_cmd`, iovecs, CDB and `tcmur_cmd` in one block, the last one
-/// misaligned by the six bytes of the CDB.
+/// misaligned behind most CDBs.
 pub struct FakeCommand {
     block: *mut u8,
     layout: Layout,
@@ -271,11 +325,23 @@ unsafe impl Send for FakeCommand {}
 
 const TCMULIB_CMD: usize = 136;
 const SENSE: usize = 32;
-const CDB: usize = 6;
+const CDB_FIELD: usize = 8;
+const IOVEC_FIELD: usize = 16;
+const COUNT_FIELD: usize = 24;
+/// A CDB's length by its first byte.
+fn cdb_len(opcode: u8) -> usize {
+    [6, 10, 10, 6, 16, 12, 6, 6][usize::from(opcode >> 5)]
+}
 const TCMUR_CMD: usize = 96;
 
 impl FakeCommand {
-    pub fn new(mut data: Vec<u8>) -> Self {
+    /// With a CDB of six bytes, which leaves it misaligned.
+    pub fn new(data: Vec<u8>) -> Self {
+        Self::with_cdb(data, &[0x0a])
+    }
+
+    /// With a CDB that begins with `head`, zeros following.
+    pub fn with_cdb(mut data: Vec<u8>, head: &[u8]) -> Self {
         // Pieces as the ring has them, and some it has not: a page, an odd bit, the rest.
         let mut pieces = Vec::new();
         let mut rest = data.as_mut_slice();
@@ -287,12 +353,18 @@ impl FakeCommand {
             }
         }
         let iovecs = size_of::<iovec>() * pieces.len();
-        let layout = Layout::from_size_align(TCMULIB_CMD + iovecs + CDB + TCMUR_CMD, 16).unwrap();
+        let cdb_at = TCMULIB_CMD + iovecs;
+        let cmd_at = cdb_at + cdb_len(head[0]);
+        let layout = Layout::from_size_align(cmd_at + TCMUR_CMD, 16).unwrap();
         // SAFETY: the size is not zero; all writes are within it.
         unsafe {
             let block = alloc_zeroed(layout);
             ptr::copy_nonoverlapping(pieces.as_ptr(), block.add(TCMULIB_CMD).cast(), pieces.len());
-            let cmd = block.add(TCMULIB_CMD + iovecs + CDB);
+            ptr::copy_nonoverlapping(head.as_ptr(), block.add(cdb_at), head.len());
+            block.add(CDB_FIELD).cast::<*mut u8>().write(block.add(cdb_at));
+            block.add(IOVEC_FIELD).cast::<*mut u8>().write(block.add(TCMULIB_CMD));
+            block.add(COUNT_FIELD).cast::<usize>().write(pieces.len());
+            let cmd = block.add(cmd_at);
             cmd.cast::<*mut u8>().write_unaligned(block);
             Self { block, layout, cmd: cmd.cast(), count: pieces.len(), data }
         }
@@ -311,8 +383,22 @@ impl FakeCommand {
     pub fn sense(&self) -> (u8, u8, u8) {
         // SAFETY: within the block.
         let sense = unsafe { std::slice::from_raw_parts(self.block.add(SENSE), 18) };
-        assert_eq!(sense[0], 0x70, "not fixed-format sense");
+        assert!(matches!(sense[0], 0x70 | 0x71 | 0xf0), "not fixed-format sense");
         (sense[2], sense[12], sense[13])
+    }
+
+    /// Whether the sense is about an earlier command.
+    pub fn is_deferred(&self) -> bool {
+        // SAFETY: within the block.
+        unsafe { self.block.add(SENSE).read() == 0x71 }
+    }
+
+    /// The INFORMATION field of the sense.
+    pub fn information(&self) -> u32 {
+        // SAFETY: within the block.
+        let sense = unsafe { std::slice::from_raw_parts(self.block.add(SENSE), 18) };
+        assert_eq!(sense[0] & 0x80, 0x80, "not valid");
+        u32::from_be_bytes(sense[3..7].try_into().unwrap())
     }
 }
 

@@ -1,16 +1,15 @@
 //! READ, WRITE and SYNCHRONIZE CACHE on their way through the storage.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use nix::errno::Errno;
 
 use super::Lun;
 use super::backend::{Backend, Data, Request};
 use super::error::{Op, status};
-use super::geometry::fits;
+use super::screen::is_forced;
 use crate::report;
-use crate::runner::{Command, Rejected, Sense, Status};
+use crate::runner::{Command, Status};
 
 /// A READ or WRITE in flight: the command knows what data is left, this where it goes.
 struct Transfer<B: Backend> {
@@ -28,15 +27,8 @@ struct Flush<B: Backend> {
 }
 
 /// Starts a READ or WRITE at `offset`.
-pub(super) fn transfer<B: Backend>(lun: Arc<Lun<B>>, command: Command, op: Op, offset: u64) -> Result<(), Rejected> {
-    if !fits(lun.bytes.load(Ordering::Relaxed), offset, command.data().len()) {
-        return Err(Rejected(command, Status::OutOfRange));
-    }
-    if op == Op::Write && !lun.writable {
-        return Err(Rejected(command, Status::Sense(Sense::WRITE_PROTECTED)));
-    }
+pub(super) fn transfer<B: Backend>(lun: Arc<Lun<B>>, command: Command, op: Op, offset: u64) {
     Transfer { lun, command, op, offset }.submit();
-    Ok(())
 }
 
 /// Starts a SYNCHRONIZE CACHE.
@@ -48,9 +40,15 @@ pub(super) fn flush<B: Backend>(lun: Arc<Lun<B>>, command: Command) {
 impl<B: Backend> Transfer<B> {
     fn submit(self) {
         let (lun, offset) = (Arc::clone(&self.lun), self.offset);
-        match self.op {
-            Op::Read => lun.backend.read(self, offset),
-            Op::Write | Op::Flush => lun.backend.write(self, offset),
+        if self.op == Op::Read { lun.backend.read(self, offset) } else { lun.backend.write(self, offset) }
+    }
+
+    /// All data is where it belongs. With FUA it must also be durable.
+    fn finish(self) {
+        if self.op == Op::Write && self.command.cdb().is_some_and(|cdb| is_forced(&cdb)) {
+            flush(self.lun, self.command);
+        } else {
+            self.command.complete(Status::Ok);
         }
     }
 }
@@ -60,25 +58,21 @@ impl<B: Backend> Request for Transfer<B> {
         self.command.data()
     }
 
-    /// The core takes a GOOD for all of the data, so a short transfer is continued here, and what a READ finds beyond the end
-    /// of the file is zeros: anything less hands the initiator whatever the ring held before.
+    /// The core takes a GOOD for all of the data, so a short transfer is continued here; less would hand the initiator whatever
+    /// the ring held before. Where nothing is moved, a READ has met the end of the file. The LUN is no larger than the file was,
+    /// so somebody has cut it off: the data is lost, and inventing zeros would hide it.
     fn done(mut self, outcome: Result<usize, Errno>) {
         let moved = match outcome {
-            Ok(moved) => moved,
-            Err(errno) => return fail(&self.lun, self.command, self.op, self.offset, errno),
+            Ok(0) if !self.command.data().is_empty() => Err(Errno::EIO),
+            other => other,
         };
-        self.command.data_mut().advance(moved);
-        self.offset = self.offset.saturating_add(u64::try_from(moved).unwrap_or(u64::MAX));
-        if self.command.data().is_empty() {
-            return self.command.complete(Status::Ok);
-        }
-        match (moved, self.op) {
-            (0, Op::Read) => {
-                self.command.data_mut().zero();
-                self.command.complete(Status::Ok);
+        match moved {
+            Err(errno) => fail(&self.lun, self.command, self.op, self.offset, errno),
+            Ok(bytes) => {
+                self.command.data_mut().advance(bytes);
+                self.offset = self.offset.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+                if self.command.data().is_empty() { self.finish() } else { self.submit() }
             }
-            (0, _) => fail(&self.lun, self.command, self.op, self.offset, Errno::EIO),
-            _ => self.submit(),
         }
     }
 }
@@ -96,7 +90,8 @@ impl<B: Backend> Request for Flush<B> {
     }
 }
 
-fn fail<B: Backend>(lun: &Lun<B>, command: Command, op: Op, offset: u64, errno: Errno) {
+/// Says what went wrong, and tells the initiator.
+pub(super) fn fail<B: Backend>(lun: &Lun<B>, command: Command, op: Op, offset: u64, errno: Errno) {
     let (label, op_name, left) = (&lun.label, op.name(), command.data().len());
     report::error!("{label}: {op_name} offset={offset} len={left} failed: {errno}");
     command.complete(status(op, errno));

@@ -7,9 +7,13 @@ use std::thread;
 
 use proptest::prelude::*;
 
+use super::super::backend::Compared;
+use super::super::deferred::Deferred;
+use super::super::fill::Missing;
 use super::super::geometry::BlockSize;
 use super::*;
 use crate::runner::testing::command;
+use crate::runner::{Lun as _, Rejected};
 
 const SIZE: usize = 8192;
 
@@ -66,10 +70,37 @@ impl Backend for Memory {
     fn write(&self, request: impl Request, offset: u64) {
         self.later(request, move |request, bytes, limit| {
             let to = usize::try_from(offset).unwrap();
-            let data = request.data().load(limit);
+            let mut data = request.data().load();
+            data.truncate(limit);
             bytes[to..to + data.len()].copy_from_slice(&data);
             data.len()
         });
+    }
+
+    fn discard(&self, request: impl Request, offset: u64, len: u64) {
+        self.zero(request, offset, len);
+    }
+
+    fn zero(&self, request: impl Request, offset: u64, len: u64) {
+        self.later(request, move |_, bytes, _| {
+            let from = usize::try_from(offset).unwrap();
+            bytes[from..from + usize::try_from(len).unwrap()].fill(0);
+            0
+        });
+    }
+
+    fn nothing(&self, request: impl Request) {
+        self.later(request, |_, _, _| 0);
+    }
+
+    fn compare_and_write(
+        &self,
+        _: u64,
+        _: Vec<u8>,
+        _: Vec<u8>,
+        _: impl FnOnce(Result<Compared, Errno>) + Send + 'static,
+    ) {
+        unimplemented!("not needed here")
     }
 
     fn sync(&self, request: impl Request) {
@@ -87,22 +118,29 @@ impl Backend for Memory {
 
 fn lun(moods: Vec<Mood>) -> Arc<Lun<Memory>> {
     let (label, block_size) = (String::from("memory"), BlockSize::new(512).unwrap());
-    Arc::new(Lun { label, backend: Memory::new(moods), writable: true, block_size, bytes: AtomicU64::new(SIZE as u64) })
+    Arc::new(Lun {
+        label,
+        backend: Memory::new(moods),
+        writable: true,
+        block_size,
+        bytes: AtomicU64::new(SIZE as u64),
+        deferred: Deferred::default(),
+        missing: Missing::default(),
+    })
 }
 
 /// Submits a READ or WRITE; its status and data.
 fn run(lun: &Arc<Lun<Memory>>, op: Op, offset: usize, data: Vec<u8>) -> (i32, Vec<u8>) {
     let (command, answers) = command(data, 700);
-    transfer(Arc::clone(lun), command, op, offset as u64).unwrap();
+    transfer(Arc::clone(lun), command, op, offset as u64);
     let answer = answers.recv().unwrap();
     (answer.status, answer.data)
 }
 
 #[test]
 fn what_does_not_fit_is_given_back_and_not_served() {
-    let lun = lun(Vec::new());
     let (command, _answers) = command(vec![0; 1024], 700);
-    let Err(Rejected(command, status)) = transfer(lun, command, Op::Read, SIZE as u64 - 512) else { panic!("served") };
+    let Err(Rejected(command, status)) = lun(Vec::new()).read(command, SIZE as u64 - 512) else { panic!("served") };
     assert_eq!(status, Status::OutOfRange);
     command.complete(status);
 }

@@ -1,0 +1,160 @@
+//! Compare and exchange of bytes, atomic in the whole cluster.
+//!
+//! A range of the file is locked (advisory, so that only those who ask are kept out), looked at, and written. The lock has an
+//! owner of its own for each open file: two LUNs of one process exclude each other like two gateways. A gateway that dies loses
+//! its locks with its connection.
+
+use std::collections::hash_map::RandomState;
+use std::ffi::c_int;
+use std::fmt;
+use std::hash::{BuildHasher, Hasher};
+use std::mem;
+use std::ptr;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use libgfapi_sys as gfapi;
+use nix::errno::Errno;
+
+use super::aio;
+use super::file::State;
+use crate::lun::backend::Compared;
+use crate::report;
+
+/// How long to try for the lock. The call that waits for it has no bound of its own, and the initiator repeats.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What to replace by what.
+pub(super) struct Exchange {
+    pub(super) offset: u64,
+    pub(super) expected: Vec<u8>,
+    pub(super) new: Vec<u8>,
+}
+
+type Done = Box<dyn FnOnce(Result<Compared, Errno>) + Send>;
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The thread that a file's exchanges are done on, one after the other. Started by the first, ended with the file.
+#[derive(Default)]
+pub(super) struct Exclusive(OnceLock<Option<Sender<Job>>>);
+
+impl Exclusive {
+    /// Does the exchange later, and says `done`.
+    pub(super) fn compare_and_write(&self, state: Arc<State>, exchange: Exchange, done: Done) {
+        let jobs = self.0.get_or_init(|| start(&state));
+        // Counted from now on, so that the file stays open until the job gives it up.
+        let usable = state.begin().is_some() && jobs.is_some();
+        let job: Job = Box::new(move || {
+            let outcome = if usable { exchange.locked(&state) } else { Err(Errno::ENOMEM) };
+            aio::shielded(|| done(outcome));
+            state.end();
+        });
+        match jobs {
+            Some(jobs) => {
+                if let Err(unsent) = jobs.send(job) {
+                    unsent.0();
+                }
+            }
+            // No thread, or no owner for the lock: it will fail, but not on this stack.
+            None => aio::later(job),
+        }
+    }
+}
+
+/// Starts the thread, and gives the file an owner for its locks.
+fn start(state: &State) -> Option<Sender<Job>> {
+    // As random as the keys of a hash map: owners need only differ within this process.
+    let mut owner = RandomState::new().build_hasher().finish().to_ne_bytes();
+    let len = c_int::try_from(owner.len()).ok()?;
+    // SAFETY: the descriptor is open (a command of the LUN is running); the bytes are copied.
+    let failed = unsafe { gfapi::glfs_fd_set_lkowner(state.descriptor(), owner.as_mut_ptr().cast(), len) } != 0;
+    if failed {
+        report::error!("A lock owner could not be set: {}", Errno::last());
+        return None;
+    }
+    let (sender, jobs) = channel::<Job>();
+    let thread = thread::Builder::new().name(String::from("glfs-exclusive"));
+    thread.spawn(move || jobs.into_iter().for_each(|job| job())).ok().map(|_| sender)
+}
+
+impl Exchange {
+    /// The exchange, under the lock. Blocks.
+    fn locked(&self, state: &State) -> Result<Compared, Errno> {
+        let begin = Instant::now();
+        let mut pause = Duration::from_micros(500);
+        while let Err(errno) = self.lock(state, libc::F_WRLCK) {
+            let taken = matches!(errno, Errno::EAGAIN | Errno::EACCES);
+            if !taken || begin.elapsed() > PATIENCE {
+                return Err(errno);
+            }
+            thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(20));
+        }
+        let outcome = self.exchange(state);
+        if let Err(errno) = self.lock(state, libc::F_UNLCK) {
+            // Gone with the connection, or with the file when it is closed; until then this file can take it again.
+            report::warning!("A lock for COMPARE AND WRITE could not be released: {errno}");
+        }
+        outcome
+    }
+
+    fn lock(&self, state: &State, kind: c_int) -> Result<(), Errno> {
+        // SAFETY: a plain struct of integers.
+        let mut range: libc::flock = unsafe { mem::zeroed() };
+        range.l_type = libc::c_short::try_from(kind).map_err(|_| Errno::EINVAL)?;
+        range.l_whence = libc::c_short::try_from(libc::SEEK_SET).map_err(|_| Errno::EINVAL)?;
+        range.l_start = i64::try_from(self.offset).map_err(|_| Errno::EFBIG)?;
+        range.l_len = i64::try_from(self.new.len()).map_err(|_| Errno::EFBIG)?;
+        // SAFETY: the descriptor is open: the call is counted.
+        let failed = unsafe { gfapi::glfs_posix_lock(state.descriptor(), libc::F_SETLK, &raw mut range) };
+        if failed == 0 { Ok(()) } else { Err(Errno::last()) }
+    }
+
+    fn exchange(&self, state: &State) -> Result<Compared, Errno> {
+        let mut found = vec![0; self.expected.len()];
+        let mut done = 0;
+        while let Some(rest) = found.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let offset = self.at(done)?;
+            // SAFETY: the descriptor is open: the call is counted; the buffer has room.
+            let moved = unsafe {
+                gfapi::glfs_pread(state.descriptor(), rest.as_mut_ptr().cast(), rest.len(), offset, 0, ptr::null_mut())
+            };
+            done += moved_on(moved)?;
+        }
+        if let Some(byte) = self.expected.iter().zip(&found).position(|(expected, found)| expected != found) {
+            return Ok(Compared::DiffersAt(byte));
+        }
+        let mut done = 0;
+        while let Some(rest) = self.new.get(done..).filter(|rest| !rest.is_empty()) {
+            let (offset, none) = (self.at(done)?, ptr::null_mut());
+            // SAFETY: the descriptor is open: the call is counted.
+            let moved = unsafe {
+                gfapi::glfs_pwrite(state.descriptor(), rest.as_ptr().cast(), rest.len(), offset, 0, none, none)
+            };
+            done += moved_on(moved)?;
+        }
+        Ok(Compared::Written)
+    }
+
+    fn at(&self, done: usize) -> Result<i64, Errno> {
+        let done = u64::try_from(done).map_err(|_| Errno::EFBIG)?;
+        self.offset.checked_add(done).and_then(|at| i64::try_from(at).ok()).ok_or(Errno::EFBIG)
+    }
+}
+
+/// The bytes that a call has moved; none is the end of the file, or a write that goes nowhere.
+fn moved_on(result: isize) -> Result<usize, Errno> {
+    match usize::try_from(result) {
+        Ok(0) => Err(Errno::EIO),
+        Ok(bytes) => Ok(bytes),
+        Err(_) => Err(Errno::last()),
+    }
+}
+
+impl fmt::Debug for Exclusive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exclusive").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,24 @@
+//! COMPARE AND WRITE: blocks are replaced if they are what the initiator believes. VMware calls it ATS, and locks with it.
+//!
+//! Atomic against every other COMPARE AND WRITE of the image, through whatever gateway: the backend holds a lock of the cluster
+//! meanwhile.
+
+use std::sync::Arc;
+
+use super::Lun;
+use super::backend::{Backend, Compared};
+use super::error::Op;
+use super::rw::fail;
+use crate::runner::{Command, Sense, Status};
+
+/// Starts one at `offset`; the command's data is the expected blocks, then the new ones.
+pub(super) fn start<B: Backend>(lun: Arc<Lun<B>>, command: Command, offset: u64) {
+    let mut expected = command.data().load();
+    let new = expected.split_off(expected.len() / 2);
+    let image = Arc::clone(&lun);
+    image.backend.compare_and_write(offset, expected, new, move |outcome| match outcome {
+        Ok(Compared::Written) => command.complete(Status::Ok),
+        Ok(Compared::DiffersAt(byte)) => command.complete(Status::Sense(Sense::miscompare(byte))),
+        Err(errno) => fail(&lun, command, Op::CompareAndWrite, offset, errno),
+    });
+}

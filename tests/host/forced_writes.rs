@@ -1,0 +1,27 @@
+//! FUA, which the core does not look at, and flushes.
+
+use libc::EIO;
+
+use crate::support::faults::{self, Fault};
+use crate::support::runner::{Lun, OK, WR_ERR};
+use crate::support::volume::LocalVolume;
+
+const MIB: u64 = 1 << 20;
+
+#[test]
+fn a_write_with_fua_is_followed_by_a_flush_and_fails_with_it() {
+    let volume = LocalVolume::new();
+    volume.image("disk.img", MIB);
+    let path = volume.path("disk.img");
+    let lun = Lun::opened(&volume.cfgstring("disk.img", ""), MIB);
+    assert_eq!(lun.write(0, &[1; 512]), OK);
+    assert_eq!(faults::calls(&path, "sync"), 0, "without FUA");
+    assert_eq!(lun.submit_forced_write(0, &[2; 512]).wait().0, OK);
+    assert_eq!(faults::calls(&path, "sync"), 1);
+    faults::set(&path, Some(Fault::NoSync(EIO)));
+    assert_eq!(lun.write(0, &[3; 512]), OK);
+    assert_eq!(lun.submit_forced_write(0, &[4; 512]).wait().0, WR_ERR);
+    assert_eq!(lun.flush(), WR_ERR);
+    faults::set(&path, None);
+    assert_eq!((lun.submit_forced_write(0, &[5; 512]).wait().0, lun.flush()), (OK, OK), "poisons nothing");
+}
