@@ -19,7 +19,8 @@
 //! # Threads
 //! The core's command thread submits and returns. libgfapi's event threads complete. `glfs-complete` completes what libgfapi
 //! answered inside the submitting call. Calls that block run on `glfs-open`, `glfs-close` and `glfs-stat` while their caller waits,
-//! with a bound. `glfs-reaper` disconnects volumes that nobody uses. No lock is held across a submit, a completion, or a call
+//! with a bound. `glfs-exclusive` does a LUN's COMPARE AND WRITEs. `glfs-watch` looks
+//! for images that have grown. `glfs-reaper` disconnects volumes that nobody uses. No lock is held across a submit, a completion, or a call
 //! into the daemon.
 
 #[warn(clippy::undocumented_unsafe_blocks)]
@@ -67,12 +68,11 @@ impl runner::Handler for Glfs {
             Errno::EINVAL
         })?;
         self.update_logdir();
-        let label = config.label();
         let (file, writable) = gluster::open(&config).map_err(|why| {
-            report::error_always!("{label}: not opened: {why}");
+            report::error_always!("{}: not opened: {why}", config.label());
             why.errno()
         })?;
-        Ok(Arc::new(Lun::new(device, label, file, writable)?))
+        Ok(Lun::open(device, &config, file, writable)?)
     }
 
     fn update_logdir(&self) {

@@ -96,7 +96,8 @@ fn open_failed(errno: Errno) -> String {
         Errno::ENOENT => format!("the volume has no such file ({errno}); create the image first (truncate -s SIZE)"),
         Errno::EISDIR => format!("it is a directory ({errno}); name an image file"),
         Errno::EINVAL => format!("the volume does not open it ({errno}); it must be a regular file"),
-        _ => errno.to_string(),
+        Errno::ENOTDIR => format!("a part of its path is not a directory ({errno}); check PATH"),
+        _ => format!("{errno}; see libgfapi's log, tcmu-runner-glfs.log"),
     }
 }
 

@@ -38,6 +38,7 @@ pub(super) struct Volume {
     fs: NonNull<glfs_t>,
     name: String,
     log_level: c_int,
+    connected: bool,
 }
 
 // SAFETY: libgfapi's calls on an initialised glfs_t may be made from any thread, concurrently.
@@ -67,13 +68,15 @@ impl Volume {
         let name = c_string(&target.volume).map_err(setup)?;
         // SAFETY: the name is NUL-terminated.
         let fs = NonNull::new(unsafe { gfapi::glfs_new(name.as_ptr()) }).ok_or_else(|| setup(Errno::last()))?;
-        let volume = Self { fs, name: target.volume.clone(), log_level: target.graph.log_level() };
+        let log_level = target.graph.log_level();
+        let mut volume = Self { fs, name: target.volume.clone(), log_level, connected: false };
         volume.set_up(target, &servers, log).map_err(setup)?;
         // SAFETY: set up, and initialised once.
         if unsafe { gfapi::glfs_init(fs.as_ptr()) } != 0 {
             let from = servers.first().map_or_else(|| "its volfile".to_owned(), ToString::to_string);
             return Err(OpenError::Init { errno: Errno::last(), from });
         }
+        volume.connected = true;
         report::info_always!("Volume {}: connected", volume.name);
         Ok(volume)
     }
@@ -121,8 +124,10 @@ impl Volume {
 impl Drop for Volume {
     fn drop(&mut self) {
         // SAFETY: nothing uses the volume any more: its files, which hold references, are closed.
-        if unsafe { gfapi::glfs_fini(self.fs.as_ptr()) } != 0 {
-            report::info_always!("Volume {}: disconnected, with calls outstanding", self.name);
+        let outstanding = unsafe { gfapi::glfs_fini(self.fs.as_ptr()) } != 0;
+        if self.connected {
+            let how = if outstanding { ", with calls outstanding" } else { "" };
+            report::info_always!("Volume {}: disconnected{how}", self.name);
         }
     }
 }

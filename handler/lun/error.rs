@@ -2,6 +2,7 @@
 
 use nix::errno::Errno;
 
+use super::outage::Outage;
 use crate::runner::{Sense, Status};
 
 /// The kinds of work a LUN asks of its storage.
@@ -35,18 +36,14 @@ impl Op {
     }
 }
 
-/// The status for `errno` in `op`. Errors that pass by themselves are BUSY: the initiator repeats the command. What an initiator
-/// can act upon has a sense of its own; the rest is a medium error.
-pub(super) fn status(op: Op, errno: Errno) -> Status {
+/// The status for `errno` in `op`. Errors that pass by themselves are an outage: BUSY, so that the initiator repeats the command,
+/// until it has lasted too long. What an initiator can act upon has a sense of its own; the rest is a medium error.
+pub(super) fn status(op: Op, errno: Errno, outage: &Outage) -> Status {
     match errno {
         // The brick, the network or the quorum is away, or a graph switch has the file between two graphs.
-        Errno::ENOTCONN
-        | Errno::ETIMEDOUT
-        | Errno::EAGAIN
-        | Errno::ESTALE
-        | Errno::EBADFD
-        | Errno::EBUSY
-        | Errno::EINTR => Status::Busy,
+        Errno::ENOTCONN | Errno::ETIMEDOUT | Errno::ESTALE | Errno::EBADFD => outage.status(),
+        // Somebody else has it for a moment.
+        Errno::EAGAIN | Errno::EBUSY | Errno::EINTR => Status::Busy,
         Errno::ENOMEM => Status::NoResource,
         Errno::ENOSPC | Errno::EDQUOT => Status::Sense(Sense::SPACE_ALLOCATION_FAILED),
         Errno::EROFS | Errno::EPERM | Errno::EACCES => Status::Sense(Sense::WRITE_PROTECTED),
@@ -61,10 +58,13 @@ pub(super) fn status(op: Op, errno: Errno) -> Status {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn errors_that_pass_are_busy_and_a_full_volume_is_not_a_broken_disk() {
+        let status = |op, errno| status(op, errno, &Outage::new(Duration::from_secs(60)));
         for errno in [Errno::ENOTCONN, Errno::ETIMEDOUT, Errno::EAGAIN, Errno::ESTALE] {
             assert_eq!(status(Op::Write, errno), Status::Busy);
         }
@@ -75,5 +75,12 @@ mod tests {
         assert_eq!(status(Op::Read, Errno::EIO), Status::ReadError);
         assert_eq!(status(Op::Flush, Errno::EIO), Status::WriteError);
         assert_eq!(status(Op::Read, Errno::ENOMEM), Status::NoResource);
+    }
+
+    #[test]
+    fn an_outage_that_lasts_is_not_ready() {
+        let outage = Outage::new(Duration::ZERO);
+        assert_eq!(status(Op::Read, Errno::ENOTCONN, &outage), Status::Sense(Sense::NOT_READY));
+        assert_eq!(status(Op::Read, Errno::EAGAIN, &outage), Status::Busy);
     }
 }

@@ -148,7 +148,7 @@ impl<B: Backend> Fill<B> {
     fn fail(self, errno: Errno) {
         let (label, op, offset, left) = (&self.lun.label, self.op.name(), self.offset, self.left);
         report::error!("{label}: {op} offset={offset} len={left} failed: {errno}");
-        let status = status(self.op, errno);
+        let status = status(self.op, errno, &self.lun.outage);
         if self.op == Op::Unmap {
             // The initiator has been told GOOD already, or will be.
             self.lun.deferred.set(match status {
@@ -176,6 +176,7 @@ impl<B: Backend> Request for Fill<B> {
             (Err(errno), Means::Discard | Means::Zerofill) => return self.degrade(errno),
             (Err(errno), Means::Write) => return self.fail(errno),
         };
+        self.lun.outage.end();
         self.offset = self.offset.saturating_add(moved);
         self.left = self.left.saturating_sub(moved);
         if self.left == 0 { self.command.complete(Status::Ok) } else { self.submit() }

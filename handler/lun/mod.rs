@@ -8,21 +8,26 @@ mod deferred;
 mod error;
 mod fill;
 mod geometry;
+mod outage;
 mod rw;
 mod screen;
+mod watch;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use nix::errno::Errno;
 
 use self::backend::Backend;
+use self::config::Config;
 use self::deferred::Deferred;
 use self::error::Op;
 use self::fill::Missing;
 use self::geometry::{BadGeometry, BlockSize, fits};
+use self::outage::Outage;
+use self::watch::Watched;
 use crate::report;
-use crate::runner::{self, Command, Device, Limits, Rejected, Sense, Status};
+use crate::runner::{self, Command, Device, Limits, Rejected, Resizer, Sense, Status};
 
 pub use self::screen::screen;
 
@@ -37,6 +42,10 @@ pub struct Lun<B: Backend> {
     block_size: BlockSize,
     /// Size of the LUN: the whole blocks of its image, unless the admin has it smaller.
     bytes: AtomicU64,
+    resizer: Resizer,
+    /// The image was found smaller than the LUN, and that has been reported.
+    cut_off: AtomicBool,
+    outage: Outage,
     /// An error that its own command could not carry.
     deferred: Deferred,
     missing: Missing,
@@ -49,24 +58,27 @@ const MAX_TRANSFER: u32 = 1 << 20;
 const MAX_UNMAP: u32 = 1 << 30;
 
 impl<B: Backend> Lun<B> {
-    /// Makes a LUN of an open image, and tells the core its size and limits.
+    /// Makes a LUN of an open image, and tells the core its size and limits. From then on the image is watched: its growth
+    /// becomes the LUN's.
     ///
     /// The image decides: if the size the kernel was told at creation differs, the kernel is told the image's.
     ///
     /// # Errors
     /// The image is unfit; the reason is logged.
-    pub fn new(device: &Device<'_>, label: String, backend: B, writable: bool) -> Result<Self, Errno> {
+    pub fn open(device: &Device<'_>, config: &Config, backend: B, writable: bool) -> Result<Arc<Self>, Errno> {
+        let label = config.label();
         let image = backend.size().inspect_err(|errno| report::error_always!("{label}: no size: {errno}"))?;
         let (block_size, bytes) = shape(device.block_size(), image).map_err(|why| {
             report::error_always!("{label}: {why}");
             Errno::EINVAL
         })?;
+        let resizer = device.resizer();
         let told = u128::from(device.blocks()) * u128::from(device.block_size());
         if told != u128::from(bytes) {
             report::warning_always!(
                 "{label}: created with {told} bytes, but the image holds {bytes}: the LUN has {bytes}"
             );
-            device.update_size(bytes).inspect_err(|errno| {
+            resizer.resize(bytes).inspect_err(|errno| {
                 report::error_always!("{label}: the kernel did not take the size of {bytes} bytes: {errno}");
             })?;
         }
@@ -76,19 +88,26 @@ impl<B: Backend> Lun<B> {
             max_unmap: block_size.blocks_in(MAX_UNMAP),
             xcopy: max_transfer,
         });
+        device.set_solid_state();
         // Even without a cache on our side the bricks have one (their page cache): initiators must flush.
         device.set_write_cache(true);
         let mode = if writable { "" } else { ", read-only" };
         report::info_always!("{label}: open, {bytes} bytes{mode}");
-        Ok(Self {
+        let lun = Arc::new(Self {
             label,
             backend,
             writable,
             block_size,
             bytes: AtomicU64::new(bytes),
+            resizer,
+            cut_off: AtomicBool::new(false),
+            outage: Outage::new(config.outage),
             deferred: Deferred::default(),
             missing: Missing::default(),
-        })
+        });
+        let watched: Weak<Self> = Arc::downgrade(&lun);
+        watch::add(watched);
+        Ok(lun)
     }
 
     /// Lets a command over `len` bytes at `offset` begin, or says why not.
@@ -103,6 +122,39 @@ impl<B: Backend> Lun<B> {
             return Err(Rejected(command, Status::Sense(Sense::WRITE_PROTECTED)));
         }
         Ok(command)
+    }
+}
+
+impl<B: Backend> Watched for Lun<B> {
+    /// An image that has grown makes the LUN grow; one that was cut off is reported, once, and the LUN stays as it is.
+    fn look(&self) {
+        let (label, now) = (&self.label, self.bytes.load(Ordering::Relaxed));
+        // An image that cannot be looked at now is looked at later.
+        let Ok(image) = self.backend.size() else { return };
+        if image < now {
+            if !self.cut_off.swap(true, Ordering::Relaxed) {
+                report::error_always!(
+                    "{label}: the image has been cut off: {image} bytes of {now}; reads past them fail"
+                );
+            }
+            return;
+        }
+        self.cut_off.store(false, Ordering::Relaxed);
+        let grown = self.block_size.lun_in(image).unwrap_or(0);
+        if grown <= now {
+            return;
+        }
+        // First our own limit, so that no initiator finds a LUN larger than what is served.
+        self.bytes.store(grown, Ordering::Relaxed);
+        match self.resizer.resize(grown) {
+            Ok(()) => report::info_always!("{label}: the image has grown: {now} -> {grown} bytes"),
+            // Closed meanwhile.
+            Err(Errno::ENODEV) => {}
+            Err(errno) => {
+                self.bytes.store(now, Ordering::Relaxed);
+                report::warning!("{label}: the image has grown to {grown} bytes, but the kernel refused: {errno}");
+            }
+        }
     }
 }
 
@@ -195,6 +247,7 @@ impl<B: Backend> runner::Lun for Lun<B> {
     }
 
     fn close(self: Arc<Self>) {
+        self.resizer.retire();
         match self.backend.close() {
             Ok(()) => report::info_always!("{}: closed", self.label),
             Err(errno) => report::error_always!("{}: closing failed, cached writes may be lost: {errno}", self.label),

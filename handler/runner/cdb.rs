@@ -89,7 +89,7 @@ mod tests {
             let exact = bytes.into_boxed_slice();
             // SAFETY: as many bytes as the group says; a tool that watches memory sees one too many.
             let cdb = unsafe { Cdb::read(exact.as_ptr()) };
-            assert_eq!(cdb.0.iter().filter(|&&b| b == 0).count(), LONGEST - len);
+            assert!(cdb.0[len..].iter().all(|&byte| byte == 0) && cdb.0[len - 1] != 0);
         }
     }
 }

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::abi::TcmuDevice;
+use super::handler::Lun;
 use super::symbols::Symbols;
-use super::vtable::Lun;
 
 /// An opened LUN.
 pub(super) struct Slot {

@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 
 use super::abi::TcmuDevice;
 use super::devices::Devices;
+use super::handler::Handler;
 use super::symbols::Symbols;
-use super::vtable::Handler;
 use crate::report;
 
 #[cfg(not(panic = "unwind"))]

@@ -47,6 +47,8 @@ impl Sense {
     pub const SPACE_ALLOCATION_FAILED: Self = Self::new(0x07, 0x27, 0x07);
     /// DATA PROTECT, write protected.
     pub const WRITE_PROTECTED: Self = Self::new(0x07, 0x27, 0x00);
+    /// NOT READY, cause not reportable: the storage has been away for longer than an outage that passes.
+    pub const NOT_READY: Self = Self::new(0x02, 0x04, 0x00);
     /// MEDIUM ERROR, write error.
     pub const WRITE_ERROR: Self = Self::new(0x03, 0x0c, 0x00);
 

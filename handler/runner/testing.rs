@@ -7,10 +7,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use libc::iovec;
 
-use super::Command;
 use super::abi::{TcmuDevice, TcmulibCmd, TcmurCmd};
 use super::iovec::IoVecs;
 use super::symbols::Symbols;
+use super::{Command, Device, Resizer};
 
 /// What the initiator would see of a command.
 pub(crate) struct Answer {
@@ -53,6 +53,15 @@ pub(crate) fn command(data: Vec<u8>, piece: usize) -> (Command, Receiver<Answer>
     let cmd = NonNull::from(Box::leak(cmd)).cast();
     // SAFETY: nobody else answers this command; `complete` takes it back.
     (unsafe { Command::new(symbols, NonNull::dangling(), cmd, data) }, answers)
+}
+
+/// For a LUN without a device.
+pub(crate) fn resizer() -> Resizer {
+    let symbols: &'static Symbols = Box::leak(Box::new(Symbols::fake(complete)));
+    // SAFETY: retired before it could be used.
+    let resizer = unsafe { Device::new(symbols, NonNull::dangling()) }.resizer();
+    resizer.retire();
+    resizer
 }
 
 unsafe extern "C" fn complete(_: *mut TcmuDevice, cmd: *mut TcmurCmd, status: c_int) {

@@ -67,14 +67,18 @@ fn kill_all(folder: &Path) {
         if path.is_dir() {
             kill_all(&path);
         } else if path.extension().is_some_and(|extension| extension == "pid") {
-            // A daemon that is just starting or stopping has an empty file.
-            let Ok(pid) = fs::read_to_string(&path).unwrap_or_default().trim().parse() else { continue };
-            let pid = Pid::from_raw(pid);
-            let _gone_already = kill(pid, Signal::SIGKILL).is_err();
-            // glusterd takes a zombie for a brick that runs, and would not start another.
-            let _reaped_by_another = waitpid(pid, None).is_err();
+            kill_process(&path);
         }
     }
+}
+
+fn kill_process(pid_file: &Path) {
+    // A daemon that is just starting or stopping has an empty file.
+    let Ok(pid) = fs::read_to_string(pid_file).unwrap_or_default().trim().parse() else { return };
+    let pid = Pid::from_raw(pid);
+    let _gone_already = kill(pid, Signal::SIGKILL).is_err();
+    // glusterd takes a zombie for a brick that runs, and would not start another.
+    let _reaped_by_another = waitpid(pid, None).is_err();
 }
 
 /// The gluster CLI.
@@ -147,6 +151,14 @@ impl Volume {
     /// kill -9 of all bricks.
     pub(crate) fn kill_bricks(&self) {
         kill_all(&Path::new(BRICK_PIDS).join(&self.name));
+    }
+
+    /// kill -9 of one.
+    pub(crate) fn kill_brick(&self, brick: usize) {
+        let name = format!("bricks-{}-{brick}-b.pid", self.name);
+        let files = fs::read_dir(Path::new(BRICK_PIDS).join(&self.name)).unwrap().map(|entry| entry.unwrap().path());
+        let file = files.into_iter().find(|path| path.to_str().unwrap().ends_with(&name)).expect("a pid file");
+        kill_process(&file);
     }
 
     /// Brings killed bricks back.

@@ -23,6 +23,7 @@ mod support;
 mod cluster;
 mod durability;
 mod failures;
+mod shadow;
 mod types;
 
 use std::process::{Command, ExitCode};
@@ -57,6 +58,10 @@ fn main() -> ExitCode {
         test("every_replica_has_what_was_written", types::replica),
         test("a_disperse_volume_gives_back_what_was_written", types::disperse),
         test("a_sharded_image_gives_back_what_was_written_across_shards", types::sharded),
+        test("random_commands_agree_with_a_model_on_a_single_brick", shadow::single),
+        test("random_commands_agree_with_a_model_on_a_replica_that_loses_a_brick", shadow::replica_that_loses_a_brick),
+        test("random_commands_agree_with_a_model_on_a_disperse_volume", shadow::disperse),
+        test("random_commands_agree_with_a_model_on_a_sharded_volume", shadow::sharded),
         test("an_acknowledged_write_survives_the_death_of_the_gateway", durability::acknowledged_writes_survive),
         test("two_gateways_see_each_others_writes_at_once", durability::gateways_agree),
         test("a_volume_that_does_not_exist_is_named", failures::missing_volume),

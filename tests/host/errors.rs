@@ -1,6 +1,9 @@
 //! What the initiator is told about an error of the volume, whichever way the error comes.
 
-use libc::{EACCES, EAGAIN, EBADFD, EDQUOT, EINVAL, EIO, ENOMEM, ENOSPC, ENOTCONN, EPERM, EROFS, ESTALE, ETIMEDOUT};
+use libc::{
+    EACCES, EAGAIN, EBADFD, EBUSY, EDQUOT, EINVAL, EIO, ENOMEM, ENOSPC, ENOTCONN, EOPNOTSUPP, EPERM, EROFS, ESTALE,
+    ETIMEDOUT,
+};
 
 use crate::support::faults::{self, Fault};
 use crate::support::log;
@@ -13,17 +16,21 @@ type Sense = Option<(u8, u8, u8)>;
 const NO_SPACE: Sense = Some((7, 0x27, 0x07));
 const PROTECTED: Sense = Some((7, 0x27, 0x00));
 
+/// Every call that a LUN makes, with every errno, however it arrives: one answer each (`submit` would notice two), and the
+/// documented one.
 #[test]
 fn every_errno_has_its_status_however_it_arrives() {
     let volume = LocalVolume::new();
     volume.image("errors.img", MIB);
+    let path = volume.path("errors.img");
     let lun = Lun::opened(&volume.cfgstring("errors.img", ""), MIB);
-    let table: [(i32, i32, i32, Sense); 13] = [
+    let table: [(i32, i32, i32, Sense); 15] = [
         (ENOTCONN, BUSY, BUSY, None),
         (ETIMEDOUT, BUSY, BUSY, None),
         (EAGAIN, BUSY, BUSY, None),
         (ESTALE, BUSY, BUSY, None),
         (EBADFD, BUSY, BUSY, None),
+        (EBUSY, BUSY, BUSY, None),
         (ENOMEM, NO_RESOURCE, NO_RESOURCE, None),
         (ENOSPC, PASSTHROUGH_ERR, PASSTHROUGH_ERR, NO_SPACE),
         (EDQUOT, PASSTHROUGH_ERR, PASSTHROUGH_ERR, NO_SPACE),
@@ -32,22 +39,48 @@ fn every_errno_has_its_status_however_it_arrives() {
         (EACCES, PASSTHROUGH_ERR, PASSTHROUGH_ERR, PROTECTED),
         (EINVAL, INVALID_CDB, INVALID_CDB, None),
         (EIO, RD_ERR, WR_ERR, None),
+        (EOPNOTSUPP, RD_ERR, WR_ERR, None),
     ];
     for (errno, read, write, sense) in table {
         for fault in [Fault::AtSubmit(errno), Fault::Inline(errno), Fault::Late(errno)] {
-            faults::set(&volume.path("errors.img"), Some(fault));
-            let expect = |pending: Pending, status: i32| {
+            faults::set(&path, Some(fault));
+            let expect = |what: &str, pending: Pending, status: i32| {
                 let (got, command): (i32, FakeCommand) = pending.wait();
-                assert_eq!(got, status, "{fault:?}");
-                assert_eq!((status == PASSTHROUGH_ERR).then(|| command.sense()), sense, "{fault:?}");
+                assert_eq!(got, status, "{what}, {fault:?}");
+                assert_eq!((status == PASSTHROUGH_ERR).then(|| command.sense()), sense, "{what}, {fault:?}");
             };
-            expect(lun.submit_read(0, 512), read);
-            expect(lun.submit_write(0, &[1; 512]), write);
-            expect(lun.submit_flush(), write);
+            expect("read", lun.submit_read(0, 512), read);
+            expect("write", lun.submit_write(0, &[1; 512]), write);
+            expect("forced write", lun.submit_forced_write(0, &[1; 512]), write);
+            expect("flush", lun.submit_flush(), write);
+            expect("write same", lun.submit_write_same(0, 4096, &[1; 512]), write);
+            expect("write same of zeros", lun.submit_write_same(0, 4096, &[0; 512]), write);
+            expect("unmap", lun.submit_unmap(0, 4096), write);
+            // The unmap's error again, deferred: the core has lost the first.
+            let (status, command) = lun.submit_read(0, 512).wait();
+            assert!(status == PASSTHROUGH_ERR && command.is_deferred(), "{fault:?}");
+            faults::set(&path, None);
+            assert_eq!((lun.write(0, &[1; 512]), lun.flush()), (OK, OK), "works again");
         }
     }
-    faults::set(&volume.path("errors.img"), None);
-    assert_eq!(lun.write(0, &[1; 512]), OK, "works again");
+}
+
+#[test]
+fn an_outage_is_busy_at_first_and_not_ready_when_it_lasts() {
+    let volume = LocalVolume::new();
+    volume.image("away.img", MIB);
+    let path = volume.path("away.img");
+    let lun = Lun::opened(&volume.cfgstring("away.img", ";outage=1"), MIB);
+    faults::set(&path, Some(Fault::AtSubmit(ENOTCONN)));
+    assert_eq!(lun.read(0, 512).0, BUSY);
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    let (status, command) = lun.submit_read(0, 512).wait();
+    assert_eq!((status, command.sense()), (PASSTHROUGH_ERR, (2, 4, 0)));
+    faults::set(&path, None);
+    assert_eq!(lun.read(0, 512).0, OK);
+    faults::set(&path, Some(Fault::AtSubmit(ENOTCONN)));
+    assert_eq!(lun.read(0, 512).0, BUSY, "a new outage");
+    faults::set(&path, None);
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
+use crate::support::eventually;
 use crate::support::log;
-use crate::support::runner::{Lun, OK, RANGE};
+use crate::support::runner::{Lun, OK, RANGE, RD_ERR};
 use crate::support::volume::LocalVolume;
 
 const MIB: u64 = 1 << 20;
@@ -25,7 +26,7 @@ fn limits_that_protect_the_daemon_are_always_set() {
         assert_eq!(device.max_xfer_len.load(Ordering::SeqCst), (1 << 20) / block_size);
         assert_eq!(device.xcopy_len.load(Ordering::SeqCst), (1 << 20) / block_size);
         assert!(device.max_unmap_len.load(Ordering::SeqCst) > 0);
-        assert!(device.write_cache.load(Ordering::SeqCst));
+        assert!(device.write_cache.load(Ordering::SeqCst) && device.solid_state.load(Ordering::SeqCst));
         assert_eq!(device.size_updates.load(Ordering::SeqCst), 0);
     }
 }
@@ -92,6 +93,33 @@ fn the_admin_grows_a_lun_into_a_grown_image_and_never_shrinks_it() {
     assert_eq!(lun.reconfig(DEV_SIZE, 0), -libc::EINVAL);
     assert_eq!(lun.reconfig(DEV_SIZE, u64::MAX), -libc::ENOSPC);
     assert_eq!(lun.write((2 << 20) - 512, &[1; 512]), OK, "still 2 MiB");
+}
+
+#[test]
+fn an_image_that_grows_makes_its_lun_grow_within_five_seconds() {
+    let volume = LocalVolume::new();
+    volume.image("growing.img", MIB);
+    let lun = Lun::opened(&volume.cfgstring("growing.img", ""), MIB);
+    let begin = std::time::Instant::now();
+    volume.image("growing.img", 3 * MIB + 100);
+    eventually("the LUN grows", || lun.bytes() == 3 * MIB);
+    assert!(begin.elapsed().as_secs() < 5);
+    assert_eq!(lun.device.size_updates.load(Ordering::SeqCst), 1);
+    assert_eq!(lun.write((3 << 20) - 512, &[1; 512]), OK);
+    assert_eq!(lun.write(3 << 20, &[1; 512]), RANGE);
+}
+
+#[test]
+fn an_image_that_is_cut_off_is_reported_once_and_the_lun_keeps_its_size() {
+    let volume = LocalVolume::new();
+    volume.image("cut.img", 2 * MIB);
+    let lun = Lun::opened(&volume.cfgstring("cut.img", ""), 2 * MIB);
+    let reports = || log::lines("cut.img: the image has been cut off").len();
+    volume.image_shrinks("cut.img", MIB);
+    eventually("it is reported", || reports() == 1);
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    assert_eq!((reports(), lun.bytes()), (1, 2 * MIB));
+    assert_eq!(lun.read(1 << 20, 512).0, RD_ERR);
 }
 
 #[test]

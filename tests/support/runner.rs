@@ -75,6 +75,7 @@ pub struct FakeDevice {
     pub unmap_align: AtomicU32,
     pub unmap_split: AtomicBool,
     pub write_cache: AtomicBool,
+    pub solid_state: AtomicBool,
 }
 
 /// The plugin under test, loaded and registered once per process.
@@ -304,8 +305,16 @@ impl Pending {
         self.answers.recv_timeout(Duration::from_secs(60)).expect("not answered within 60 s")
     }
 
-    /// The status, if the command is completed.
+    /// The command, when it is answered.
+    pub fn into_command(self) -> FakeCommand {
+        self.command
+    }
+
+    /// The status, if the command is answered.
     pub fn answered(&self) -> Option<c_int> {
+        if self.returned != OK {
+            return Some(self.returned);
+        }
         self.answers.try_recv().ok().map(|(status, _)| status)
     }
 }
@@ -361,9 +370,9 @@ impl FakeCommand {
             let block = alloc_zeroed(layout);
             ptr::copy_nonoverlapping(pieces.as_ptr(), block.add(TCMULIB_CMD).cast(), pieces.len());
             ptr::copy_nonoverlapping(head.as_ptr(), block.add(cdb_at), head.len());
-            block.add(CDB_FIELD).cast::<*mut u8>().write(block.add(cdb_at));
-            block.add(IOVEC_FIELD).cast::<*mut u8>().write(block.add(TCMULIB_CMD));
-            block.add(COUNT_FIELD).cast::<usize>().write(pieces.len());
+            block.add(CDB_FIELD).cast::<*mut u8>().write_unaligned(block.add(cdb_at));
+            block.add(IOVEC_FIELD).cast::<*mut u8>().write_unaligned(block.add(TCMULIB_CMD));
+            block.add(COUNT_FIELD).cast::<usize>().write_unaligned(pieces.len());
             let cmd = block.add(cmd_at);
             cmd.cast::<*mut u8>().write_unaligned(block);
             Self { block, layout, cmd: cmd.cast(), count: pieces.len(), data }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::text::{Escaped, unescape};
-use super::{Config, ConfigError, DEFAULT_OPEN_TIMEOUT, DEFAULT_PORT, DEFAULT_SOCKET};
+use super::{Config, ConfigError, DEFAULT_OPEN_TIMEOUT, DEFAULT_OUTAGE, DEFAULT_PORT, DEFAULT_SOCKET};
 
 /// Defines an enum whose variants are a key's values.
 macro_rules! values {
@@ -188,8 +188,7 @@ fn set(config: &mut Config, key: &'static str, value: String) -> Result<(), Conf
             _ => return Err(ConfigError::Value { key, value, expected: "defer or fail" }),
         },
         "outage" => {
-            number::<u32>(key, &value, "seconds")?;
-            return not_yet(value, "; commands answer BUSY as long as an outage lasts");
+            config.outage = Duration::from_secs(number::<u32>(key, &value, "seconds")?.into());
         }
         // "profile"
         _ => return not_yet(value, "; write its keys into the configuration"),
@@ -240,6 +239,9 @@ pub(super) fn display(config: &Config, f: &mut fmt::Formatter<'_>) -> fmt::Resul
     }
     if config.open_timeout != DEFAULT_OPEN_TIMEOUT {
         write!(f, ";open-timeout={}", config.open_timeout.as_secs())?;
+    }
+    if config.outage != DEFAULT_OUTAGE {
+        write!(f, ";outage={}", config.outage.as_secs())?;
     }
     let choices = [
         ("transport", config.transport.text(), config.transport == Transport::Tcp),

@@ -41,6 +41,8 @@ pub struct Config {
     pub connection: Connection,
     /// `open-timeout=`: an open that takes longer has failed.
     pub open_timeout: Duration,
+    /// `outage=`: how long the volume may be away before commands fail.
+    pub outage: Duration,
     /// `log-level=`: of libgfapi's own log.
     pub log_level: LogLevel,
 }
@@ -50,6 +52,7 @@ const FORM: &str = "VOLUME@HOST/PATH[;KEY=VALUE]...";
 const DEFAULT_PORT: u16 = 24007;
 const DEFAULT_SOCKET: &str = "/var/run/glusterd.socket";
 const DEFAULT_OPEN_TIMEOUT: Duration = Duration::from_secs(30);
+const DEFAULT_OUTAGE: Duration = Duration::from_secs(120);
 
 /// What is wrong with a cfgstring, where, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -161,6 +164,7 @@ impl FromStr for Config {
             io_threads: IoThreads::Auto,
             connection: Connection::Shared,
             open_timeout: DEFAULT_OPEN_TIMEOUT,
+            outage: DEFAULT_OUTAGE,
             log_level: LogLevel::Warning,
         };
         keys::apply(&mut config, pairs)?;

@@ -23,11 +23,11 @@ fn the_c_handlers_strings_mean_what_they_meant() {
 fn every_key_is_understood() {
     let config = parse(
         "glfs/vol@a/d.img;server=b;server=fd00%3A%3A1;port=24010;cache=writeback;access=ro;io-threads=on;\
-         connection=own;open-timeout=7;log-level=debug;fence=off;open=fail",
+         connection=own;open-timeout=7;outage=0;log-level=debug;fence=off;open=fail",
     )
     .unwrap();
     assert_eq!(config.hosts, ["a", "b", "fd00::1"]);
-    assert_eq!((config.port, config.open_timeout.as_secs()), (24010, 7));
+    assert_eq!((config.port, config.open_timeout.as_secs(), config.outage.as_secs()), (24010, 7, 0));
     assert_eq!((config.cache, config.access), (Cache::Writeback, Access::ReadOnly));
     assert_eq!((config.io_threads, config.connection), (IoThreads::On, Connection::Own));
     assert_eq!(config.log_level, LogLevel::Debug);
@@ -67,7 +67,6 @@ fn mistakes_are_named_with_what_would_be_right() {
         ("glfs/vol@host/p;fence=required", "fence=required is not supported yet"),
         ("glfs/vol@host/p;fence=maybe", "expected auto, off or required"),
         ("glfs/vol@host/p;open=defer", "open=defer is not supported yet"),
-        ("glfs/vol@host/p;outage=60", "outage=60 is not supported yet"),
         ("glfs/vol@host/p;outage=long", "expected seconds"),
         ("glfs/vol@host/p;profile=fast", "profile=fast is not supported yet"),
         ("glfs/vol@host/p;tcmur_cmd_time_out=5;cache=none", "must come last"),
@@ -121,6 +120,7 @@ fn any_config() -> impl Strategy<Value = Config> {
             io_threads: if on { IoThreads::On } else { IoThreads::Auto },
             connection: if own { Connection::Own } else { Connection::Shared },
             open_timeout: Duration::from_secs(timeout),
+            outage: Duration::from_secs(timeout / 2),
             log_level: LogLevel::Warning,
         },
     )

@@ -69,6 +69,7 @@ impl<B: Backend> Request for Transfer<B> {
         match moved {
             Err(errno) => fail(&self.lun, self.command, self.op, self.offset, errno),
             Ok(bytes) => {
+                self.lun.outage.end();
                 self.command.data_mut().advance(bytes);
                 self.offset = self.offset.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
                 if self.command.data().is_empty() { self.finish() } else { self.submit() }
@@ -94,7 +95,7 @@ impl<B: Backend> Request for Flush<B> {
 pub(super) fn fail<B: Backend>(lun: &Lun<B>, command: Command, op: Op, offset: u64, errno: Errno) {
     let (label, op_name, left) = (&lun.label, op.name(), command.data().len());
     report::error!("{label}: {op_name} offset={offset} len={left} failed: {errno}");
-    command.complete(status(op, errno));
+    command.complete(status(op, errno, &lun.outage));
 }
 
 #[cfg(test)]

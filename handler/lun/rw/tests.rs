@@ -1,9 +1,10 @@
 //! READ and WRITE over a backend in memory that does what real ones do on bad days.
 
 use std::sync::Mutex;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -11,8 +12,9 @@ use super::super::backend::Compared;
 use super::super::deferred::Deferred;
 use super::super::fill::Missing;
 use super::super::geometry::BlockSize;
+use super::super::outage::Outage;
 use super::*;
-use crate::runner::testing::command;
+use crate::runner::testing::{command, resizer};
 use crate::runner::{Lun as _, Rejected};
 
 const SIZE: usize = 8192;
@@ -100,7 +102,7 @@ impl Backend for Memory {
         _: Vec<u8>,
         _: impl FnOnce(Result<Compared, Errno>) + Send + 'static,
     ) {
-        unimplemented!("not needed here")
+        panic!("no test here needs it");
     }
 
     fn sync(&self, request: impl Request) {
@@ -124,6 +126,9 @@ fn lun(moods: Vec<Mood>) -> Arc<Lun<Memory>> {
         writable: true,
         block_size,
         bytes: AtomicU64::new(SIZE as u64),
+        resizer: resizer(),
+        cut_off: AtomicBool::new(false),
+        outage: Outage::new(Duration::from_secs(60)),
         deferred: Deferred::default(),
         missing: Missing::default(),
     })

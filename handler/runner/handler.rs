@@ -1,0 +1,93 @@
+//! What the daemon asks of a handler, as safe traits. Source: `struct tcmur_handler` in `tcmu-runner.h`.
+
+use std::sync::Arc;
+
+use nix::errno::Errno;
+
+use super::cdb::Cdb;
+use super::command::{Command, Rejected};
+use super::device::Device;
+use super::status::Status;
+
+/// The handler: what the daemon asks without a LUN in hand.
+pub trait Handler: Sync {
+    /// Whether `cfgstring` (with the subtype before it) can be served. Must be quick and must not touch files or network: any
+    /// local user may ask, over D-Bus, and the daemon's main thread waits.
+    ///
+    /// # Errors
+    /// A sentence for the admin who typed it.
+    fn check_config(&self, cfgstring: &str) -> Result<(), String>;
+
+    /// Looks at every command before the core does, on a LUN of `blocks`. Some: the final status. Runs on the command thread of
+    /// every LUN, for every command.
+    fn screen(&self, cdb: &Cdb, blocks: u64) -> Option<Status>;
+
+    /// Opens a LUN. The daemon's main thread (first open) or a recovery thread (reopen) waits. The reason of a failure is
+    /// the callee's to log.
+    ///
+    /// # Errors
+    /// Any; the daemon reports a failed creation.
+    fn open(&self, device: &Device<'_>) -> Result<Arc<dyn Lun>, Errno>;
+
+    /// The daemon's log directory has changed. Runs on a thread of its own, concurrently with everything.
+    fn update_logdir(&self);
+
+    /// The daemon exits; all LUNs are closed.
+    fn destroy(&self);
+}
+
+/// An open LUN. Data callbacks run on the LUN's command thread (and, for the steps of compound commands, on the thread that
+/// completed the previous step): they must submit and return. Each keeps the `Arc` as long as the command is in flight.
+pub trait Lun: Send + Sync {
+    /// READ: fills the command's data from `offset` (bytes).
+    ///
+    /// # Errors
+    /// The command, if it cannot be served at all.
+    fn read(self: Arc<Self>, command: Command, offset: u64) -> Result<(), Rejected>;
+
+    /// WRITE: stores the command's data at `offset` (bytes).
+    ///
+    /// # Errors
+    /// The command, if it cannot be served at all.
+    fn write(self: Arc<Self>, command: Command, offset: u64) -> Result<(), Rejected>;
+
+    /// UNMAP, or WRITE SAME with the UNMAP bit: `len` bytes at `offset` are freed. Comes several times for one command of the
+    /// initiator, with `len` 0 too. **An error by completion is lost**: the core reports GOOD.
+    ///
+    /// # Errors
+    /// The command, if it cannot be served at all.
+    fn unmap(self: Arc<Self>, command: Command, offset: u64, len: u64) -> Result<(), Rejected>;
+
+    /// WRITE SAME: `len` bytes at `offset` are filled with the command's data, one block.
+    ///
+    /// # Errors
+    /// The command, if it cannot be served at all.
+    fn write_same(self: Arc<Self>, command: Command, offset: u64, len: u64) -> Result<(), Rejected>;
+
+    /// COMPARE AND WRITE at `offset`: the command's data is the expected blocks, then the new ones.
+    ///
+    /// # Errors
+    /// The command, if it cannot be served at all.
+    fn compare_and_write(self: Arc<Self>, command: Command, offset: u64) -> Result<(), Rejected>;
+
+    /// SYNCHRONIZE CACHE: everything written is on stable storage.
+    ///
+    /// # Errors
+    /// The command, if it cannot be served at all.
+    fn flush(self: Arc<Self>, command: Command) -> Result<(), Rejected>;
+
+    /// The admin wants the LUN to have `bytes`. On success the kernel tells initiators that number, whatever ours is.
+    ///
+    /// # Errors
+    /// The LUN keeps its size.
+    fn resize(&self, bytes: u64) -> Result<(), Errno>;
+
+    /// The admin wants the write cache bit set or cleared.
+    ///
+    /// # Errors
+    /// The LUN keeps its mode.
+    fn set_write_cache(&self, enabled: bool) -> Result<(), Errno>;
+
+    /// The LUN is removed, or about to be reopened. No command is in flight as far as the core knows.
+    fn close(self: Arc<Self>);
+}

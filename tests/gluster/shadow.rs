@@ -1,0 +1,332 @@
+//! A LUN against a model of it: random commands, 32 in flight, overlapping as they come.
+//!
+//! Every block that is written says by whom (the write's number) and where. A block that is read must be one of those that can be
+//! there: written by a command that is in flight or done, and not overwritten since by one that began after it was done.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use crate::cluster::Volume;
+use crate::support::runner::{BUSY, FakeCommand, Lun, OK, PASSTHROUGH_ERR, Pending};
+
+const BLOCK: usize = 512;
+const DEPTH: usize = 32;
+const MIB: u64 = 1 << 20;
+const SIZE: u64 = 8 * MIB;
+const BLOCKS: usize = 16384;
+/// The last blocks are left to COMPARE AND WRITE, one at a time.
+const PLAIN: usize = BLOCKS - 64;
+/// The place that blocks of a WRITE SAME, which are all alike, claim.
+const ANYWHERE: u64 = u64::MAX;
+/// The write that made everything zeros.
+const ZEROS: u64 = 0;
+
+/// What the write of this number leaves in a block.
+fn block(number: u64, place: u64) -> Vec<u8> {
+    if number == ZEROS {
+        return vec![0; BLOCK];
+    }
+    [number.to_le_bytes(), place.to_le_bytes()].concat().repeat(BLOCK / 16)
+}
+
+/// A write that may be what a block holds. `end` is None while it is in flight.
+#[derive(Clone, Copy, Debug)]
+struct Write {
+    number: u64,
+    zeros: bool,
+    end: Option<u64>,
+}
+
+enum Op {
+    Read { snapshot: Vec<HashSet<u64>> },
+    Write { number: u64, begin: u64 },
+    Compare { expect: i32 },
+    Flush,
+}
+
+struct InFlight {
+    pending: Pending,
+    op: Op,
+    first: usize,
+    count: usize,
+}
+
+/// xorshift: the run can be repeated from its seed.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 11).unwrap() % limit
+    }
+}
+
+struct Shadow<'a> {
+    lun: &'a Lun,
+    random: Random,
+    /// Per block: the writes that it may hold.
+    blocks: Vec<Vec<Write>>,
+    /// A clock of submissions and completions.
+    now: u64,
+    next: u64,
+    in_flight: Vec<InFlight>,
+    /// What the blocks of COMPARE AND WRITE hold, and whether one is in flight on it.
+    compared: Vec<(u64, bool)>,
+    busy: usize,
+}
+
+fn bytes(blocks: usize) -> u64 {
+    u64::try_from(blocks * BLOCK).unwrap()
+}
+
+impl Shadow<'_> {
+    fn new(lun: &Lun, seed: u64) -> Shadow<'_> {
+        let zeros = Write { number: ZEROS, zeros: true, end: Some(0) };
+        Shadow {
+            lun,
+            random: Random(seed | 1),
+            blocks: vec![vec![zeros]; PLAIN],
+            now: 1,
+            next: 1,
+            in_flight: Vec::new(),
+            compared: vec![(ZEROS, false); BLOCKS - PLAIN],
+            busy: 0,
+        }
+    }
+
+    fn tick(&mut self) -> u64 {
+        self.now += 1;
+        self.now
+    }
+
+    fn submit(&mut self) {
+        let span = if self.random.below(50) == 0 { 4000 } else { 64 };
+        let count = 1 + self.random.below(span);
+        let first = self.random.below(PLAIN - count);
+        let (offset, len) = (bytes(first), bytes(count));
+        let at = i64::try_from(offset).unwrap();
+        match self.random.below(100) {
+            0..40 => {
+                let snapshot = self.candidates(first, count);
+                self.push(self.lun.submit_read(at, count * BLOCK), Op::Read { snapshot }, first, count);
+            }
+            40..70 => {
+                let number = self.begin(first, count, false);
+                let data: Vec<u8> =
+                    (first..first + count).flat_map(|b| block(number, u64::try_from(b).unwrap())).collect();
+                let pending = if number % 16 == 0 {
+                    self.lun.submit_forced_write(at, &data)
+                } else {
+                    self.lun.submit_write(at, &data)
+                };
+                self.pushed_write(pending, number, first, count);
+            }
+            70..78 => {
+                let number = self.begin(first, count, true);
+                self.pushed_write(self.lun.submit_unmap(offset, len), number, first, count);
+            }
+            78..82 => {
+                let number = self.begin(first, count, true);
+                self.pushed_write(self.lun.submit_write_same(offset, len, &[0; BLOCK]), number, first, count);
+            }
+            82..88 => {
+                let number = self.begin(first, count, false);
+                let pattern = block(number, ANYWHERE);
+                let pending = if number % 2 == 0 {
+                    self.lun.submit_write_same(offset, len, &pattern)
+                } else {
+                    self.lun.submit_unmapping_write_same(offset, len, &pattern)
+                };
+                self.pushed_write(pending, number, first, count);
+            }
+            88..96 => self.compare_and_write(),
+            _ => self.push(self.lun.submit_flush(), Op::Flush, 0, 0),
+        }
+    }
+
+    fn compare_and_write(&mut self) {
+        let index = self.random.below(self.compared.len());
+        let (holds, in_flight) = self.compared[index];
+        if in_flight {
+            return;
+        }
+        let place = u64::try_from(PLAIN + index).unwrap();
+        let right = self.random.below(3) > 0;
+        let number = self.next;
+        self.next += 1;
+        let mut expected = block(holds, place);
+        if !right {
+            expected[100] ^= 0xff;
+        }
+        self.compared[index] = (if right { number } else { holds }, true);
+        let pending = self.lun.submit_compare_and_write(bytes(PLAIN + index), &expected, &block(number, place));
+        self.push(pending, Op::Compare { expect: if right { OK } else { PASSTHROUGH_ERR } }, PLAIN + index, 1);
+    }
+
+    fn begin(&mut self, first: usize, count: usize, zeros: bool) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.tick();
+        for candidates in &mut self.blocks[first..first + count] {
+            candidates.push(Write { number, zeros, end: None });
+        }
+        number
+    }
+
+    fn pushed_write(&mut self, pending: Pending, number: u64, first: usize, count: usize) {
+        let begin = self.now;
+        self.push(pending, Op::Write { number, begin }, first, count);
+    }
+
+    fn push(&mut self, pending: Pending, op: Op, first: usize, count: usize) {
+        self.in_flight.push(InFlight { pending, op, first, count });
+    }
+
+    /// The numbers that each block may hold now; all zeros are alike.
+    fn candidates(&self, first: usize, count: usize) -> Vec<HashSet<u64>> {
+        let number = |write: &Write| if write.zeros { ZEROS } else { write.number };
+        self.blocks[first..first + count].iter().map(|writes| writes.iter().map(number).collect()).collect()
+    }
+
+    /// Takes in what has been answered.
+    fn collect(&mut self) {
+        let answered: Vec<_> = {
+            let (done, waiting): (Vec<_>, Vec<_>) =
+                self.in_flight.drain(..).map(|i| (i.pending.answered(), i)).partition(|(status, _)| status.is_some());
+            self.in_flight = waiting.into_iter().map(|(_, in_flight)| in_flight).collect();
+            done
+        };
+        if answered.is_empty() {
+            std::thread::sleep(Duration::from_micros(50));
+        }
+        for (status, InFlight { pending, op, first, count }) in answered {
+            self.take(status.unwrap(), &pending.into_command(), op, first, count);
+        }
+    }
+
+    fn take(&mut self, status: i32, command: &FakeCommand, op: Op, first: usize, count: usize) {
+        let now = self.tick();
+        if status == BUSY {
+            self.busy += 1;
+        }
+        match op {
+            Op::Flush => assert!(matches!(status, OK | BUSY), "flush: {status}"),
+            Op::Write { number, begin } => {
+                assert!(matches!(status, OK | BUSY), "write {number}: {status}");
+                for writes in &mut self.blocks[first..first + count] {
+                    // Those that were done before this one began are gone. One that failed may have been done, or not.
+                    if status == OK {
+                        writes.retain(|write| write.number == number || write.end.is_none_or(|end| end > begin));
+                    }
+                    writes.iter_mut().filter(|write| write.number == number).for_each(|write| write.end = Some(now));
+                }
+            }
+            Op::Read { snapshot } if status == OK => {
+                let later = self.candidates(first, count);
+                for (index, (data, (before, after))) in
+                    command.data.chunks(BLOCK).zip(snapshot.iter().zip(&later)).enumerate()
+                {
+                    self.check(data, first + index, before, after);
+                }
+            }
+            Op::Read { .. } => assert_eq!(status, BUSY, "read"),
+            Op::Compare { expect } => {
+                self.compared[first - PLAIN].1 = false;
+                assert_eq!(status, expect, "compare and write at block {first}");
+            }
+        }
+    }
+
+    fn check(&self, data: &[u8], place: usize, before: &HashSet<u64>, after: &HashSet<u64>) {
+        let number = u64::from_le_bytes(data[..8].try_into().unwrap());
+        let claims = u64::from_le_bytes(data[8..16].try_into().unwrap());
+        let whole = data == block(number, claims);
+        let here = number == ZEROS || claims == ANYWHERE || claims == u64::try_from(place).unwrap();
+        let possible = before.contains(&number) || after.contains(&number);
+        assert!(
+            whole && here && possible,
+            "block {place} holds write {number} of {claims} (whole: {whole}); possible: {before:?} or {after:?}; {:?}",
+            self.blocks[place]
+        );
+    }
+
+    fn drain(&mut self) {
+        let begin = Instant::now();
+        while !self.in_flight.is_empty() {
+            self.collect();
+            assert!(begin.elapsed() < Duration::from_secs(120), "commands are not answered");
+        }
+    }
+
+    fn run(&mut self, operations: usize) {
+        for _ in 0..operations {
+            while self.in_flight.len() >= DEPTH {
+                self.collect();
+            }
+            self.submit();
+        }
+        self.drain();
+    }
+
+    /// Reads everything, when nothing is in flight.
+    fn read_all(&mut self) {
+        for first in (0..PLAIN).step_by(1024) {
+            let count = 1024.min(PLAIN - first);
+            let (status, data) = self.lun.read(i64::try_from(bytes(first)).unwrap(), count * BLOCK);
+            assert_eq!(status, OK);
+            let candidates = self.candidates(first, count);
+            for (index, data) in data.chunks(BLOCK).enumerate() {
+                self.check(data, first + index, &candidates[index], &candidates[index]);
+            }
+        }
+    }
+}
+
+/// Commands for each kind of volume: `SHADOW_OPS`, or enough for every day.
+fn operations() -> usize {
+    std::env::var("SHADOW_OPS").ok().map_or(5000, |text| text.parse().unwrap())
+}
+
+fn against_model(volume: &Volume, seed: u64, accident: impl FnOnce(&mut Shadow<'_>)) {
+    volume.image("disk.img", SIZE);
+    let cfgstring = volume.cfgstring("disk.img", "");
+    let mut lun = Lun::opened(&cfgstring, SIZE);
+    let begin = Instant::now();
+    let mut shadow = Shadow::new(&lun, seed);
+    shadow.run(operations() / 2);
+    accident(&mut shadow);
+    // What was there before a reopen is there after it.
+    let Shadow { random, blocks, now, next, compared, busy, .. } = shadow;
+    lun.close();
+    assert_eq!(lun.open(), 0);
+    let mut shadow = Shadow { lun: &lun, random, blocks, now, next, in_flight: Vec::new(), compared, busy };
+    shadow.read_all();
+    shadow.run(operations() / 2);
+    shadow.read_all();
+    println!("{} operations in {:?}, {} busy", operations(), begin.elapsed(), shadow.busy);
+}
+
+pub(crate) fn single() {
+    against_model(&Volume::start(&[], 1, &[]), 11, |_| {});
+}
+
+pub(crate) fn disperse() {
+    against_model(&Volume::start(&["disperse", "3", "redundancy", "1"], 3, &[]), 13, |_| {});
+}
+
+pub(crate) fn sharded() {
+    let shards = [("features.shard", "on"), ("features.shard-block-size", "4MB")];
+    against_model(&Volume::start(&[], 1, &shards), 17, |_| {});
+}
+
+pub(crate) fn replica_that_loses_a_brick() {
+    let volume = Volume::start(&["replica", "3"], 3, &[]);
+    against_model(&volume, 19, |shadow| {
+        volume.kill_brick(1);
+        shadow.run(operations() / 4);
+        volume.restart_bricks();
+        shadow.run(operations() / 4);
+    });
+}
