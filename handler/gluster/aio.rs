@@ -14,7 +14,7 @@ use std::sync::mpsc::{Sender, channel};
 use libgfapi_sys::{glfs_fd_t, glfs_io_cbk, glfs_stat};
 use nix::errno::Errno;
 
-use super::file::State;
+use super::descriptor::Descriptor;
 use crate::lun::backend::{Data, Request};
 use crate::report;
 
@@ -25,7 +25,7 @@ const LARGEST_CALL: usize = 4 << 20;
 /// What libgfapi carries for us from a call to its answer.
 struct Cookie<R> {
     /// Alive as long as its `in_flight` counts this call.
-    state: *const State,
+    descriptor: *const Descriptor,
     request: R,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Call {
     pub(super) cookie: *mut c_void,
 }
 
-// SAFETY: `State` is shared between threads (it is Sync), and the pointer stays valid while the call is counted.
+// SAFETY: `Descriptor` is shared between threads (it is Sync), and the pointer stays valid while the call is counted.
 unsafe impl<R: Send> Send for Cookie<R> {}
 
 thread_local! {
@@ -49,9 +49,9 @@ thread_local! {
 }
 
 /// Submits one call. `call` makes the libgfapi call and returns what that returned.
-pub(super) fn submit<R: Request>(state: &State, request: R, call: impl FnOnce(Call) -> c_int) {
-    let fd = state.begin();
-    let cookie = Box::into_raw(Box::new(Cookie { state, request }));
+pub(super) fn submit<R: Request>(descriptor: &Descriptor, request: R, call: impl FnOnce(Call) -> c_int) {
+    let fd = descriptor.begin();
+    let cookie = Box::into_raw(Box::new(Cookie { descriptor, request }));
     let Some(fd) = fd else {
         return detour(cookie, Err(Errno::EBADF));
     };
@@ -70,9 +70,9 @@ pub(super) fn submit<R: Request>(state: &State, request: R, call: impl FnOnce(Ca
 }
 
 /// Finishes a request that asks for nothing, which libgfapi calls an error.
-pub(super) fn finish_nothing<R: Request>(state: &State, request: R) {
-    state.begin();
-    detour(Box::into_raw(Box::new(Cookie { state, request })), Ok(0));
+pub(super) fn finish_nothing<R: Request>(descriptor: &Descriptor, request: R) {
+    descriptor.begin();
+    detour(Box::into_raw(Box::new(Cookie { descriptor, request })), Ok(0));
 }
 
 /// The callback. Runs on whatever thread has the answer; errno is meaningful only for a negative result, and only now.
@@ -98,10 +98,10 @@ unsafe extern "C" fn answered<R: Request>(
 
 #[expect(clippy::boxed_local, reason = "the box came from C and is moved out of here")]
 fn finish<R: Request>(cookie: Box<Cookie<R>>, outcome: Result<usize, Errno>) {
-    let Cookie { state, request } = *cookie;
+    let Cookie { descriptor, request } = *cookie;
     shielded(|| request.done(outcome));
-    // SAFETY: this call is still counted, so the state is alive.
-    unsafe { (*state).end() };
+    // SAFETY: this call is still counted, so the descriptor is alive.
+    unsafe { (*descriptor).end() };
 }
 
 type Job = Box<dyn FnOnce() + Send>;

@@ -19,7 +19,7 @@ use libgfapi_sys as gfapi;
 use nix::errno::Errno;
 
 use super::aio;
-use super::file::State;
+use super::descriptor::Descriptor;
 use crate::lun::backend::Compared;
 use crate::report;
 
@@ -42,14 +42,14 @@ pub(super) struct Exclusive(OnceLock<Option<Sender<Job>>>);
 
 impl Exclusive {
     /// Does the exchange later, and says `done`.
-    pub(super) fn compare_and_write(&self, state: Arc<State>, exchange: Exchange, done: Done) {
-        let jobs = self.0.get_or_init(|| start(&state));
+    pub(super) fn compare_and_write(&self, descriptor: Arc<Descriptor>, exchange: Exchange, done: Done) {
+        let jobs = self.0.get_or_init(|| start(&descriptor));
         // Counted from now on, so that the file stays open until the job gives it up.
-        let usable = state.begin().is_some() && jobs.is_some();
+        let usable = descriptor.begin().is_some() && jobs.is_some();
         let job: Job = Box::new(move || {
-            let outcome = if usable { exchange.locked(&state) } else { Err(Errno::ENOMEM) };
+            let outcome = if usable { exchange.locked(&descriptor) } else { Err(Errno::ENOMEM) };
             aio::shielded(|| done(outcome));
-            state.end();
+            descriptor.end();
         });
         match jobs {
             Some(jobs) => {
@@ -64,12 +64,12 @@ impl Exclusive {
 }
 
 /// Starts the thread, and gives the file an owner for its locks.
-fn start(state: &State) -> Option<Sender<Job>> {
+fn start(descriptor: &Descriptor) -> Option<Sender<Job>> {
     // As random as the keys of a hash map: owners need only differ within this process.
     let mut owner = RandomState::new().build_hasher().finish().to_ne_bytes();
     let len = c_int::try_from(owner.len()).ok()?;
     // SAFETY: the descriptor is open (a command of the LUN is running); the bytes are copied.
-    let failed = unsafe { gfapi::glfs_fd_set_lkowner(state.descriptor(), owner.as_mut_ptr().cast(), len) } != 0;
+    let failed = unsafe { gfapi::glfs_fd_set_lkowner(descriptor.as_ptr(), owner.as_mut_ptr().cast(), len) } != 0;
     if failed {
         report::error!("A lock owner could not be set: {}", Errno::last());
         return None;
@@ -81,10 +81,10 @@ fn start(state: &State) -> Option<Sender<Job>> {
 
 impl Exchange {
     /// The exchange, under the lock. Blocks.
-    fn locked(&self, state: &State) -> Result<Compared, Errno> {
+    fn locked(&self, descriptor: &Descriptor) -> Result<Compared, Errno> {
         let begin = Instant::now();
         let mut pause = Duration::from_micros(500);
-        while let Err(errno) = self.lock(state, libc::F_WRLCK) {
+        while let Err(errno) = self.lock(descriptor, libc::F_WRLCK) {
             let taken = matches!(errno, Errno::EAGAIN | Errno::EACCES);
             if !taken || begin.elapsed() > PATIENCE {
                 return Err(errno);
@@ -92,15 +92,15 @@ impl Exchange {
             thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(20));
         }
-        let outcome = self.exchange(state);
-        if let Err(errno) = self.lock(state, libc::F_UNLCK) {
+        let outcome = self.exchange(descriptor);
+        if let Err(errno) = self.lock(descriptor, libc::F_UNLCK) {
             // Gone with the connection, or with the file when it is closed; until then this file can take it again.
             report::warning!("A lock for COMPARE AND WRITE could not be released: {errno}");
         }
         outcome
     }
 
-    fn lock(&self, state: &State, kind: c_int) -> Result<(), Errno> {
+    fn lock(&self, descriptor: &Descriptor, kind: c_int) -> Result<(), Errno> {
         // SAFETY: a plain struct of integers.
         let mut range: libc::flock = unsafe { mem::zeroed() };
         range.l_type = libc::c_short::try_from(kind).map_err(|_| Errno::EINVAL)?;
@@ -108,18 +108,18 @@ impl Exchange {
         range.l_start = i64::try_from(self.offset).map_err(|_| Errno::EFBIG)?;
         range.l_len = i64::try_from(self.new.len()).map_err(|_| Errno::EFBIG)?;
         // SAFETY: the descriptor is open: the call is counted.
-        let failed = unsafe { gfapi::glfs_posix_lock(state.descriptor(), libc::F_SETLK, &raw mut range) };
+        let failed = unsafe { gfapi::glfs_posix_lock(descriptor.as_ptr(), libc::F_SETLK, &raw mut range) };
         if failed == 0 { Ok(()) } else { Err(Errno::last()) }
     }
 
-    fn exchange(&self, state: &State) -> Result<Compared, Errno> {
+    fn exchange(&self, descriptor: &Descriptor) -> Result<Compared, Errno> {
         let mut found = vec![0; self.expected.len()];
         let mut done = 0;
         while let Some(rest) = found.get_mut(done..).filter(|rest| !rest.is_empty()) {
             let offset = self.at(done)?;
             // SAFETY: the descriptor is open: the call is counted; the buffer has room.
             let moved = unsafe {
-                gfapi::glfs_pread(state.descriptor(), rest.as_mut_ptr().cast(), rest.len(), offset, 0, ptr::null_mut())
+                gfapi::glfs_pread(descriptor.as_ptr(), rest.as_mut_ptr().cast(), rest.len(), offset, 0, ptr::null_mut())
             };
             done += moved_on(moved)?;
         }
@@ -131,7 +131,7 @@ impl Exchange {
             let (offset, none) = (self.at(done)?, ptr::null_mut());
             // SAFETY: the descriptor is open: the call is counted.
             let moved = unsafe {
-                gfapi::glfs_pwrite(state.descriptor(), rest.as_ptr().cast(), rest.len(), offset, 0, none, none)
+                gfapi::glfs_pwrite(descriptor.as_ptr(), rest.as_ptr().cast(), rest.len(), offset, 0, none, none)
             };
             done += moved_on(moved)?;
         }

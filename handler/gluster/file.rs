@@ -1,17 +1,14 @@
 //! An open file on a volume.
 
-use std::ffi::{CString, c_int};
-use std::mem::MaybeUninit;
-use std::ptr::NonNull;
+use std::ffi::c_int;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use libgfapi_sys as gfapi;
-use libgfapi_sys::glfs_fd_t;
 use nix::errno::Errno;
 
 use super::aio::{self, Call};
+use super::descriptor::Descriptor;
 use super::exclusive::{Exchange, Exclusive};
 use super::volume::Volume;
 use super::worker::bounded;
@@ -24,57 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A regular file, open. Dropping it closes it.
 #[derive(Debug)]
 pub struct File {
-    state: Arc<State>,
+    descriptor: Arc<Descriptor>,
     exclusive: Exclusive,
-}
-
-/// What calls in flight need of a file.
-#[derive(Debug)]
-pub(super) struct State {
-    fd: NonNull<glfs_fd_t>,
-    /// Calls that libgfapi, or the completion thread, has not given back. libgfapi drops the answers of calls that are in
-    /// flight when their descriptor is closed, so the descriptor is closed only at 0.
-    in_flight: AtomicUsize,
-    /// No further calls.
-    closed: AtomicBool,
-    /// Keeps the connection: it must outlive the descriptor.
-    _volume: Arc<Volume>,
-}
-
-// SAFETY: libgfapi's descriptors may be used from any thread, concurrently; the counters are atomics.
-unsafe impl Send for State {}
-// SAFETY: as above.
-unsafe impl Sync for State {}
-
-impl State {
-    /// Counts a call, and gives the descriptor unless the file is closed. The count must be taken back in either case.
-    pub(super) fn begin(&self) -> Option<*mut glfs_fd_t> {
-        // SeqCst, as in `close`: either this call sees `closed`, or the closer sees this call.
-        self.in_flight.fetch_add(1, Ordering::SeqCst);
-        (!self.closed.load(Ordering::SeqCst)).then_some(self.fd.as_ptr())
-    }
-
-    /// The descriptor. Open for those who have counted themselves.
-    pub(super) fn descriptor(&self) -> *mut glfs_fd_t {
-        self.fd.as_ptr()
-    }
-
-    /// Takes a call off the count. The caller's last look at the state: whoever closes the file may free it now.
-    pub(super) fn end(&self) {
-        self.in_flight.fetch_sub(1, Ordering::Release);
-    }
-
-    fn stat(&self) -> Result<libc::stat, Errno> {
-        let mut stat = MaybeUninit::<libc::stat>::zeroed();
-        let result = self.begin().ok_or(Errno::EBADF).and_then(|fd| {
-            // SAFETY: the descriptor is open and counted; there is room for the result.
-            let failed = unsafe { gfapi::glfs_fstat(fd, stat.as_mut_ptr()) } != 0;
-            if failed { Err(Errno::last()) } else { Ok(()) }
-        });
-        self.end();
-        // SAFETY: all bytes were initialised, with zeros, and any bytes are a valid stat.
-        result.map(|()| unsafe { stat.assume_init() })
-    }
 }
 
 impl File {
@@ -83,29 +31,25 @@ impl File {
     /// # Errors
     /// The volume's.
     pub(super) fn open(volume: Arc<Volume>, path: &str, flags: c_int) -> Result<Self, Errno> {
-        let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
-        // SAFETY: the volume is connected; the path is NUL-terminated.
-        let fd = unsafe { gfapi::glfs_open(volume.as_ptr(), path.as_ptr(), flags) };
-        let fd = NonNull::new(fd).ok_or_else(Errno::last)?;
-        let state = State { fd, in_flight: AtomicUsize::new(0), closed: AtomicBool::new(false), _volume: volume };
-        Ok(Self { state: Arc::new(state), exclusive: Exclusive::default() })
+        let descriptor = Arc::new(Descriptor::open(volume, path, flags)?);
+        Ok(Self { descriptor, exclusive: Exclusive::default() })
     }
 
-    /// Type and size. Blocks. Of the descriptor, not of the path: a symlink's target is what was opened.
+    /// The type bits of its mode. Blocks.
     ///
     /// # Errors
     /// The volume's.
-    pub(super) fn stat(&self) -> Result<libc::stat, Errno> {
-        self.state.stat()
+    pub(super) fn kind(&self) -> Result<libc::mode_t, Errno> {
+        Ok(self.descriptor.stat()?.st_mode & libc::S_IFMT)
     }
 }
 
 impl Backend for File {
     fn read(&self, request: impl Request, offset: u64) {
         if request.data().is_empty() {
-            return aio::finish_nothing(&self.state, request);
+            return aio::finish_nothing(&self.descriptor, request);
         }
-        aio::submit(&self.state, request, |Call { fd, iov, count, callback, cookie }| {
+        aio::submit(&self.descriptor, request, |Call { fd, iov, count, callback, cookie }| {
             let Ok(offset) = i64::try_from(offset) else { return refuse(Errno::EINVAL) };
             // SAFETY: the descriptor is open and counted; the buffers stay valid until the callback, which owns them.
             unsafe { gfapi::glfs_preadv_async(fd, iov, count, offset, 0, callback, cookie) }
@@ -114,9 +58,9 @@ impl Backend for File {
 
     fn write(&self, request: impl Request, offset: u64) {
         if request.data().is_empty() {
-            return aio::finish_nothing(&self.state, request);
+            return aio::finish_nothing(&self.descriptor, request);
         }
-        aio::submit(&self.state, request, |Call { fd, iov, count, callback, cookie }| {
+        aio::submit(&self.descriptor, request, |Call { fd, iov, count, callback, cookie }| {
             let Ok(offset) = i64::try_from(offset) else { return refuse(Errno::EINVAL) };
             // SAFETY: the descriptor is open and counted; libgfapi copies the buffers before it returns.
             unsafe { gfapi::glfs_pwritev_async(fd, iov, count, offset, 0, callback, cookie) }
@@ -124,7 +68,7 @@ impl Backend for File {
     }
 
     fn discard(&self, request: impl Request, offset: u64, len: u64) {
-        aio::submit(&self.state, request, |Call { fd, callback, cookie, .. }| {
+        aio::submit(&self.descriptor, request, |Call { fd, callback, cookie, .. }| {
             let (Ok(offset), Ok(len)) = (i64::try_from(offset), usize::try_from(len)) else {
                 return refuse(Errno::EFBIG);
             };
@@ -134,7 +78,7 @@ impl Backend for File {
     }
 
     fn zero(&self, request: impl Request, offset: u64, len: u64) {
-        aio::submit(&self.state, request, |Call { fd, callback, cookie, .. }| {
+        aio::submit(&self.descriptor, request, |Call { fd, callback, cookie, .. }| {
             let (Ok(offset), Ok(len)) = (i64::try_from(offset), i64::try_from(len)) else {
                 return refuse(Errno::EFBIG);
             };
@@ -144,7 +88,7 @@ impl Backend for File {
     }
 
     fn nothing(&self, request: impl Request) {
-        aio::finish_nothing(&self.state, request);
+        aio::finish_nothing(&self.descriptor, request);
     }
 
     fn compare_and_write(
@@ -154,29 +98,33 @@ impl Backend for File {
         new: Vec<u8>,
         done: impl FnOnce(Result<Compared, Errno>) + Send + 'static,
     ) {
-        self.exclusive.compare_and_write(Arc::clone(&self.state), Exchange { offset, expected, new }, Box::new(done));
+        self.exclusive.compare_and_write(
+            Arc::clone(&self.descriptor),
+            Exchange { offset, expected, new },
+            Box::new(done),
+        );
     }
 
     fn sync(&self, request: impl Request) {
-        aio::submit(&self.state, request, |Call { fd, callback, cookie, .. }| {
+        aio::submit(&self.descriptor, request, |Call { fd, callback, cookie, .. }| {
             // SAFETY: the descriptor is open and counted.
             unsafe { gfapi::glfs_fdatasync_async(fd, callback, cookie) }
         });
     }
 
     fn size(&self) -> Result<u64, Errno> {
-        let state = Arc::clone(&self.state);
-        let stat = bounded("glfs-stat", PATIENCE, move || state.stat()).ok_or(Errno::ETIMEDOUT)??;
+        let descriptor = Arc::clone(&self.descriptor);
+        let stat = bounded("glfs-stat", PATIENCE, move || descriptor.stat()).ok_or(Errno::ETIMEDOUT)??;
         u64::try_from(stat.st_size).map_err(|_| Errno::EIO)
     }
 
     fn close(&self) -> Result<(), Errno> {
-        if self.state.closed.swap(true, Ordering::SeqCst) {
+        if !self.descriptor.shut() {
             return Ok(());
         }
-        let state = Arc::clone(&self.state);
+        let descriptor = Arc::clone(&self.descriptor);
         // In an outage the last flush may hang for gluster's frame timeout of 30 minutes.
-        bounded("glfs-close", PATIENCE, move || close(&state)).unwrap_or(Err(Errno::ETIMEDOUT))
+        bounded("glfs-close", PATIENCE, move || descriptor.close(PATIENCE)).unwrap_or(Err(Errno::ETIMEDOUT))
     }
 }
 
@@ -186,23 +134,6 @@ impl Drop for File {
             report::warning!("A file that was not in use any more could not be closed: {errno}");
         }
     }
-}
-
-fn close(state: &Arc<State>) -> Result<(), Errno> {
-    // The core closes a LUN when all commands are answered, which is a moment before their calls have returned.
-    let begin = Instant::now();
-    // SeqCst pairs with `begin`, its Acquire half with `end`.
-    while state.in_flight.load(Ordering::SeqCst) > 0 {
-        if begin.elapsed() > PATIENCE {
-            report::error_always!("A file stays open: calls in it have not been answered for {} s", PATIENCE.as_secs());
-            // Their answers may still come, and will look at the state.
-            let _leaked = Arc::into_raw(Arc::clone(state));
-            return Err(Errno::EBUSY);
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    // SAFETY: the descriptor is open, no call is in flight, and none will come (`closed`).
-    if unsafe { gfapi::glfs_close(state.fd.as_ptr()) } == 0 { Ok(()) } else { Err(Errno::last()) }
 }
 
 /// Fails a call as libgfapi does: -1, and errno.

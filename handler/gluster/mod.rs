@@ -3,6 +3,7 @@
 //! [`open`] gives a [`File`], which implements the port that a LUN works with ([`Backend`](crate::lun::backend::Backend)).
 
 mod aio;
+mod descriptor;
 mod exclusive;
 mod file;
 mod graph;
@@ -126,8 +127,7 @@ fn open_blocking(config: &Config) -> Result<(File, bool), OpenError> {
         },
     };
     let file = file.map_err(OpenError::Open)?;
-    let mode = file.stat().map_err(OpenError::Open)?.st_mode;
-    match mode & libc::S_IFMT {
+    match file.kind().map_err(OpenError::Open)? {
         libc::S_IFREG => Ok((file, writable)),
         libc::S_IFDIR => Err(OpenError::NotRegular("a directory")),
         _ => Err(OpenError::NotRegular("a special file")),

@@ -1,7 +1,8 @@
 //! COMPARE AND WRITE: what differs is told, and nobody gets in between.
 
+use crate::support::faults::{self, Fault};
 use crate::support::pattern;
-use crate::support::runner::{INVALID_CDB, Lun, OK, PASSTHROUGH_ERR, RANGE, table};
+use crate::support::runner::{BUSY, INVALID_CDB, Lun, OK, PASSTHROUGH_ERR, RANGE, WR_ERR, table};
 use crate::support::volume::LocalVolume;
 
 const MIB: u64 = 1 << 20;
@@ -85,4 +86,41 @@ fn a_lun_that_is_closed_leaves_no_lock_behind() {
     one.close();
     increment(&other, 3);
     assert_eq!(other.read(0, 8), (OK, 6_u64.to_le_bytes().to_vec()));
+}
+
+#[test]
+fn an_error_is_told_and_leaves_no_lock_behind() {
+    let volume = LocalVolume::new();
+    volume.image("disk.img", MIB);
+    let path = volume.path("disk.img");
+    let one = Lun::opened(&volume.cfgstring("disk.img", ""), MIB);
+    let other = Lun::opened(&volume.cfgstring("disk.img", ";connection=own"), MIB);
+    for (errno, status) in
+        [(libc::EIO, WR_ERR), (libc::ENOTCONN, BUSY), (libc::ENOMEM, 1), (libc::ENOSPC, PASSTHROUGH_ERR)]
+    {
+        faults::set(&path, Some(Fault::AtSubmit(errno)));
+        assert_eq!(one.submit_compare_and_write(0, &[0; 512], &[0; 512]).wait().0, status);
+        faults::set(&path, None);
+        increment(&other, 1);
+        increment(&one, 1);
+        assert_eq!(one.submit_compare_and_write(0, &one.read(0, 512).1, &[0; 512]).wait().0, OK);
+    }
+}
+
+#[test]
+fn reads_and_writes_go_on_meanwhile() {
+    let volume = LocalVolume::new();
+    volume.image("disk.img", MIB);
+    let lun = Lun::opened(&volume.cfgstring("disk.img", ""), MIB);
+    std::thread::scope(|scope| {
+        let increments = scope.spawn(|| increment(&lun, 200));
+        let mut rounds = 0;
+        while !increments.is_finished() {
+            assert_eq!(lun.write(4096, &[7; 4096]), OK);
+            assert_eq!(lun.read(4096, 4096), (OK, vec![7; 4096]));
+            rounds += 1;
+        }
+        assert!(rounds > 10, "{rounds}");
+    });
+    assert_eq!(lun.read(0, 8), (OK, 200_u64.to_le_bytes().to_vec()));
 }

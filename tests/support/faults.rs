@@ -245,3 +245,28 @@ macro_rules! ranges {
 }
 
 ranges! { glfs_discard_async Discard glfs_zerofill_async Zerofill }
+
+/// The blocking calls that COMPARE AND WRITE makes: refused, or passed on.
+macro_rules! blocking {
+    ($(fn $name:ident($($arg:ident: $type:ty),*) -> $result:ty, $version:literal;)*) => { $(
+        #[unsafe(no_mangle)]
+        extern "C" fn $name(fd: *mut c_void, $($arg: $type),*) -> $result {
+            if let Some(Fault::AtSubmit(errno)) = wanted(fd) {
+                // SAFETY: this thread's errno.
+                unsafe { *libc::__errno_location() = errno };
+                return -1;
+            }
+            let call = real!($name, $version, unsafe extern "C" fn(*mut c_void, $($type),*) -> $result);
+            // SAFETY: the caller's arguments, passed on.
+            unsafe { call(fd, $($arg),*) }
+        }
+    )* };
+}
+
+blocking! {
+    fn glfs_posix_lock(command: c_int, range: *mut libc::flock) -> c_int, c"GFAPI_3.4.0";
+    fn glfs_pread(buffer: *mut c_void, len: usize, offset: off_t, flags: c_int, after: *mut c_void) -> isize, c"GFAPI_6.0";
+    fn glfs_pwrite(
+        buffer: *const c_void, len: usize, offset: off_t, flags: c_int, before: *mut c_void, after: *mut c_void
+    ) -> isize, c"GFAPI_6.0";
+}

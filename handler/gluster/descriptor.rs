@@ -1,0 +1,112 @@
+//! A `glfs_fd_t`, and how many calls are using it.
+
+use std::ffi::{CString, c_int};
+use std::mem::MaybeUninit;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use libgfapi_sys as gfapi;
+use libgfapi_sys::glfs_fd_t;
+use nix::errno::Errno;
+
+use super::volume::Volume;
+use crate::report;
+
+/// An open descriptor.
+///
+/// # Invariants
+/// It stays open as long as `in_flight` is not 0: libgfapi drops the answers of calls that are in flight when their descriptor
+/// is closed. What is counted may use the raw descriptor.
+#[derive(Debug)]
+pub(super) struct Descriptor {
+    fd: NonNull<glfs_fd_t>,
+    /// Calls that libgfapi, or a thread of ours, has not given back.
+    in_flight: AtomicUsize,
+    /// No further calls.
+    closed: AtomicBool,
+    /// Keeps the connection: it must outlive the descriptor.
+    _volume: Arc<Volume>,
+}
+
+// SAFETY: libgfapi's descriptors may be used from any thread, concurrently; the counters are atomics.
+unsafe impl Send for Descriptor {}
+// SAFETY: as above.
+unsafe impl Sync for Descriptor {}
+
+impl Descriptor {
+    /// Opens `path` with `flags` (`open(2)`). Blocks.
+    ///
+    /// # Errors
+    /// The volume's.
+    pub(super) fn open(volume: Arc<Volume>, path: &str, flags: c_int) -> Result<Self, Errno> {
+        let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
+        // SAFETY: the volume is connected; the path is NUL-terminated.
+        let fd = unsafe { gfapi::glfs_open(volume.as_ptr(), path.as_ptr(), flags) };
+        let fd = NonNull::new(fd).ok_or_else(Errno::last)?;
+        Ok(Self { fd, in_flight: AtomicUsize::new(0), closed: AtomicBool::new(false), _volume: volume })
+    }
+
+    /// Counts a call, and gives the descriptor unless it is closed. The count must be taken back in either case.
+    pub(super) fn begin(&self) -> Option<*mut glfs_fd_t> {
+        // SeqCst, as in `close`: either this call sees `closed`, or the closer sees this call.
+        self.in_flight.fetch_add(1, Ordering::SeqCst);
+        (!self.closed.load(Ordering::SeqCst)).then_some(self.fd.as_ptr())
+    }
+
+    /// Takes a call off the count. The caller's last look at this: whoever closes the file may free it now.
+    pub(super) fn end(&self) {
+        self.in_flight.fetch_sub(1, Ordering::Release);
+    }
+
+    /// The raw descriptor, for those who have counted themselves.
+    pub(super) fn as_ptr(&self) -> *mut glfs_fd_t {
+        self.fd.as_ptr()
+    }
+
+    /// Type and size. Blocks. Of what is open, not of the path: a symlink's target is what was opened.
+    ///
+    /// # Errors
+    /// The volume's.
+    pub(super) fn stat(&self) -> Result<libc::stat, Errno> {
+        let mut stat = MaybeUninit::<libc::stat>::zeroed();
+        let result = self.begin().ok_or(Errno::EBADF).and_then(|fd| {
+            // SAFETY: the descriptor is open and counted; there is room for the result.
+            let failed = unsafe { gfapi::glfs_fstat(fd, stat.as_mut_ptr()) } != 0;
+            if failed { Err(Errno::last()) } else { Ok(()) }
+        });
+        self.end();
+        // SAFETY: all bytes were initialised, with zeros, and any bytes are a valid stat.
+        result.map(|()| unsafe { stat.assume_init() })
+    }
+
+    /// Lets no further call begin. False if that was so already.
+    pub(super) fn shut(&self) -> bool {
+        !self.closed.swap(true, Ordering::SeqCst)
+    }
+
+    /// Waits until the last call has been given back, at most for `patience`, and closes. Only after [`shut`](Self::shut).
+    ///
+    /// # Errors
+    /// The volume's; EBUSY if calls are missing: then the descriptor stays open for good.
+    pub(super) fn close(self: &Arc<Self>, patience: Duration) -> Result<(), Errno> {
+        // The core closes a LUN when all commands are answered, which is a moment before their calls have returned.
+        let begin = Instant::now();
+        // SeqCst pairs with `begin`, its Acquire half with `end`.
+        while self.in_flight.load(Ordering::SeqCst) > 0 {
+            if begin.elapsed() > patience {
+                report::error_always!(
+                    "A file stays open: calls in it have not been answered for {} s",
+                    patience.as_secs()
+                );
+                // Their answers may still come, and will look at this.
+                let _leaked = Arc::into_raw(Arc::clone(self));
+                return Err(Errno::EBUSY);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        // SAFETY: the descriptor is open, no call is in flight, and none will come (`closed`).
+        if unsafe { gfapi::glfs_close(self.as_ptr()) } == 0 { Ok(()) } else { Err(Errno::last()) }
+    }
+}
