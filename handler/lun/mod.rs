@@ -89,6 +89,9 @@ impl<B: Backend> Lun<B> {
             xcopy: max_transfer,
         });
         device.set_solid_state();
+        if !writable {
+            device.set_write_protect();
+        }
         // Even without a cache on our side the bricks have one (their page cache): initiators must flush.
         device.set_write_cache(true);
         let mode = if writable { "" } else { ", read-only" };

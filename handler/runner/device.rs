@@ -11,7 +11,7 @@ use nix::errno::Errno;
 
 use super::abi::TcmuDevice;
 use super::entry::RUNNER;
-use super::symbols::Symbols;
+use super::symbols::{self, Symbols};
 
 /// A `tcmu_device` for the duration of `open`.
 #[derive(Debug)]
@@ -104,6 +104,14 @@ impl<'a> Device<'a> {
     pub fn set_solid_state(&self) {
         // SAFETY: the device is alive (invariant of the type).
         unsafe { (self.symbols.tcmu_dev_set_solid_state_media)(self.raw.as_ptr(), true) };
+    }
+
+    /// Sets the write protect bit (WP) of MODE SENSE, if the daemon can (1.6.0 and later). Writes still arrive.
+    pub fn set_write_protect(&self) {
+        if let Some(set) = symbols::set_write_protect() {
+            // SAFETY: the device is alive (invariant of the type).
+            unsafe { set(self.raw.as_ptr(), true) };
+        }
     }
 
     /// Sets the write cache bit (WCE) of the caching mode page: with it, initiators send SYNCHRONIZE CACHE.

@@ -145,6 +145,13 @@ pub(super) fn complain(text: &CStr) {
     }
 }
 
+/// `tcmu_dev_set_write_protect_enabled`, which tcmu-runner has from 1.6.0 on.
+pub(super) fn set_write_protect() -> Option<unsafe extern "C" fn(*mut TcmuDevice, bool)> {
+    let address = find(c"tcmu_dev_set_write_protect_enabled")?;
+    // SAFETY: the type of this function in every release that has it.
+    Some(unsafe { mem::transmute::<*mut c_void, unsafe extern "C" fn(*mut TcmuDevice, bool)>(address) })
+}
+
 /// Looks a symbol up as the loader would for a library opened with `RTLD_LOCAL`: in the executable and what it is linked with.
 fn find(name: &CStr) -> Option<*mut c_void> {
     // SAFETY: the name is NUL-terminated; RTLD_DEFAULT is always a valid handle.

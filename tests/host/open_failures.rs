@@ -90,5 +90,8 @@ fn a_read_only_lun_refuses_writes_as_protected_and_reads() {
     let lun = Lun::opened(&volume.cfgstring("ro.img", ";access=ro"), MIB);
     let (status, command) = lun.submit_write(0, &[1; 512]).wait();
     assert_eq!((status, command.sense()), (2, (7, 0x27, 0)));
+    let changes = [lun.submit_unmap(0, 512), lun.submit_write_same(0, 512, &[0; 512])];
+    assert!(changes.into_iter().all(|change| change.returned == 2));
+    assert!(lun.device.write_protect.load(Ordering::SeqCst), "told to initiators, by runners that can");
     assert_eq!(lun.read(0, 512), (OK, vec![0; 512]));
 }

@@ -76,6 +76,7 @@ pub struct FakeDevice {
     pub unmap_split: AtomicBool,
     pub write_cache: AtomicBool,
     pub solid_state: AtomicBool,
+    pub write_protect: AtomicBool,
 }
 
 /// The plugin under test, loaded and registered once per process.

@@ -46,6 +46,7 @@ device_functions! {
     fn tcmu_dev_set_max_unmap_len(device, blocks: u32) { device.max_unmap_len.store(blocks, Ordering::SeqCst); }
     fn tcmu_dev_set_unmap_gran_align(device, blocks: u32) { device.unmap_align.store(blocks, Ordering::SeqCst); }
     fn tcmu_dev_set_solid_state_media(device, enabled: bool) { device.solid_state.store(enabled, Ordering::SeqCst); }
+    fn tcmu_dev_set_write_protect_enabled(device, enabled: bool) { device.write_protect.store(enabled, Ordering::SeqCst); }
     fn tcmu_dev_set_write_cache_enabled(device, enabled: bool) { device.write_cache.store(enabled, Ordering::SeqCst); }
 }
 

@@ -94,7 +94,12 @@ impl<B: Backend> Request for Flush<B> {
 /// Says what went wrong, and tells the initiator.
 pub(super) fn fail<B: Backend>(lun: &Lun<B>, command: Command, op: Op, offset: u64, errno: Errno) {
     let (label, op_name, left) = (&lun.label, op.name(), command.data().len());
-    report::error!("{label}: {op_name} offset={offset} len={left} failed: {errno}");
+    let hint = match errno {
+        // Nothing of ours is misaligned for buffered I/O.
+        Errno::EINVAL => "; do the bricks demand O_DIRECT (gluster volume get VOLUME all | grep -i direct)?",
+        _ => "",
+    };
+    report::error!("{label}: {op_name} offset={offset} len={left} failed: {errno}{hint}");
     command.complete(status(op, errno, &lun.outage));
 }
 
