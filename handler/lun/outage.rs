@@ -39,7 +39,12 @@ impl Outage {
         }
     }
 
-    /// A command has been served.
+    /// Whether there is one, as far as is known.
+    pub(super) fn goes_on(&self) -> bool {
+        self.since.load(Ordering::Relaxed) != 0
+    }
+
+    /// A command has been served, or the image could be looked at.
     pub(super) fn end(&self) {
         // A load first: the line is shared by all commands of the LUN, and nearly always there is nothing to store.
         if self.since.load(Ordering::Relaxed) != 0 {

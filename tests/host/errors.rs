@@ -5,6 +5,7 @@ use libc::{
     ETIMEDOUT,
 };
 
+use crate::support::eventually;
 use crate::support::faults::{self, Fault};
 use crate::support::log;
 use crate::support::runner::{BUSY, FakeCommand, INVALID_CDB, Lun, OK, PASSTHROUGH_ERR, Pending, RD_ERR, WR_ERR};
@@ -49,16 +50,17 @@ fn every_errno_has_its_status_however_it_arrives() {
                 assert_eq!(got, status, "{what}, {fault:?}");
                 assert_eq!((status == PASSTHROUGH_ERR).then(|| command.sense()), sense, "{what}, {fault:?}");
             };
+            // First, before an outage is noticed: none is taken on in one.
+            expect("unmap", lun.submit_unmap(0, 4096), write);
+            // The unmap's error again, deferred: the core has lost the first.
+            let (status, command) = lun.submit_read(0, 512).wait();
+            assert!(status == PASSTHROUGH_ERR && command.is_deferred(), "{fault:?}");
             expect("read", lun.submit_read(0, 512), read);
             expect("write", lun.submit_write(0, &[1; 512]), write);
             expect("forced write", lun.submit_forced_write(0, &[1; 512]), write);
             expect("flush", lun.submit_flush(), write);
             expect("write same", lun.submit_write_same(0, 4096, &[1; 512]), write);
             expect("write same of zeros", lun.submit_write_same(0, 4096, &[0; 512]), write);
-            expect("unmap", lun.submit_unmap(0, 4096), write);
-            // The unmap's error again, deferred: the core has lost the first.
-            let (status, command) = lun.submit_read(0, 512).wait();
-            assert!(status == PASSTHROUGH_ERR && command.is_deferred(), "{fault:?}");
             faults::set(&path, None);
             assert_eq!((lun.write(0, &[1; 512]), lun.flush()), (OK, OK), "works again");
         }
@@ -81,6 +83,21 @@ fn an_outage_is_busy_at_first_and_not_ready_when_it_lasts() {
     faults::set(&path, Some(Fault::AtSubmit(ENOTCONN)));
     assert_eq!(lun.read(0, 512).0, BUSY, "a new outage");
     faults::set(&path, None);
+}
+
+/// Its failure would be reported as GOOD.
+#[test]
+fn an_unmap_is_not_taken_on_during_an_outage() {
+    let volume = LocalVolume::new();
+    volume.image("out.img", MIB);
+    let path = volume.path("out.img");
+    let lun = Lun::opened(&volume.cfgstring("out.img", ""), MIB);
+    faults::set(&path, Some(Fault::AtSubmit(ENOTCONN)));
+    assert_eq!(lun.read(0, 512).0, BUSY);
+    assert_eq!(lun.submit_unmap(0, 4096).returned, BUSY);
+    faults::set(&path, None);
+    eventually("the end of the outage is found out", || lun.submit_unmap(0, 4096).wait().0 == OK);
+    assert_eq!(lun.read(0, 512).0, OK, "nothing deferred");
 }
 
 #[test]
