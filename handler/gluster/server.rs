@@ -85,3 +85,30 @@ impl fmt::Display for Unreachable {
         write!(f, "{}: {}", self.server, self.why)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    fn at(port: u16) -> Server {
+        Server::Tcp { host: String::from("127.0.0.1"), port }
+    }
+
+    #[test]
+    fn the_first_that_answers_leads_and_the_dead_come_last() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let alive = at(listener.local_addr().unwrap().port());
+        // Port 9 is discard's, and nobody runs it.
+        let servers = [at(9), alive.clone(), at(1)];
+        assert_eq!(reachable_first(&servers).unwrap(), [alive, at(1), at(9)]);
+    }
+
+    #[test]
+    fn every_dead_server_is_named_with_its_reason() {
+        let dead = reachable_first(&[at(9), Server::Unix { socket: String::from("/no/such.sock") }]).unwrap_err();
+        let text: Vec<String> = dead.iter().map(ToString::to_string).collect();
+        assert!(text[0].starts_with("127.0.0.1:9: ") && text[1].starts_with("/no/such.sock: "), "{text:?}");
+    }
+}
