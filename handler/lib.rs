@@ -58,6 +58,10 @@ impl runner::Handler for Glfs {
         lun::screen(cdb, blocks)
     }
 
+    fn is_answered_in_part(&self, cdb: &Cdb) -> bool {
+        lun::is_answered_in_part(cdb)
+    }
+
     fn open(&self, device: &Device<'_>) -> Result<Arc<dyn runner::Lun>, Errno> {
         let cfgstring = device.cfgstring().map_err(|text| {
             report::error_always!("Not opened: the configuration is not UTF-8: {text}");

@@ -29,7 +29,7 @@ use self::watch::Watched;
 use crate::report;
 use crate::runner::{self, Command, Device, Limits, Rejected, Resizer, Sense, Status};
 
-pub use self::screen::screen;
+pub use self::screen::{is_answered_in_part, screen};
 
 /// One exported disk, open.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ pub struct Lun<B: Backend> {
 /// into pieces that each pay the way to the bricks.
 const MAX_TRANSFER: u32 = 1 << 20;
 /// Bytes of the largest UNMAP descriptor.
-const MAX_UNMAP: u32 = 1 << 30;
+const MAX_UNMAP: u32 = 512 << 20;
 
 impl<B: Backend> Lun<B> {
     /// Makes a LUN of an open image, and tells the core its size and limits. From then on the image is watched: its growth

@@ -18,7 +18,7 @@ pub fn screen(cdb: &Cdb, blocks: u64) -> Option<Status> {
         EXTENDED_COPY | RECEIVE_COPY_RESULTS => Some(Status::InvalidCommand),
         // READ, WRITE, WRITE AND VERIFY of 10, 12 and 16 bytes.
         0x28 | 0x2a | 0x2e | 0x88 | 0x8a | 0x8e | 0xa8 | 0xaa => unprotected(cdb).or_else(|| nothing(cdb, blocks)),
-        WRITE_SAME_10 | WRITE_SAME_16 => unprotected(cdb),
+        WRITE_SAME_10 | WRITE_SAME_16 => unprotected(cdb).or_else(|| unanchored(cdb)),
         _ => None,
     }
 }
@@ -28,6 +28,20 @@ pub fn screen(cdb: &Cdb, blocks: u64) -> Option<Status> {
 fn unprotected(cdb: &Cdb) -> Option<Status> {
     const PROTECT: u8 = 0b1110_0000;
     (cdb.flags() & PROTECT != 0).then_some(Status::InvalidCdb)
+}
+
+/// The LUN cannot anchor blocks (SBC-3, ANCHOR: `ANC_SUP` is 0), so a command that asks for it is wrong. The core looks only in UNMAP.
+fn unanchored(cdb: &Cdb) -> Option<Status> {
+    const ANCHOR: u8 = 0b0001_0000;
+    (cdb.flags() & ANCHOR != 0).then_some(Status::InvalidCdb)
+}
+
+/// Whether the core answers this command into the initiator's buffer and may leave the rest of it as the ring had it: with data
+/// of other commands.
+#[must_use]
+pub fn is_answered_in_part(cdb: &Cdb) -> bool {
+    // INQUIRY; MODE SENSE(6), (10); READ CAPACITY(10), (16); REPORT TARGET PORT GROUPS and its kin.
+    matches!(cdb.opcode(), 0x12 | 0x1a | 0x5a | 0x25 | 0x9e | 0xa3)
 }
 
 /// A transfer of no blocks is no error (SBC-3, TRANSFER LENGTH), unless it begins beyond the end. The core answers HARDWARE ERROR.
@@ -77,6 +91,14 @@ mod tests {
                 assert_eq!(screened(&[opcode, protect << 5]), Some(Status::InvalidCdb), "{opcode:02x}");
             }
         }
+    }
+
+    #[test]
+    fn anchors_are_refused_in_write_same_alone() {
+        assert_eq!(screened(&[0x41, 0x18]), Some(Status::InvalidCdb));
+        assert_eq!(screened(&[0x93, 0x10]), Some(Status::InvalidCdb));
+        assert_eq!(screened(&[0x93, 0x08]), None, "UNMAP");
+        assert_eq!(screened(&[0x2a, 0x10, 0, 0, 0, 0, 0, 0, 1]), None, "DPO");
     }
 
     #[test]

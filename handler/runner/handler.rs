@@ -22,6 +22,10 @@ pub trait Handler: Sync {
     /// every LUN, for every command.
     fn screen(&self, cdb: &Cdb, blocks: u64) -> Option<Status>;
 
+    /// Whether the core may answer this command with less than the initiator's buffer, and leave old data in the rest of it. Then it
+    /// is cleared before.
+    fn is_answered_in_part(&self, cdb: &Cdb) -> bool;
+
     /// Opens a LUN. The daemon's main thread (first open) or a recovery thread (reopen) waits. The reason of a failure is
     /// the callee's to log.
     ///

@@ -100,6 +100,14 @@ impl IoVecs {
         bytes.len() - rest.len()
     }
 
+    /// Fills what is left with zeros.
+    pub(super) fn clear(&self) {
+        for entry in self.entries() {
+            // SAFETY: the entry describes memory of this command that may be written (invariant).
+            unsafe { ptr::write_bytes(entry.iov_base.cast::<u8>(), 0, entry.iov_len) };
+        }
+    }
+
     /// A copy of what is left.
     #[must_use]
     pub fn load(&self) -> Vec<u8> {

@@ -167,6 +167,10 @@ unsafe extern "C" fn handle_cmd_cb(device: *mut TcmuDevice, cmd: *mut TcmurCmd) 
         |runner| {
             // SAFETY: the core's argument of this very callback.
             let cdb = unsafe { command::cdb(cmd) };
+            if runner.handler.is_answered_in_part(&cdb) {
+                // SAFETY: as above.
+                unsafe { command::initiators_data(cmd) }.clear();
+            }
             // SAFETY: as above.
             let blocks = unsafe { (runner.symbols.tcmu_dev_get_num_lbas)(device) };
             runner.handler.screen(&cdb, blocks).map_or(abi::sts::NOT_HANDLED, Status::number)

@@ -223,11 +223,12 @@ impl Lun {
         })
     }
 
-    /// What `handle_cmd` says of a CDB: -1 leaves it to the core.
-    pub fn screen(&self, cdb: &[u8]) -> c_int {
-        let command = FakeCommand::with_cdb(Vec::new(), cdb);
+    /// What `handle_cmd` says of a CDB (-1 leaves it to the core), and of 600 bytes of rubbish in the initiator's buffer.
+    pub fn screen(&self, cdb: &[u8]) -> (c_int, Vec<u8>) {
+        let command = FakeCommand::with_cdb(vec![0xee; 600], cdb);
         // SAFETY: as the daemon does, with a live command.
-        unsafe { (table().handle_cmd)(&raw const *self.device, command.cmd) }
+        let status = unsafe { (table().handle_cmd)(&raw const *self.device, command.cmd) };
+        (status, command.data.clone())
     }
 
     /// Makes a command known, and hands it to a callback of the plugin.
