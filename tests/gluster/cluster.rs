@@ -134,13 +134,14 @@ impl Volume {
         self.bricks[brick].join(image)
     }
 
-    /// Creates an image through the volume, as an admin does.
+    /// Creates an image, or grows one, through the volume, as an admin does.
     pub(crate) fn image(&self, image: &str, bytes: u64) {
         let place = root().join(format!("mount-{}", self.name));
         fs::create_dir_all(&place).unwrap();
         let text = place.to_str().unwrap();
         run("mount", &["-t", "glusterfs", &format!("{HOST}:/{}", self.name), text]).unwrap();
-        fs::File::create(place.join(image)).unwrap().set_len(bytes).unwrap();
+        let file = fs::File::options().create(true).write(true).truncate(false).open(place.join(image));
+        file.unwrap().set_len(bytes).unwrap();
         run("umount", &[text]).unwrap();
     }
 

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use crate::cluster::Volume;
+use crate::support::eventually;
 use crate::support::runner::{BUSY, FakeCommand, Lun, OK, PASSTHROUGH_ERR, Pending};
 
 const BLOCK: usize = 512;
@@ -16,8 +17,10 @@ const DEPTH: usize = 32;
 const MIB: u64 = 1 << 20;
 const SIZE: u64 = 8 * MIB;
 const BLOCKS: usize = 16384;
-/// The last blocks are left to COMPARE AND WRITE, one at a time.
-const PLAIN: usize = BLOCKS - 64;
+/// The first blocks are left to COMPARE AND WRITE, one at a time; the others to everything else.
+const PLAIN: usize = 64;
+/// The LUN is half as large at first.
+const FIRST_SIZE: u64 = SIZE / 2;
 /// The place that blocks of a WRITE SAME, which are all alike, claim.
 const ANYWHERE: u64 = u64::MAX;
 /// The write that made everything zeros.
@@ -82,6 +85,8 @@ impl Random {
 struct Shadow<'a> {
     lun: &'a Lun,
     random: Random,
+    /// Blocks of the LUN.
+    size: usize,
     /// Per block: the writes that it may hold.
     blocks: Vec<Vec<Write>>,
     /// A clock of submissions and completions.
@@ -103,11 +108,12 @@ impl Shadow<'_> {
         Shadow {
             lun,
             random: Random(seed | 1),
-            blocks: vec![vec![zeros]; PLAIN],
+            size: BLOCKS / 2,
+            blocks: vec![vec![zeros]; BLOCKS],
             now: 1,
             next: 1,
             in_flight: Vec::new(),
-            compared: vec![(ZEROS, false); BLOCKS - PLAIN],
+            compared: vec![(ZEROS, false); PLAIN],
             busy: 0,
         }
     }
@@ -120,7 +126,7 @@ impl Shadow<'_> {
     fn submit(&mut self) {
         let span = if self.random.below(50) == 0 { 4000 } else { 64 };
         let count = 1 + self.random.below(span);
-        let first = self.random.below(PLAIN - count);
+        let first = PLAIN + self.random.below(self.size - PLAIN - count);
         let (offset, len) = (bytes(first), bytes(count));
         let at = i64::try_from(offset).unwrap();
         match self.random.below(100) {
@@ -168,7 +174,7 @@ impl Shadow<'_> {
         if in_flight {
             return;
         }
-        let place = u64::try_from(PLAIN + index).unwrap();
+        let place = u64::try_from(index).unwrap();
         let right = self.random.below(3) > 0;
         let number = self.next;
         self.next += 1;
@@ -177,8 +183,8 @@ impl Shadow<'_> {
             expected[100] ^= 0xff;
         }
         self.compared[index] = (if right { number } else { holds }, true);
-        let pending = self.lun.submit_compare_and_write(bytes(PLAIN + index), &expected, &block((number, place)));
-        self.push(pending, Op::Compare { expect: if right { OK } else { PASSTHROUGH_ERR } }, PLAIN + index, 1);
+        let pending = self.lun.submit_compare_and_write(bytes(index), &expected, &block((number, place)));
+        self.push(pending, Op::Compare { expect: if right { OK } else { PASSTHROUGH_ERR } }, index, 1);
     }
 
     fn begin(&mut self, first: usize, count: usize, leaves: Leaves) -> u64 {
@@ -256,7 +262,7 @@ impl Shadow<'_> {
             }
             Op::Read { .. } => assert_eq!(status, BUSY, "read"),
             Op::Compare { expect } => {
-                self.compared[first - PLAIN].1 = false;
+                self.compared[first].1 = false;
                 assert_eq!(status, expect, "compare and write at block {first}");
             }
         }
@@ -295,8 +301,8 @@ impl Shadow<'_> {
 
     /// Reads everything, when nothing is in flight.
     fn read_all(&mut self) {
-        for first in (0..PLAIN).step_by(1024) {
-            let count = 1024.min(PLAIN - first);
+        for first in (PLAIN..self.size).step_by(1024) {
+            let count = 1024.min(self.size - first);
             let (status, data) = self.lun.read(i64::try_from(bytes(first)).unwrap(), count * BLOCK);
             assert_eq!(status, OK);
             let candidates = self.candidates(first, count);
@@ -313,18 +319,22 @@ fn operations() -> usize {
 }
 
 fn against_model(volume: &Volume, seed: u64, accident: impl FnOnce(&mut Shadow<'_>)) {
-    volume.image("disk.img", SIZE);
+    volume.image("disk.img", FIRST_SIZE);
     let cfgstring = volume.cfgstring("disk.img", "");
-    let mut lun = Lun::opened(&cfgstring, SIZE);
+    let mut lun = Lun::opened(&cfgstring, FIRST_SIZE);
     let begin = Instant::now();
     let mut shadow = Shadow::new(&lun, seed);
-    shadow.run(operations() / 2);
+    shadow.run(operations() / 4);
+    volume.image("disk.img", SIZE);
+    eventually("the LUN grows", || lun.bytes() == SIZE);
+    shadow.size = BLOCKS;
+    shadow.run(operations() / 4);
     accident(&mut shadow);
     // What was there before a reopen is there after it.
-    let Shadow { random, blocks, now, next, compared, busy, .. } = shadow;
+    let Shadow { random, size, blocks, now, next, compared, busy, .. } = shadow;
     lun.close();
     assert_eq!(lun.open(), 0);
-    let mut shadow = Shadow { lun: &lun, random, blocks, now, next, in_flight: Vec::new(), compared, busy };
+    let mut shadow = Shadow { lun: &lun, random, size, blocks, now, next, in_flight: Vec::new(), compared, busy };
     shadow.read_all();
     shadow.run(operations() / 2);
     shadow.read_all();
