@@ -134,7 +134,6 @@ impl<B: Backend> Watched for Lun<B> {
         let (label, now) = (&self.label, self.bytes.load(Ordering::Relaxed));
         // An image that cannot be looked at now is looked at later.
         let Ok(image) = self.backend.size() else { return };
-        self.outage.end();
         if image < now {
             if !self.cut_off.swap(true, Ordering::Relaxed) {
                 report::error_always!(
@@ -190,8 +189,8 @@ impl<B: Backend> runner::Lun for Lun<B> {
     fn unmap(self: Arc<Self>, command: Command, offset: u64, len: u64) -> Result<(), Rejected> {
         let command = self.admit(command, Op::Unmap, offset, len)?;
         // Once it is taken on, its failure could not be told.
-        if self.outage.goes_on() {
-            return Err(Rejected(command, self.outage.status()));
+        if let Some(status) = self.outage.going_on() {
+            return Err(Rejected(command, status));
         }
         // The core frees the range of a WRITE SAME with the UNMAP bit whatever its block says; only zeros may be freed.
         let write_same = command.cdb().is_some_and(|cdb| screen::is_write_same(&cdb));

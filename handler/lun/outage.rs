@@ -6,25 +6,30 @@ use std::time::{Duration, Instant};
 
 use crate::runner::{Sense, Status};
 
-/// The outage of one LUN, if there is one.
+/// After so long without a failure an outage may be over: nobody has looked.
+const UNKNOWN: Duration = Duration::from_secs(3);
+
+/// The outage of one LUN, if there is one. Times are in milliseconds, counted from the first outage of the process, plus one.
 #[derive(Debug)]
 pub(super) struct Outage {
-    /// Milliseconds, counted from the first outage of the process, at which it began, plus one. 0: there is none.
+    /// When it began. 0: there is none.
     since: AtomicU64,
+    /// When a command failed last.
+    last: AtomicU64,
     budget: Duration,
 }
 
 impl Outage {
     /// None now. `budget`: how long an outage is something that passes.
     pub(super) fn new(budget: Duration) -> Self {
-        Self { since: AtomicU64::new(0), budget }
+        Self { since: AtomicU64::new(0), last: AtomicU64::new(0), budget }
     }
 
     /// A command has failed because the storage is away. The initiator is to repeat it; but not for ever.
     pub(super) fn status(&self) -> Status {
-        static START: OnceLock<Instant> = OnceLock::new();
-        let elapsed = START.get_or_init(Instant::now).elapsed();
-        self.status_at(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).saturating_add(1))
+        let now = now();
+        self.last.store(now, Ordering::Relaxed);
+        self.status_at(now)
     }
 
     fn status_at(&self, now: u64) -> Status {
@@ -39,18 +44,29 @@ impl Outage {
         }
     }
 
-    /// Whether there is one, as far as is known.
-    pub(super) fn goes_on(&self) -> bool {
-        self.since.load(Ordering::Relaxed) != 0
+    /// What to tell a command that had better not begin in an outage; None if there is none, or if it is time that somebody tries.
+    pub(super) fn going_on(&self) -> Option<Status> {
+        if self.since.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let now = now();
+        let quiet = Duration::from_millis(now.saturating_sub(self.last.load(Ordering::Relaxed)));
+        (quiet < UNKNOWN).then(|| self.status_at(now))
     }
 
-    /// A command has been served, or the image could be looked at.
+    /// A command has been served.
     pub(super) fn end(&self) {
         // A load first: the line is shared by all commands of the LUN, and nearly always there is nothing to store.
         if self.since.load(Ordering::Relaxed) != 0 {
             self.since.store(0, Ordering::Relaxed);
         }
     }
+}
+
+fn now() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let elapsed = START.get_or_init(Instant::now).elapsed();
+    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).saturating_add(1)
 }
 
 #[cfg(test)]
