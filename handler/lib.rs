@@ -18,12 +18,11 @@
 //!
 //! # Threads
 //! The core's command thread submits and returns. libgfapi's event threads complete. `glfs-complete` completes what libgfapi
-//! answered inside the submitting call. Calls that block run on `glfs-open`, `glfs-close` and `glfs-stat` while their caller waits,
-//! with a bound. `glfs-exclusive` does a LUN's COMPARE AND WRITEs. `glfs-watch` looks
-//! for images that have grown. `glfs-reaper` disconnects volumes that nobody uses. No lock is held across a submit, a completion, or a call
-//! into the daemon.
+//! answered inside the submitting call; `glfs-exclusive` does a LUN's COMPARE AND WRITEs. Calls that block run on `glfs-open`,
+//! `glfs-close` and `glfs-stat` while their caller waits, with a bound. `glfs-watch` looks for images that have grown.
+//! `glfs-reaper` disconnects volumes that nobody uses. No lock is held across a submit or a completion, and only one across a call
+//! into the daemon: that of [`runner::Resizer`], which keeps the device alive meanwhile.
 
-#[warn(clippy::undocumented_unsafe_blocks)]
 pub mod gluster;
 #[forbid(unsafe_code)]
 pub mod lun;

@@ -17,8 +17,13 @@ pub(super) fn start<B: Backend>(lun: Arc<Lun<B>>, command: Command, offset: u64)
     let new = expected.split_off(expected.len() / 2);
     let image = Arc::clone(&lun);
     image.backend.compare_and_write(offset, expected, new, move |outcome| match outcome {
-        Ok(Compared::Written) => command.complete(Status::Ok),
-        Ok(Compared::DiffersAt(byte)) => command.complete(Status::Sense(Sense::miscompare(byte))),
+        Ok(compared) => {
+            lun.outage.end();
+            command.complete(match compared {
+                Compared::Written => Status::Ok,
+                Compared::DiffersAt(byte) => Status::Sense(Sense::miscompare(byte)),
+            });
+        }
         Err(errno) => fail(&lun, command, Op::CompareAndWrite, offset, errno),
     });
 }

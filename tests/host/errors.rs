@@ -85,6 +85,27 @@ fn an_outage_is_busy_at_first_and_not_ready_when_it_lasts() {
     faults::set(&path, None);
 }
 
+/// Otherwise the next outage, however much later, would be NOT READY at once.
+#[test]
+fn a_flush_or_a_compare_and_write_that_is_served_ends_an_outage() {
+    let volume = LocalVolume::new();
+    volume.image("served.img", MIB);
+    let path = volume.path("served.img");
+    let lun = Lun::opened(&volume.cfgstring("served.img", ";outage=1"), MIB);
+    let served: [fn(&Lun) -> i32; 2] =
+        [Lun::flush, |lun| lun.submit_compare_and_write(0, &[0; 512], &[0; 512]).wait().0];
+    for served in served {
+        faults::set(&path, Some(Fault::AtSubmit(ENOTCONN)));
+        assert_eq!(lun.read(0, 512).0, BUSY);
+        faults::set(&path, None);
+        assert_eq!(served(&lun), OK);
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+    }
+    faults::set(&path, Some(Fault::AtSubmit(ENOTCONN)));
+    assert_eq!(lun.read(0, 512).0, BUSY);
+    faults::set(&path, None);
+}
+
 /// Its failure would be reported as GOOD.
 #[test]
 fn an_unmap_is_not_taken_on_during_an_outage() {

@@ -85,7 +85,10 @@ impl<B: Backend> Request for Flush<B> {
 
     fn done(self, outcome: Result<usize, Errno>) {
         match outcome {
-            Ok(_) => self.command.complete(Status::Ok),
+            Ok(_) => {
+                self.lun.outage.end();
+                self.command.complete(Status::Ok);
+            }
             Err(errno) => fail(&self.lun, self.command, Op::Flush, 0, errno),
         }
     }
