@@ -7,6 +7,7 @@ pub mod config;
 mod deferred;
 mod error;
 mod fill;
+mod flush;
 mod geometry;
 mod outage;
 mod rw;
@@ -23,6 +24,7 @@ use self::config::Config;
 use self::deferred::Deferred;
 use self::error::Op;
 use self::fill::Missing;
+use self::flush::Flushes;
 use self::geometry::{BadGeometry, BlockSize, fits};
 use self::outage::Outage;
 use self::watch::Watched;
@@ -49,6 +51,7 @@ pub struct Lun<B: Backend> {
     /// An error that its own command could not carry.
     deferred: Deferred,
     missing: Missing,
+    flushes: Flushes,
 }
 
 /// Bytes of the largest READ or WRITE that initiators are told of. tcmu-runner's own default is 64 KiB, which cuts large transfers
@@ -107,6 +110,7 @@ impl<B: Backend> Lun<B> {
             outage: Outage::new(config.outage),
             deferred: Deferred::default(),
             missing: Missing::default(),
+            flushes: Flushes::default(),
         });
         let watched: Weak<Self> = Arc::downgrade(&lun);
         watch::add(watched);
@@ -218,7 +222,7 @@ impl<B: Backend> runner::Lun for Lun<B> {
 
     fn flush(self: Arc<Self>, command: Command) -> Result<(), Rejected> {
         let command = self.admit(command, Op::Flush, 0, 0)?;
-        rw::flush(self, command);
+        flush::start(self, command);
         Ok(())
     }
 

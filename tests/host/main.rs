@@ -30,5 +30,6 @@ mod open_failures;
 #[cfg(feature = "inject-panics")]
 mod panics;
 mod screening;
+mod shared_flushes;
 mod short_transfers;
 mod sizes;

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use libc::{iovec, off_t};
 
+use super::eventually;
+
 type Callback = unsafe extern "C" fn(*mut c_void, isize, *mut c_void, *mut c_void, *mut c_void);
 
 /// What happens to the calls on a file.
@@ -38,6 +40,8 @@ pub enum Fault {
     NoSpace,
     /// Only flushes fail.
     NoSync(c_int),
+    /// Flushes wait until there is another fault, or none; then they are served.
+    HeldSync,
 }
 
 /// The kinds of call, for faults that concern only some.
@@ -143,7 +147,12 @@ impl Call {
             Some(Fault::NoSync(errno)) if kind == Kind::Sync => self.answer_late(errno),
             None
             | Some(
-                Fault::Synchronous | Fault::NoDiscard(_) | Fault::NoZerofill(_) | Fault::NoSpace | Fault::NoSync(_),
+                Fault::Synchronous
+                | Fault::NoDiscard(_)
+                | Fault::NoZerofill(_)
+                | Fault::NoSpace
+                | Fault::NoSync(_)
+                | Fault::HeldSync,
             ) => return Ok(len),
             Some(Fault::Short(limit)) => return Ok(len.min(limit)),
             Some(Fault::Slow(time)) => {
@@ -220,7 +229,17 @@ vectored! {
 extern "C" fn glfs_fdatasync_async(fd: *mut c_void, callback: Callback, cookie: *mut c_void) -> c_int {
     type Sync = unsafe extern "C" fn(*mut c_void, Callback, *mut c_void) -> c_int;
     let sync = real!(glfs_fdatasync_async, c"GFAPI_6.0", Sync);
-    match (Call { fd, callback, cookie }).disturb(Kind::Sync, 0) {
+    let held = wanted(fd) == Some(Fault::HeldSync);
+    let call = Call { fd, callback, cookie };
+    match call.disturb(Kind::Sync, 0) {
+        Ok(_) if held => {
+            thread::spawn(move || {
+                eventually("held flushes are released", || wanted({ call }.fd) != Some(Fault::HeldSync));
+                // SAFETY: the caller's arguments, passed on.
+                unsafe { sync({ call }.fd, call.callback, call.cookie) };
+            });
+            0
+        }
         // SAFETY: the caller's arguments, passed on.
         Ok(_) => unsafe { sync(fd, callback, cookie) },
         Err(returned) => returned,

@@ -1,4 +1,4 @@
-//! READ, WRITE and SYNCHRONIZE CACHE on their way through the storage.
+//! READ and WRITE on their way through the storage.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use super::Lun;
 use super::backend::{Backend, Data, Request};
 use super::error::{Op, status};
+use super::flush;
 use super::screen::is_forced;
 use crate::report;
 use crate::runner::{Command, Status};
@@ -20,21 +21,9 @@ struct Transfer<B: Backend> {
     offset: u64,
 }
 
-/// A SYNCHRONIZE CACHE in flight.
-struct Flush<B: Backend> {
-    lun: Arc<Lun<B>>,
-    command: Command,
-}
-
 /// Starts a READ or WRITE at `offset`.
 pub(super) fn transfer<B: Backend>(lun: Arc<Lun<B>>, command: Command, op: Op, offset: u64) {
     Transfer { lun, command, op, offset }.submit();
-}
-
-/// Starts a SYNCHRONIZE CACHE.
-pub(super) fn flush<B: Backend>(lun: Arc<Lun<B>>, command: Command) {
-    let image = Arc::clone(&lun);
-    image.backend.sync(Flush { lun, command });
 }
 
 impl<B: Backend> Transfer<B> {
@@ -46,7 +35,7 @@ impl<B: Backend> Transfer<B> {
     /// All data is where it belongs. With FUA it must also be durable.
     fn finish(self) {
         if self.op == Op::Write && self.command.cdb().is_some_and(|cdb| is_forced(&cdb)) {
-            flush(self.lun, self.command);
+            flush::start(self.lun, self.command);
         } else {
             self.command.complete(Status::Ok);
         }
@@ -74,22 +63,6 @@ impl<B: Backend> Request for Transfer<B> {
                 self.offset = self.offset.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
                 if self.command.data().is_empty() { self.finish() } else { self.submit() }
             }
-        }
-    }
-}
-
-impl<B: Backend> Request for Flush<B> {
-    fn data(&self) -> &Data {
-        self.command.data()
-    }
-
-    fn done(self, outcome: Result<usize, Errno>) {
-        match outcome {
-            Ok(_) => {
-                self.lun.outage.end();
-                self.command.complete(Status::Ok);
-            }
-            Err(errno) => fail(&self.lun, self.command, Op::Flush, 0, errno),
         }
     }
 }

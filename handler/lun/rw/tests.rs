@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use super::super::backend::Compared;
 use super::super::deferred::Deferred;
 use super::super::fill::Missing;
+use super::super::flush::Flushes;
 use super::super::geometry::BlockSize;
 use super::super::outage::Outage;
 use super::*;
@@ -131,6 +132,7 @@ fn lun(moods: Vec<Mood>) -> Arc<Lun<Memory>> {
         outage: Outage::new(Duration::from_secs(60)),
         deferred: Deferred::default(),
         missing: Missing::default(),
+        flushes: Flushes::default(),
     })
 }
 

@@ -1,0 +1,90 @@
+//! SYNCHRONIZE CACHE, and the second half of a WRITE with FUA.
+//!
+//! A flush makes durable what was written before it began, so commands can share one: each may wait for any flush that begins
+//! after it has arrived. At most one is at the backend. Commands that arrive meanwhile do not know whether it began in time for
+//! them, and it has not: they gather, and the next one, begun when the first has ended, is for all of them. A database that
+//! flushes from many threads gets two fdatasyncs at a time in place of dozens.
+
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use nix::errno::Errno;
+
+use super::Lun;
+use super::backend::{Backend, Data, Request};
+use super::error::Op;
+use super::rw::fail;
+use crate::runner::{Buffer, Command, Status};
+
+/// The flushes of one LUN.
+#[derive(Debug, Default)]
+pub(super) struct Flushes(Mutex<Queue>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    /// One is at the backend.
+    running: bool,
+    /// Have arrived since it began.
+    waiting: Vec<Command>,
+}
+
+/// A flush at the backend, and whose it is.
+struct Shared<B: Backend> {
+    lun: Arc<Lun<B>>,
+    commands: Vec<Command>,
+    nothing: Buffer,
+}
+
+/// Starts a flush, or waits for the next one.
+pub(super) fn start<B: Backend>(lun: Arc<Lun<B>>, command: Command) {
+    let mut queue = lun.flushes.queue();
+    queue.waiting.push(command);
+    let busy = mem::replace(&mut queue.running, true);
+    drop(queue);
+    if !busy {
+        next(lun);
+    }
+}
+
+/// Begins the flush that those who wait have been waiting for. Only by whoever has made, or ended, the one that is `running`.
+fn next<B: Backend>(lun: Arc<Lun<B>>) {
+    let mut queue = lun.flushes.queue();
+    let commands = mem::take(&mut queue.waiting);
+    queue.running = !commands.is_empty();
+    drop(queue);
+    if !commands.is_empty() {
+        let image = Arc::clone(&lun);
+        image.backend.sync(Shared { lun, commands, nothing: Buffer::empty() });
+    }
+}
+
+impl Flushes {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<B: Backend> Request for Shared<B> {
+    fn data(&self) -> &Data {
+        self.nothing.data()
+    }
+
+    fn done(mut self, outcome: Result<usize, Errno>) {
+        if outcome.is_ok() {
+            self.lun.outage.end();
+        }
+        for command in mem::take(&mut self.commands) {
+            match outcome {
+                Ok(_) => command.complete(Status::Ok),
+                Err(errno) => fail(&self.lun, command, Op::Flush, 0, errno),
+            }
+        }
+    }
+}
+
+/// However a flush ends, the next one begins: those who wait for it have nobody else.
+impl<B: Backend> Drop for Shared<B> {
+    fn drop(&mut self) {
+        next(Arc::clone(&self.lun));
+    }
+}
