@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use std::process::exit;
 
 /// Every libgfapi function the project calls. A new one is added here, and nowhere else.
-const FUNCTIONS: [&str; 19] = [
+const FUNCTIONS: [&str; 22] = [
     "glfs_new",
     "glfs_set_volfile",
     "glfs_set_volfile_server",
     "glfs_set_logging",
     "glfs_set_xlator_option",
+    "glfs_setfsuid",
+    "glfs_setfsgid",
+    "glfs_setfsgroups",
     "glfs_init",
     "glfs_fini",
     "glfs_open",

@@ -18,7 +18,7 @@
 //!
 //! # Threads
 //! The core's command thread submits and returns. libgfapi's event threads complete. `glfs-complete` completes what libgfapi
-//! answered inside the submitting call; `glfs-exclusive` does a LUN's COMPARE AND WRITEs. Calls that block run on `glfs-open`,
+//! answered inside the submitting call; `glfs-submit`, one for each volume, submits what follows from an answer; `glfs-exclusive` does a LUN's COMPARE AND WRITEs. Calls that block run on `glfs-open`,
 //! `glfs-close` and `glfs-stat` while their caller waits, with a bound. `glfs-watch` looks for images that have grown.
 //! `glfs-reaper` disconnects volumes that nobody uses. No lock is held across a submit or a completion, and only one across a call
 //! into the daemon: that of [`runner::Resizer`], which keeps the device alive meanwhile.

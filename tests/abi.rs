@@ -94,6 +94,9 @@ fn the_gfapi_functions_in_use_are_these() {
             "glfs_set_volfile",
             "glfs_set_volfile_server",
             "glfs_set_xlator_option",
+            "glfs_setfsgid",
+            "glfs_setfsgroups",
+            "glfs_setfsuid",
             "glfs_zerofill_async",
         ]
     );

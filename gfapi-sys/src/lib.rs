@@ -5,7 +5,7 @@
 
 #![allow(non_camel_case_types, missing_docs, clippy::pedantic, reason = "generated from C")]
 
-use libc::{flock, iovec, off_t, stat};
+use libc::{flock, gid_t, iovec, off_t, stat, uid_t};
 
 /// Statistics before and after an operation, handed to [`glfs_io_cbk`]. Never looked into: with write-behind in the graph it is
 /// zeroed for acknowledged writes.

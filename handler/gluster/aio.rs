@@ -4,17 +4,21 @@
 //! before the call returns (a cache translator, a dead connection, a brick in the process). tcmu-runner submits the next step of
 //! a compound command from within a completion, so an answer given on the submitter's stack would recurse, once per step. Such
 //! answers, and calls that libgfapi refused, take a detour over a thread of ours.
+//!
+//! So does a call that is submitted from within an answer. When the volume's graph has changed (`gluster volume set`), the next call
+//! moves the open files over before it returns (`__glfs_active_subvol`), and waits for bricks' answers meanwhile, which the threads
+//! that deliver answers would have to fetch: they must never submit.
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::OnceLock;
-use std::sync::mpsc::{Sender, channel};
 
 use libgfapi_sys::{glfs_fd_t, glfs_io_cbk, glfs_stat};
 use nix::errno::Errno;
 
 use super::descriptor::Descriptor;
+use super::identity;
+use super::worker::Queue;
 use crate::lun::backend::{Data, Request};
 use crate::report;
 
@@ -43,36 +47,77 @@ pub(super) struct Call {
 // SAFETY: `Descriptor` is shared between threads (it is Sync), and the pointer stays valid while the call is counted.
 unsafe impl<R: Send> Send for Cookie<R> {}
 
+impl<R> Cookie<R> {
+    /// # Safety
+    /// `cookie` was put into its descriptor's slab, and is not used any more.
+    unsafe fn take(cookie: *mut Self) -> Self {
+        // SAFETY: the cookie is alive (caller).
+        let descriptor = unsafe { (*cookie).descriptor };
+        // SAFETY: the descriptor counts this call, so it is alive.
+        let descriptor = unsafe { &*descriptor };
+        // SAFETY: it is in that slab (caller).
+        unsafe { descriptor.slab().get(cookie) }
+    }
+}
+
 thread_local! {
     /// A call is being submitted on this thread, right now. No destructor: gfapi's threads run none of ours.
     static SUBMITTING: Cell<bool> = const { Cell::new(false) };
+    /// A thread of libgfapi's is giving an answer.
+    static ANSWERING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Submits one call. `call` makes the libgfapi call and returns what that returned.
-pub(super) fn submit<R: Request>(descriptor: &Descriptor, request: R, call: impl FnOnce(Call) -> c_int) {
+pub(super) fn submit<R: Request>(
+    descriptor: &Descriptor,
+    request: R,
+    call: impl FnOnce(Call) -> c_int + Send + 'static,
+) {
     let fd = descriptor.begin();
-    let cookie = Box::into_raw(Box::new(Cookie { descriptor, request }));
+    let cookie = descriptor.slab().put(Cookie { descriptor, request });
     let Some(fd) = fd else {
         return detour(cookie, Err(Errno::EBADF));
     };
-    // SAFETY: the cookie is alive until its callback runs, and that is not before `call`.
-    let data: &Data = unsafe { (*cookie).request.data() };
-    let head = data.head(LARGEST_CALL);
-    let (iov, count) = (head.as_ptr(), c_int::try_from(head.len()).unwrap_or(c_int::MAX));
-    let nested = SUBMITTING.replace(true);
-    let refused = call(Call { fd, iov, count, callback: Some(answered::<R>), cookie: cookie.cast() }) < 0;
-    let errno = Errno::last();
-    SUBMITTING.set(nested);
-    if refused {
-        // Not passed on, so the callback will not come: the cookie is ours again.
-        detour(cookie, Err(errno));
+    let prepared = Prepared { fd, cookie };
+    if ANSWERING.get() {
+        descriptor.submissions().run(Box::new(move || prepared.submit(call)));
+    } else {
+        prepared.submit(call);
+    }
+}
+
+/// A call that is counted, and has its cookie.
+struct Prepared<R> {
+    fd: *mut glfs_fd_t,
+    cookie: *mut Cookie<R>,
+}
+
+// SAFETY: the cookie is Send, and the descriptor may be used from any thread while the call is counted.
+unsafe impl<R: Send> Send for Prepared<R> {}
+
+impl<R: Request> Prepared<R> {
+    fn submit(self, call: impl FnOnce(Call) -> c_int) {
+        let Self { fd, cookie } = self;
+        // SAFETY: the cookie is alive until its callback runs, and that is not before `call`.
+        let data: &Data = unsafe { (*cookie).request.data() };
+        let head = data.head(LARGEST_CALL);
+        let (iov, count) = (head.as_ptr(), c_int::try_from(head.len()).unwrap_or(c_int::MAX));
+        identity::tell();
+        let nested = SUBMITTING.replace(true);
+        let refused = call(Call { fd, iov, count, callback: Some(answered::<R>), cookie: cookie.cast() }) < 0;
+        let errno = Errno::last();
+        SUBMITTING.set(nested);
+        if refused {
+            // Not passed on, so the callback will not come: the cookie is ours again.
+            detour(cookie, Err(errno));
+        }
     }
 }
 
 /// Finishes a request that asks for nothing, which libgfapi calls an error.
 pub(super) fn finish_nothing<R: Request>(descriptor: &Descriptor, request: R) {
     descriptor.begin();
-    detour(Box::into_raw(Box::new(Cookie { descriptor, request })), Ok(0));
+    detour(descriptor.slab().put(Cookie { descriptor, request }), Ok(0));
 }
 
 /// The callback. Runs on whatever thread has the answer; errno is meaningful only for a negative result, and only now.
@@ -92,44 +137,27 @@ unsafe extern "C" fn answered<R: Request>(
         detour(cookie, outcome);
     } else {
         // SAFETY: this is the one callback of the call that was given this cookie.
-        finish(unsafe { Box::from_raw(cookie) }, outcome);
+        let cookie = unsafe { Cookie::take(cookie) };
+        ANSWERING.set(true);
+        finish(cookie, outcome);
+        ANSWERING.set(false);
     }
 }
 
-#[expect(clippy::boxed_local, reason = "the box came from C and is moved out of here")]
-fn finish<R: Request>(cookie: Box<Cookie<R>>, outcome: Result<usize, Errno>) {
-    let Cookie { descriptor, request } = *cookie;
+fn finish<R: Request>(Cookie { descriptor, request }: Cookie<R>, outcome: Result<usize, Errno>) {
     shielded(|| request.done(outcome));
     // SAFETY: this call is still counted, so the descriptor is alive.
     unsafe { (*descriptor).end() };
 }
 
-type Job = Box<dyn FnOnce() + Send>;
+/// Answers that must not be given where they came. Lives as long as the process: a handler is never unloaded.
+pub(super) static COMPLETIONS: Queue = Queue::new("glfs-complete");
 
 /// Finishes a call on the completion thread.
 fn detour<R: Request>(cookie: *mut Cookie<R>, outcome: Result<usize, Errno>) {
-    // SAFETY: the cookie was made by Box::into_raw, and the caller holds the only right to it.
-    let cookie = unsafe { Box::from_raw(cookie) };
-    later(Box::new(move || finish(cookie, outcome)));
-}
-
-/// Runs a job on the completion thread, which lives as long as the process: a handler is never unloaded.
-pub(super) fn later(job: Job) {
-    static JOBS: OnceLock<Option<Sender<Job>>> = OnceLock::new();
-    let jobs = JOBS.get_or_init(|| {
-        let (sender, jobs) = channel::<Job>();
-        let thread = std::thread::Builder::new().name(String::from("glfs-complete"));
-        thread.spawn(move || jobs.into_iter().for_each(|job| job())).ok().map(|_| sender)
-    });
-    match jobs {
-        Some(jobs) => {
-            if let Err(unsent) = jobs.send(job) {
-                unsent.0();
-            }
-        }
-        // No thread could be had: answering on this stack beats not answering.
-        None => job(),
-    }
+    // SAFETY: the cookie was made by `put`, and the caller holds the only right to it.
+    let cookie = unsafe { Cookie::take(cookie) };
+    COMPLETIONS.run(Box::new(move || finish(cookie, outcome)));
 }
 
 /// Runs a completion. A panic in it has answered its command (by dropping it), and must not take the thread along.

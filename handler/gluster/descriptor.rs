@@ -11,7 +11,9 @@ use libgfapi_sys as gfapi;
 use libgfapi_sys::glfs_fd_t;
 use nix::errno::Errno;
 
+use super::slab::Slab;
 use super::volume::Volume;
+use super::worker::Queue;
 use crate::report;
 
 /// An open descriptor.
@@ -26,8 +28,10 @@ pub(super) struct Descriptor {
     in_flight: AtomicUsize,
     /// No further calls.
     closed: AtomicBool,
-    /// Keeps the connection: it must outlive the descriptor.
-    _volume: Arc<Volume>,
+    /// For what accompanies the calls.
+    slab: Slab,
+    /// Its connection must outlive the descriptor.
+    volume: Arc<Volume>,
 }
 
 // SAFETY: libgfapi's descriptors may be used from any thread, concurrently; the counters are atomics.
@@ -45,7 +49,7 @@ impl Descriptor {
         // SAFETY: the volume is connected; the path is NUL-terminated.
         let fd = unsafe { gfapi::glfs_open(volume.as_ptr(), path.as_ptr(), flags) };
         let fd = NonNull::new(fd).ok_or_else(Errno::last)?;
-        Ok(Self { fd, in_flight: AtomicUsize::new(0), closed: AtomicBool::new(false), _volume: volume })
+        Ok(Self { fd, in_flight: AtomicUsize::new(0), closed: AtomicBool::new(false), slab: Slab::new(), volume })
     }
 
     /// Counts a call, and gives the descriptor unless it is closed. The count must be taken back in either case.
@@ -58,6 +62,15 @@ impl Descriptor {
     /// Takes a call off the count. The caller's last look at this: whoever closes the file may free it now.
     pub(super) fn end(&self) {
         self.in_flight.fetch_sub(1, Ordering::Release);
+    }
+
+    pub(super) fn slab(&self) -> &Slab {
+        &self.slab
+    }
+
+    /// Where calls go that must not be submitted on the thread that makes them.
+    pub(super) fn submissions(&self) -> &Queue {
+        self.volume.submissions()
     }
 
     /// The raw descriptor, for those who have counted themselves.

@@ -58,7 +58,7 @@ impl Exclusive {
                 }
             }
             // No thread, or no owner for the lock: it will fail, but not on this stack.
-            None => aio::later(job),
+            None => aio::COMPLETIONS.run(job),
         }
     }
 }

@@ -49,7 +49,7 @@ impl Backend for File {
         if request.data().is_empty() {
             return aio::finish_nothing(&self.descriptor, request);
         }
-        aio::submit(&self.descriptor, request, |Call { fd, iov, count, callback, cookie }| {
+        aio::submit(&self.descriptor, request, move |Call { fd, iov, count, callback, cookie }| {
             let Ok(offset) = i64::try_from(offset) else { return refuse(Errno::EINVAL) };
             // SAFETY: the descriptor is open and counted; the buffers stay valid until the callback, which owns them.
             unsafe { gfapi::glfs_preadv_async(fd, iov, count, offset, 0, callback, cookie) }
@@ -60,7 +60,7 @@ impl Backend for File {
         if request.data().is_empty() {
             return aio::finish_nothing(&self.descriptor, request);
         }
-        aio::submit(&self.descriptor, request, |Call { fd, iov, count, callback, cookie }| {
+        aio::submit(&self.descriptor, request, move |Call { fd, iov, count, callback, cookie }| {
             let Ok(offset) = i64::try_from(offset) else { return refuse(Errno::EINVAL) };
             // SAFETY: the descriptor is open and counted; libgfapi copies the buffers before it returns.
             unsafe { gfapi::glfs_pwritev_async(fd, iov, count, offset, 0, callback, cookie) }
@@ -68,7 +68,7 @@ impl Backend for File {
     }
 
     fn discard(&self, request: impl Request, offset: u64, len: u64) {
-        aio::submit(&self.descriptor, request, |Call { fd, callback, cookie, .. }| {
+        aio::submit(&self.descriptor, request, move |Call { fd, callback, cookie, .. }| {
             let (Ok(offset), Ok(len)) = (i64::try_from(offset), usize::try_from(len)) else {
                 return refuse(Errno::EFBIG);
             };
@@ -78,7 +78,7 @@ impl Backend for File {
     }
 
     fn zero(&self, request: impl Request, offset: u64, len: u64) {
-        aio::submit(&self.descriptor, request, |Call { fd, callback, cookie, .. }| {
+        aio::submit(&self.descriptor, request, move |Call { fd, callback, cookie, .. }| {
             let (Ok(offset), Ok(len)) = (i64::try_from(offset), i64::try_from(len)) else {
                 return refuse(Errno::EFBIG);
             };
@@ -106,7 +106,7 @@ impl Backend for File {
     }
 
     fn sync(&self, request: impl Request) {
-        aio::submit(&self.descriptor, request, |Call { fd, callback, cookie, .. }| {
+        aio::submit(&self.descriptor, request, move |Call { fd, callback, cookie, .. }| {
             // SAFETY: the descriptor is open and counted.
             unsafe { gfapi::glfs_fdatasync_async(fd, callback, cookie) }
         });

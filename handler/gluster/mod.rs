@@ -7,8 +7,10 @@ mod descriptor;
 mod exclusive;
 mod file;
 mod graph;
+mod identity;
 mod pool;
 mod server;
+mod slab;
 mod volume;
 mod worker;
 
@@ -111,6 +113,12 @@ pub fn open(config: &Config) -> Result<(File, bool), OpenError> {
     let (patience, config) = (config.open_timeout, config.clone());
     let opened = worker::bounded("glfs-open", patience, move || open_blocking(&config));
     opened.unwrap_or(Err(OpenError::TimedOut(patience)))
+}
+
+/// How the client's graph of translators is set up for `config`: translators (a pattern over their names), key, value.
+#[must_use]
+pub fn graph_options(config: &Config) -> Vec<graph::Option> {
+    Graph::new(config).options().copied().collect()
 }
 
 fn open_blocking(config: &Config) -> Result<(File, bool), OpenError> {

@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use super::OpenError;
 use super::graph::Graph;
 use super::server::{Server, reachable_first};
+use super::worker::Queue;
 use crate::report;
 
 /// Everything that makes two connections the same one.
@@ -39,6 +40,8 @@ pub(super) struct Volume {
     name: String,
     log_level: c_int,
     connected: bool,
+    /// Of its own: a call may block while the graph changes, and the LUNs of other volumes shall not wait for that.
+    submissions: Queue,
 }
 
 // SAFETY: libgfapi's calls on an initialised glfs_t may be made from any thread, concurrently.
@@ -69,7 +72,13 @@ impl Volume {
         // SAFETY: the name is NUL-terminated.
         let fs = NonNull::new(unsafe { gfapi::glfs_new(name.as_ptr()) }).ok_or_else(|| setup(Errno::last()))?;
         let log_level = target.graph.log_level();
-        let mut volume = Self { fs, name: target.volume.clone(), log_level, connected: false };
+        let mut volume = Self {
+            fs,
+            name: target.volume.clone(),
+            log_level,
+            connected: false,
+            submissions: Queue::new("glfs-submit"),
+        };
         volume.set_up(target, &servers, log).map_err(setup)?;
         // SAFETY: set up, and initialised once.
         if unsafe { gfapi::glfs_init(fs.as_ptr()) } != 0 {
@@ -77,7 +86,7 @@ impl Volume {
             return Err(OpenError::Init { errno: Errno::last(), from });
         }
         volume.connected = true;
-        report::info_always!("Volume {}: connected", volume.name);
+        report::info_always!("Volume {}: connected; {}", volume.name, target.graph);
         Ok(volume)
     }
 
@@ -114,6 +123,11 @@ impl Volume {
         let log = c_string(&log.to_string_lossy())?;
         // SAFETY: the volume is alive; the path is NUL-terminated and copied.
         check(unsafe { gfapi::glfs_set_logging(self.as_ptr(), log.as_ptr(), self.log_level) })
+    }
+
+    /// Does what the threads of libgfapi must not do: submit.
+    pub(super) fn submissions(&self) -> &Queue {
+        &self.submissions
     }
 
     pub(super) fn as_ptr(&self) -> *mut glfs_t {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{LazyLock, Mutex};
+use std::sync::{LazyLock, Mutex, OnceLock};
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -20,6 +20,9 @@ pub(crate) const HOST: &str = "10.77.99.1";
 
 /// One folder a volume, one pid file a brick.
 const BRICK_PIDS: &str = "/run/gluster/vols";
+
+/// Where the cluster keeps what it has, if not in Cargo's folder for tests.
+pub(crate) static FOLDER: OnceLock<PathBuf> = OnceLock::new();
 
 static CLUSTER: LazyLock<Mutex<Option<TempDir>>> = LazyLock::new(|| Mutex::new(Some(start())));
 
@@ -39,7 +42,8 @@ pub(crate) fn enter_namespaces() {
 
 fn start() -> TempDir {
     // Not in a tmpfs, which may lack the trusted.* attributes that bricks need.
-    let dir = tempfile::Builder::new().prefix("gluster-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let folder = FOLDER.get_or_init(|| PathBuf::from(option_env!("CARGO_TARGET_TMPDIR").unwrap_or("/var/tmp")));
+    let dir = tempfile::Builder::new().prefix("gluster-").tempdir_in(folder).unwrap();
     for (name, place) in [("lib", "/var/lib/glusterd"), ("log", "/var/log/glusterfs"), ("run", "/run")] {
         let own = dir.path().join(name);
         fs::create_dir(&own).unwrap();
@@ -62,20 +66,28 @@ pub(crate) fn stop() {
 
 /// Kills every process that has left its pid in a file below `folder`.
 fn kill_all(folder: &Path) {
+    pids(folder).into_iter().for_each(kill_process);
+}
+
+/// The processes that have left their pids in files below `folder`. A daemon that is just starting or stopping has an empty one.
+pub(crate) fn pids(folder: &Path) -> Vec<Pid> {
+    let mut pids = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            kill_all(&path);
+            pids.append(&mut self::pids(&path));
         } else if path.extension().is_some_and(|extension| extension == "pid") {
-            kill_process(&path);
+            pids.extend(pid_in(&path));
         }
     }
+    pids
 }
 
-fn kill_process(pid_file: &Path) {
-    // A daemon that is just starting or stopping has an empty file.
-    let Ok(pid) = fs::read_to_string(pid_file).unwrap_or_default().trim().parse() else { return };
-    let pid = Pid::from_raw(pid);
+fn pid_in(file: &Path) -> Option<Pid> {
+    fs::read_to_string(file).ok()?.trim().parse().ok().map(Pid::from_raw)
+}
+
+fn kill_process(pid: Pid) {
     let _gone_already = kill(pid, Signal::SIGKILL).is_err();
     // glusterd takes a zombie for a brick that runs, and would not start another.
     let _reaped_by_another = waitpid(pid, None).is_err();
@@ -159,7 +171,7 @@ impl Volume {
         let name = format!("bricks-{}-{brick}-b.pid", self.name);
         let files = fs::read_dir(Path::new(BRICK_PIDS).join(&self.name)).unwrap().map(|entry| entry.unwrap().path());
         let file = files.into_iter().find(|path| path.to_str().unwrap().ends_with(&name)).expect("a pid file");
-        kill_process(&file);
+        kill_process(pid_in(&file).expect("a pid"));
     }
 
     /// Brings killed bricks back.

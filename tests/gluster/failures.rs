@@ -119,3 +119,29 @@ pub(crate) fn graph_switch() {
         }
     });
 }
+
+/// FUA: the flush is submitted from the answer to the write, on a thread of libgfapi. In a graph switch the next call that is
+/// submitted moves the open files over, and waits for the bricks' answers meanwhile, which that very thread may have to fetch.
+pub(crate) fn graph_switch_and_continued_commands() {
+    let volume = Volume::start(&[], 1, &[]);
+    volume.image("disk.img", MIB);
+    let lun = Lun::opened(&volume.cfgstring("disk.img", ""), MIB);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for writer in 0..8 {
+            let (lun, done) = (&lun, &done);
+            scope.spawn(move || {
+                while !done.load(Ordering::SeqCst) {
+                    assert_eq!(lun.submit_forced_write(writer * 4096, &[1; 4096]).wait().0, OK);
+                }
+            });
+        }
+        for value in ["off", "on", "off", "on"] {
+            for option in ["performance.open-behind", "performance.stat-prefetch"] {
+                gluster(&["volume", "set", &volume.name, option, value]);
+                std::thread::sleep(Duration::from_secs(1));
+            }
+        }
+        done.store(true, Ordering::SeqCst);
+    });
+}

@@ -70,6 +70,10 @@ fn main() -> ExitCode {
         test("a_unix_socket_reaches_glusterd", failures::unix_socket),
         test("a_dead_brick_is_busy_and_its_return_heals_the_lun", failures::dead_brick),
         test("a_graph_switch_under_load_disturbs_no_command", failures::graph_switch),
+        test(
+            "commands_that_go_on_from_an_answer_survive_a_graph_switch",
+            failures::graph_switch_and_continued_commands,
+        ),
         test("opens_of_a_missing_volume_leave_nothing_behind", failures::missing_volume_often),
     ];
     let conclusion = libtest_mimic::run(&Arguments { test_threads: Some(2), ..Arguments::from_args() }, tests);

@@ -7,17 +7,10 @@ pub mod runner;
 pub mod symbols;
 pub mod usage;
 pub mod volume;
+pub mod wait;
+pub mod wire;
 
-use std::time::{Duration, Instant};
-
-/// Waits until `condition` holds.
-pub fn eventually(what: &str, condition: impl Fn() -> bool) {
-    let begin = Instant::now();
-    while !condition() {
-        assert!(begin.elapsed() < Duration::from_secs(30), "not within 30 s: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
+pub use wait::eventually;
 
 /// A pattern that differs at every offset and from seed to seed.
 pub fn pattern(seed: u64, len: usize) -> Vec<u8> {

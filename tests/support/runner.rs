@@ -1,11 +1,9 @@
 //! A fake tcmu-runner: loads the real plugin as the daemon does and drives it through its table of callbacks.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::collections::HashMap;
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ffi::{CString, c_int, c_void};
 use std::path::PathBuf;
-use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{LazyLock, Mutex};
 use std::thread::{self, ThreadId};
@@ -14,6 +12,8 @@ use std::time::Duration;
 use libc::iovec;
 
 use super::symbols::TABLE;
+use super::wire;
+pub use super::wire::{CfgInfo, FakeCommand, FakeDevice, Table};
 
 pub const OK: c_int = 0;
 pub const PASSTHROUGH_ERR: c_int = 2;
@@ -23,61 +23,6 @@ pub const RD_ERR: c_int = 5;
 pub const INVALID_CDB: c_int = 8;
 pub const HW_ERR: c_int = 13;
 pub const RANGE: c_int = 14;
-
-type Data = unsafe extern "C" fn(*const FakeDevice, *mut c_void, *mut iovec, usize, usize, i64) -> c_int;
-
-type Ranged = unsafe extern "C" fn(*const FakeDevice, *mut c_void, u64, u64, *mut iovec, usize) -> c_int;
-
-/// `struct tcmur_handler` of 1.5.4, as far as these tests call it; written down anew, so that it checks the plugin's own.
-#[repr(C)]
-pub struct Table {
-    pub name: *const c_char,
-    pub subtype: *const c_char,
-    pub cfg_desc: *const c_char,
-    pub opaque: *mut c_void,
-    pub check_config: unsafe extern "C" fn(*const c_char, *mut *mut c_char) -> bool,
-    pub reconfig: unsafe extern "C" fn(*const FakeDevice, *mut CfgInfo) -> c_int,
-    pub open: unsafe extern "C" fn(*const FakeDevice, bool) -> c_int,
-    pub close: unsafe extern "C" fn(*const FakeDevice),
-    pub nr_threads: c_int,
-    pub handle_cmd: unsafe extern "C" fn(*const FakeDevice, *mut c_void) -> c_int,
-    pub read: Data,
-    pub write: Data,
-    pub flush: unsafe extern "C" fn(*const FakeDevice, *mut c_void) -> c_int,
-    pub unmap: unsafe extern "C" fn(*const FakeDevice, *mut c_void, u64, u64) -> c_int,
-    pub writesame: Ranged,
-    pub caw: Ranged,
-    pub others: [usize; 5],
-    pub is_dbus_handler: usize,
-    pub update_logdir: unsafe extern "C" fn() -> bool,
-    pub init: usize,
-    pub destroy: unsafe extern "C" fn(),
-}
-
-#[repr(C)]
-pub struct CfgInfo {
-    pub kind: u32,
-    pub value: u64,
-}
-
-/// Stands for a `struct tcmu_device`.
-#[derive(Default)]
-pub struct FakeDevice {
-    pub cfgstring: CString,
-    pub block_size: u32,
-    pub blocks: AtomicU64,
-    pub private: AtomicPtr<c_void>,
-    pub size_updates: AtomicU32,
-    pub max_xfer_len: AtomicU32,
-    pub xcopy_len: AtomicU32,
-    pub max_unmap_len: AtomicU32,
-    pub unmap_granularity: AtomicU32,
-    pub unmap_align: AtomicU32,
-    pub unmap_split: AtomicBool,
-    pub write_cache: AtomicBool,
-    pub solid_state: AtomicBool,
-    pub write_protect: AtomicBool,
-}
 
 /// The plugin under test, loaded and registered once per process.
 pub fn table() -> &'static Table {
@@ -89,20 +34,7 @@ pub fn table() -> &'static Table {
 
 /// Loads the plugin as the daemon does; the result of its `handler_init`.
 pub fn load() -> c_int {
-    let so = plugin();
-    let path = CString::new(so.to_str().unwrap()).unwrap();
-    // SAFETY: a library made to be loaded so.
-    let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
-    // SAFETY: asked only if dlopen has just failed, so there is a text.
-    let why = || unsafe { CStr::from_ptr(libc::dlerror()) };
-    assert!(!handle.is_null(), "dlopen {}: {:?}", so.display(), why());
-    // SAFETY: the handle is open.
-    let init = unsafe { libc::dlsym(handle, c"handler_init".as_ptr()) };
-    assert!(!init.is_null());
-    // SAFETY: the type of handler_init.
-    let init = unsafe { std::mem::transmute::<*mut c_void, unsafe extern "C" fn() -> c_int>(init) };
-    // SAFETY: as the daemon does.
-    unsafe { init() }
+    wire::load(&plugin())
 }
 
 /// Cargo puts the library beside the test executable.
@@ -227,7 +159,7 @@ impl Lun {
     pub fn screen(&self, cdb: &[u8]) -> (c_int, Vec<u8>) {
         let command = FakeCommand::with_cdb(vec![0xee; 600], cdb);
         // SAFETY: as the daemon does, with a live command.
-        let status = unsafe { (table().handle_cmd)(&raw const *self.device, command.cmd) };
+        let status = unsafe { (table().handle_cmd)(&raw const *self.device, command.as_ptr()) };
         (status, command.data.clone())
     }
 
@@ -238,12 +170,12 @@ impl Lun {
         callback: impl FnOnce(*const FakeDevice, *mut c_void, *mut iovec, usize, usize) -> c_int,
     ) -> Pending {
         let (sender, answers) = channel();
-        COMMANDS.lock().unwrap().insert(command.address(), sender);
+        COMMANDS.lock().unwrap().insert(command.as_ptr().addr(), sender);
         let (iov, count) = command.iovecs();
-        let returned = callback(&raw const *self.device, command.cmd, iov, count, command.data.len());
+        let returned = callback(&raw const *self.device, command.as_ptr(), iov, count, command.data.len());
         if returned != OK {
             // The core answers the command itself.
-            let late = COMMANDS.lock().unwrap().remove(&command.address());
+            let late = COMMANDS.lock().unwrap().remove(&command.as_ptr().addr());
             assert!(late.is_some(), "answered by completion and by return value {returned}");
         }
         Pending { command, answers, returned }
@@ -318,104 +250,5 @@ impl Pending {
             return Some(self.returned);
         }
         self.answers.try_recv().ok().map(|(status, _)| status)
-    }
-}
-
-/// A command laid out as the core lays it out: `tcmulib_cmd`, iovecs, CDB and `tcmur_cmd` in one block, the last one
-/// misaligned behind most CDBs.
-pub struct FakeCommand {
-    block: *mut u8,
-    layout: Layout,
-    cmd: *mut c_void,
-    count: usize,
-    pub data: Vec<u8>,
-}
-
-// SAFETY: owned by one thread at a time, apart from what the plugin does with it.
-unsafe impl Send for FakeCommand {}
-
-const TCMULIB_CMD: usize = 136;
-const SENSE: usize = 32;
-const CDB_FIELD: usize = 8;
-const IOVEC_FIELD: usize = 16;
-const COUNT_FIELD: usize = 24;
-/// A CDB's length by its first byte.
-fn cdb_len(opcode: u8) -> usize {
-    [6, 10, 10, 6, 16, 12, 6, 6][usize::from(opcode >> 5)]
-}
-const TCMUR_CMD: usize = 96;
-
-impl FakeCommand {
-    /// With a CDB of six bytes, which leaves it misaligned.
-    pub fn new(data: Vec<u8>) -> Self {
-        Self::with_cdb(data, &[0x0a])
-    }
-
-    /// With a CDB that begins with `head`, zeros following.
-    pub fn with_cdb(mut data: Vec<u8>, head: &[u8]) -> Self {
-        // Pieces as the ring has them, and some it has not: a page, an odd bit, the rest.
-        let mut pieces = Vec::new();
-        let mut rest = data.as_mut_slice();
-        for len in [4096, 512, 3, usize::MAX] {
-            let (piece, tail) = rest.split_at_mut(len.min(rest.len()));
-            rest = tail;
-            if !piece.is_empty() {
-                pieces.push(iovec { iov_base: piece.as_mut_ptr().cast(), iov_len: piece.len() });
-            }
-        }
-        let iovecs = size_of::<iovec>() * pieces.len();
-        let cdb_at = TCMULIB_CMD + iovecs;
-        let cmd_at = cdb_at + cdb_len(head[0]);
-        let layout = Layout::from_size_align(cmd_at + TCMUR_CMD, 16).unwrap();
-        // SAFETY: the size is not zero; all writes are within it.
-        unsafe {
-            let block = alloc_zeroed(layout);
-            ptr::copy_nonoverlapping(pieces.as_ptr(), block.add(TCMULIB_CMD).cast(), pieces.len());
-            ptr::copy_nonoverlapping(head.as_ptr(), block.add(cdb_at), head.len());
-            block.add(CDB_FIELD).cast::<*mut u8>().write_unaligned(block.add(cdb_at));
-            block.add(IOVEC_FIELD).cast::<*mut u8>().write_unaligned(block.add(TCMULIB_CMD));
-            block.add(COUNT_FIELD).cast::<usize>().write_unaligned(pieces.len());
-            let cmd = block.add(cmd_at);
-            cmd.cast::<*mut u8>().write_unaligned(block);
-            Self { block, layout, cmd: cmd.cast(), count: pieces.len(), data }
-        }
-    }
-
-    fn address(&self) -> usize {
-        self.cmd.addr()
-    }
-
-    fn iovecs(&self) -> (*mut iovec, usize) {
-        // SAFETY: within the block.
-        (unsafe { self.block.add(TCMULIB_CMD) }.cast(), self.count)
-    }
-
-    /// Sense key, ASC and ASCQ that the plugin has left.
-    pub fn sense(&self) -> (u8, u8, u8) {
-        // SAFETY: within the block.
-        let sense = unsafe { std::slice::from_raw_parts(self.block.add(SENSE), 18) };
-        assert!(matches!(sense[0], 0x70 | 0x71 | 0xf0), "not fixed-format sense");
-        (sense[2], sense[12], sense[13])
-    }
-
-    /// Whether the sense is about an earlier command.
-    pub fn is_deferred(&self) -> bool {
-        // SAFETY: within the block.
-        unsafe { self.block.add(SENSE).read() == 0x71 }
-    }
-
-    /// The INFORMATION field of the sense.
-    pub fn information(&self) -> u32 {
-        // SAFETY: within the block.
-        let sense = unsafe { std::slice::from_raw_parts(self.block.add(SENSE), 18) };
-        assert_eq!(sense[0] & 0x80, 0x80, "not valid");
-        u32::from_be_bytes(sense[3..7].try_into().unwrap())
-    }
-}
-
-impl Drop for FakeCommand {
-    fn drop(&mut self) {
-        // SAFETY: allocated with this layout.
-        unsafe { dealloc(self.block, self.layout) };
     }
 }

@@ -7,8 +7,8 @@ use std::ptr;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use super::log;
-use super::runner::{FakeDevice, Table, completed};
+use super::runner::completed;
+use super::wire::{FakeDevice, Table};
 
 /// What `tcmur_register_handler` was given.
 pub static TABLE: AtomicPtr<Table> = AtomicPtr::new(ptr::null_mut());
@@ -89,26 +89,4 @@ extern "C" fn tcmu_make_absolute_logfile(path: *mut c_char, name: *const c_char)
     // SAFETY: the caller's buffer has PATH_MAX bytes, more than any path here.
     unsafe { ptr::copy_nonoverlapping(full.as_ptr().cast(), path, full.len()) };
     0
-}
-
-macro_rules! messages {
-    ($($name:ident: $level:literal,)*) => { $(
-        /// The original is variadic. The plugin always passes one string, which on Linux' 64-bit ABIs arrives just so.
-        #[unsafe(no_mangle)]
-        extern "C" fn $name(_: *mut FakeDevice, _: *const c_char, _: c_int, format: *const c_char, text: *const c_char) {
-            // SAFETY: NUL-terminated strings of the caller's.
-            let (format, text) = unsafe { (CStr::from_ptr(format), CStr::from_ptr(text)) };
-            assert_eq!(format, c"%s\n");
-            assert!(text.to_bytes().len() <= 245, "cut by the daemon: {text:?}");
-            log::push($level, &text.to_string_lossy());
-        }
-    )* };
-}
-
-messages! {
-    tcmu_err_message: "error",
-    tcmu_warn_message: "warn",
-    tcmu_info_message: "info",
-    tcmu_dbg_message: "debug",
-    tcmu_dbg_scsi_cmd_message: "trace",
 }

@@ -1,0 +1,12 @@
+//! Waiting for things that happen elsewhere.
+
+use std::time::{Duration, Instant};
+
+/// Waits until `condition` holds.
+pub fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let begin = Instant::now();
+    while !condition() {
+        assert!(begin.elapsed() < Duration::from_secs(30), "not within 30 s: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
