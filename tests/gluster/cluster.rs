@@ -9,8 +9,8 @@ use std::sync::{LazyLock, Mutex, OnceLock};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::waitpid;
-use nix::unistd::Pid;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork};
 use tempfile::TempDir;
 
 use crate::support::eventually;
@@ -30,12 +30,22 @@ fn root() -> PathBuf {
     CLUSTER.lock().unwrap().as_ref().unwrap().path().to_owned()
 }
 
-/// Must run while the process has one thread.
+/// Goes on in a child that has its own network, mounts and processes; this process ends as it does. Whatever way the child ends,
+/// the kernel ends all that it has started. Must run while the process has one thread.
 pub(crate) fn enter_namespaces() {
-    unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).expect("namespaces need root");
+    let flags = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID;
+    unshare(flags).expect("namespaces need root");
+    // SAFETY: there is one thread.
+    if let ForkResult::Parent { child } = unsafe { fork() }.unwrap() {
+        match waitpid(child, None).unwrap() {
+            WaitStatus::Exited(_, status) => std::process::exit(status),
+            other => panic!("{other:?}"),
+        }
+    }
+    // This is the init of its processes now: daemons become its children, and end with it. It ends with its parent.
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).unwrap();
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
-    // Daemons become our children, and not those of an init that may not reap them.
-    nix::sys::prctl::set_child_subreaper(true).unwrap();
+    mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), None::<&str>).unwrap();
     run("ip", &["link", "set", "lo", "up"]).unwrap();
     run("ip", &["addr", "add", &format!("{HOST}/24"), "dev", "lo"]).unwrap();
 }
