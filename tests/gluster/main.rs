@@ -62,6 +62,7 @@ fn main() -> ExitCode {
         test("random_commands_agree_with_a_model_on_a_replica_that_loses_a_brick", shadow::replica_that_loses_a_brick),
         test("random_commands_agree_with_a_model_on_a_disperse_volume", shadow::disperse),
         test("random_commands_agree_with_a_model_on_a_sharded_volume", shadow::sharded),
+        test("random_commands_agree_with_a_model_whatever_the_tuning", shadow::tuned),
         test("an_acknowledged_write_survives_the_death_of_the_gateway", durability::acknowledged_writes_survive),
         test("two_gateways_see_each_others_writes_at_once", durability::gateways_agree),
         test("a_volume_that_does_not_exist_is_named", failures::missing_volume),

@@ -318,9 +318,9 @@ fn operations() -> usize {
     std::env::var("SHADOW_OPS").ok().map_or(5000, |text| text.parse().unwrap())
 }
 
-fn against_model(volume: &Volume, seed: u64, accident: impl FnOnce(&mut Shadow<'_>)) {
+fn against_model(volume: &Volume, options: &str, seed: u64, accident: impl FnOnce(&mut Shadow<'_>)) {
     volume.image("disk.img", FIRST_SIZE);
-    let cfgstring = volume.cfgstring("disk.img", "");
+    let cfgstring = volume.cfgstring("disk.img", options);
     let mut lun = Lun::opened(&cfgstring, FIRST_SIZE);
     let begin = Instant::now();
     let mut shadow = Shadow::new(&lun, seed);
@@ -342,24 +342,31 @@ fn against_model(volume: &Volume, seed: u64, accident: impl FnOnce(&mut Shadow<'
 }
 
 pub(crate) fn single() {
-    against_model(&Volume::start(&[], 1, &[]), 11, |_| {});
+    against_model(&Volume::start(&[], 1, &[]), "", 11, |_| {});
 }
 
 pub(crate) fn disperse() {
-    against_model(&Volume::start(&["disperse", "3", "redundancy", "1"], 3, &[]), 13, |_| {});
+    against_model(&Volume::start(&["disperse", "3", "redundancy", "1"], 3, &[]), "", 13, |_| {});
 }
 
 pub(crate) fn sharded() {
     let shards = [("features.shard", "on"), ("features.shard-block-size", "4MB")];
-    against_model(&Volume::start(&[], 1, &shards), 17, |_| {});
+    against_model(&Volume::start(&[], 1, &shards), "", 17, |_| {});
 }
 
 pub(crate) fn replica_that_loses_a_brick() {
     let volume = Volume::start(&["replica", "3"], 3, &[]);
-    against_model(&volume, 19, |shadow| {
+    against_model(&volume, "", 19, |shadow| {
         volume.kill_brick(1);
         shadow.run(operations() / 4);
         volume.restart_bricks();
         shadow.run(operations() / 4);
     });
+}
+
+/// Every tuning that is not the default.
+pub(crate) fn tuned() {
+    for options in [";cache=writeback", ";io-threads=on", ";cache=writeback;io-threads=on", ";connection=own"] {
+        against_model(&Volume::start(&[], 1, &[]), options, 23, |_| {});
+    }
 }
