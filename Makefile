@@ -7,7 +7,7 @@ HANDLER_DIR ?= $(if $(multiarch),/usr/lib/$(multiarch)/tcmu-runner,/usr/lib64/tc
 DESTDIR ?=
 PLUGIN := target/release/libhandler_glfs.so
 
-.PHONY: all demo check install uninstall clean
+.PHONY: all demo check bench install uninstall clean
 all: packages-build
 	cargo build --release --locked
 
@@ -20,11 +20,19 @@ demo: packages-build packages-vm
 check: packages-build packages-vm packages-check
 	tests/check
 
-.PHONY: packages-build packages-vm packages-check
+# The plugin against its peers and against libgfapi's limit: tables, CSV and a plot in target/bench. Half an hour; QUICK=1 takes
+# five minutes, PEER=handler.so takes part, ARGS="--help" tells more.
+bench: packages-build packages-vm packages-check packages-bench
+	cargo build --release --locked --workspace
+	target/release/tcmu-glfs-bench $(if $(QUICK),--quick) $(if $(PEER),--peer $(PEER)) $(ARGS)
+
+.PHONY: packages-build packages-vm packages-check packages-bench
 packages-build:
 	@tests/install-packages tests/packages-build
 packages-vm:
 	@tests/install-packages tests/vm/packages
+packages-bench:
+	@tests/install-packages tests/bench/lun/packages
 packages-check:
 	@tests/install-packages tests/packages-check
 
