@@ -110,7 +110,7 @@ impl Settings {
             pinned: !name.ends_with("free"),
             luns: 1,
             rounds: self.rounds.unwrap_or(if self.quick { 3 } else { 7 }),
-            time: self.time.unwrap_or(Duration::from_millis(if self.quick { 300 } else { 220 })),
+            time: self.time.unwrap_or(Duration::from_millis(if self.quick { 300 } else { 180 })),
         }
     }
 

@@ -10,6 +10,8 @@ use crate::results::Results;
 const PANEL: (u32, u32) = (1100, 260);
 /// Bars end here: a FUSE mount at depth 1 must not make all others too small to see.
 const TOP: f64 = 3.0;
+/// Room on the right for the legend, as a part of the bars'.
+const LEGEND: f64 = 0.12;
 const COLOURS: [RGBColor; 6] = [
     RGBColor(0x44, 0x77, 0xaa),
     RGBColor(0xee, 0x66, 0x77),
@@ -44,8 +46,8 @@ fn panel<B: DrawingBackend>(
         .margin(8)
         .x_label_area_size(24)
         .y_label_area_size(40)
-        .build_cartesian_2d(0.0..cells.len() as f64, 0.0..TOP)?;
-    chart.configure_mesh().disable_x_mesh().x_labels(0).y_labels(7).draw()?;
+        .build_cartesian_2d(0.0..cells.len() as f64 * (1.0 + LEGEND), 0.0..TOP)?;
+    chart.configure_mesh().disable_x_mesh().x_labels(0).y_labels(7).light_line_style(WHITE).draw()?;
     let width = 0.8 / others.len().max(1) as f64;
     for (n, (other, colour)) in others.iter().zip(COLOURS.iter().cycle()).enumerate() {
         let bars = cells.iter().enumerate().filter_map(|(cell, name)| {
