@@ -22,10 +22,14 @@ const MEMORY: Duration = Duration::from_secs(5);
 /// How often the reaper looks.
 const ROUND: Duration = Duration::from_secs(1);
 
-/// One entry a target. The entry's lock is held while connecting, so that others who want the same connection wait for it;
+/// One entry a target. The connection's lock is held while connecting, so that others who want the same connection wait for it;
 /// the map's is not.
 #[derive(Debug, Default)]
-struct Entry(Mutex<Connection>);
+struct Entry {
+    connection: Mutex<Connection>,
+    /// Since when somebody has been connecting.
+    connecting: Mutex<Option<Instant>>,
+}
 
 #[derive(Debug, Default)]
 struct Connection {
@@ -35,13 +39,12 @@ struct Connection {
     refused: Option<Refusal>,
 }
 
-/// An init that failed, and is not repeated for a while: each costs libgfapi some 50 KiB that it never gives back (10.3), and
-/// tcmu-runner's recovery asks once a second.
+/// A connection that could not be made, and is not tried again for a while: a silent server costs seconds, which every LUN of a
+/// volume would wait for in turn, and an init that fails costs libgfapi some 50 KiB that it never gives back (10.3).
 #[derive(Debug)]
 struct Refusal {
     when: Instant,
-    errno: Errno,
-    from: String,
+    why: Arc<OpenError>,
 }
 
 impl Refusal {
@@ -66,36 +69,59 @@ fn with_pool<R>(work: impl FnOnce(&mut Pool) -> R) -> R {
 
 impl Entry {
     fn lock(&self) -> MutexGuard<'_, Connection> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn connecting(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.connecting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The connection to `target`: the one there is, or a new one. Blocks while connecting, or while another thread connects.
+/// The connection to `target`: the one there is, or a new one; with `after`, one that was made later than that. Blocks while
+/// connecting, or while another thread connects.
 ///
 /// # Errors
 /// Those of [`Volume::connect`].
-pub(super) fn acquire(target: &Target) -> Result<Arc<Volume>, OpenError> {
+pub(super) fn acquire(target: &Target, after: Option<Instant>) -> Result<Arc<Volume>, OpenError> {
     let (entry, log) = with_pool(|pool| {
         start_reaper(pool);
         let log = pool.log.clone().unwrap_or_else(|| PathBuf::from("/dev/stderr"));
         (Arc::clone(pool.entries.entry(target.clone()).or_default()), log)
     });
     let mut connection = entry.lock();
-    if let Some(volume) = &connection.volume {
+    let there_is = connection.volume.as_ref();
+    if let Some(volume) = there_is.filter(|volume| after.is_none_or(|after| volume.since() > after)) {
         return Ok(Arc::clone(volume));
     }
-    if let Some(Refusal { errno, from, .. }) = connection.refused.as_ref().filter(|refusal| refusal.is_fresh()) {
-        return Err(OpenError::Init { errno: *errno, from: from.clone() });
+    if let Some(refusal) = connection.refused.as_ref().filter(|refusal| refusal.is_fresh()) {
+        return Err(OpenError::Again(Arc::clone(&refusal.why)));
     }
-    let volume = Volume::connect(target, &log).inspect_err(|why| {
-        if let OpenError::Init { errno, from } = why {
-            connection.refused = Some(Refusal { when: Instant::now(), errno: *errno, from: from.clone() });
+    *entry.connecting() = Some(Instant::now());
+    let connected = Volume::connect(target, &log);
+    *entry.connecting() = None;
+    let volume = match connected {
+        Ok(volume) => Arc::new(volume),
+        Err(why) => {
+            let why = Arc::new(why);
+            connection.refused = Some(Refusal { when: Instant::now(), why: Arc::clone(&why) });
+            return Err(OpenError::Again(why));
         }
-    })?;
-    let volume = Arc::new(volume);
+    };
+    if connection.volume.is_some() && !volume.has_bricks() {
+        // No better than the one there is, which goes on trying to reach them.
+        drop(connection);
+        return Err(OpenError::NoBricks { errno: Errno::EIO, from: volume.from().to_owned() });
+    }
     connection.volume = Some(Arc::clone(&volume));
     connection.idle = None;
     Ok(volume)
+}
+
+/// For how long others have been connecting to `target` already.
+pub(super) fn connecting(target: &Target) -> Duration {
+    let entry = with_pool(|pool| pool.entries.get(target).cloned());
+    let since = entry.and_then(|entry| *entry.connecting());
+    since.map_or(Duration::ZERO, |since| since.elapsed())
 }
 
 /// Where libgfapi logs, from now on and for all connections.

@@ -56,7 +56,7 @@ pub(crate) fn stopped_volume() {
     let volume = Volume::start(&[], 1, &[]);
     volume.image("disk.img", MIB);
     gluster(&["volume", "stop", &volume.name]);
-    let line = why(&volume.cfgstring("disk.img", ""), &format!("{}@", volume.name));
+    let line = why(&volume.cfgstring("disk.img", ";open=fail"), &format!("{}@", volume.name));
     assert!(line.contains("is the volume started?"), "{line}");
 }
 
