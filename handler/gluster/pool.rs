@@ -57,6 +57,8 @@ impl Refusal {
 struct Pool {
     entries: HashMap<Target, Arc<Entry>>,
     log: Option<PathBuf>,
+    /// Connections that have been replaced. Kept until their last user has left: to end one takes long.
+    discarded: Vec<Arc<Volume>>,
     reaping: bool,
 }
 
@@ -110,10 +112,14 @@ pub(super) fn acquire(target: &Target, after: Option<Instant>) -> Result<Arc<Vol
     if connection.volume.is_some() && !volume.has_bricks() {
         // No better than the one there is, which goes on trying to reach them.
         drop(connection);
-        return Err(OpenError::NoBricks { errno: Errno::EIO, from: volume.from().to_owned() });
+        let from = volume.from().to_owned();
+        with_pool(|pool| pool.discarded.push(volume));
+        return Err(OpenError::NoBricks { errno: Errno::EIO, from });
     }
-    connection.volume = Some(Arc::clone(&volume));
+    let replaced = connection.volume.replace(Arc::clone(&volume));
     connection.idle = None;
+    drop(connection);
+    with_pool(|pool| pool.discarded.extend(replaced));
     Ok(volume)
 }
 
@@ -141,7 +147,7 @@ pub fn set_log_file(path: &Path) {
 
 /// Disconnects everything that is not in use, and waits at most `patience` for it.
 pub fn shut_down(patience: Duration) {
-    let unused = with_pool(|pool| take_unused(pool, |_| true));
+    let unused = with_pool(|pool| (take_unused(pool, |_| true), take_discarded(pool)));
     // A young connection takes 10 s to disconnect; the process ends and takes the rest with it.
     super::worker::bounded("glfs-fini", patience, move || drop(unused));
 }
@@ -158,9 +164,10 @@ fn reap() {
     loop {
         thread::sleep(ROUND);
         let (unused, done) = with_pool(|pool| {
-            let unused =
+            let mut unused =
                 take_unused(pool, |connection| connection.idle.get_or_insert_with(Instant::now).elapsed() >= LINGER);
-            pool.reaping = !pool.entries.is_empty() || !unused.is_empty();
+            unused.extend(take_discarded(pool));
+            pool.reaping = !pool.entries.is_empty() || !pool.discarded.is_empty() || !unused.is_empty();
             (unused, !pool.reaping)
         });
         // Disconnects, without the pool's lock.
@@ -169,6 +176,13 @@ fn reap() {
             return;
         }
     }
+}
+
+/// The discarded connections that nobody uses any more.
+fn take_discarded(pool: &mut Pool) -> Vec<Arc<Volume>> {
+    let (unused, used) = pool.discarded.drain(..).partition(|volume| Arc::strong_count(volume) == 1);
+    pool.discarded = used;
+    unused
 }
 
 /// Removes the connections that nobody uses and that are `due`.
