@@ -36,9 +36,23 @@ pub(crate) struct History {
     /// Gateways that lost the right to write, and when: nothing that they began later may be seen, and what was under way then
     /// had its end then.
     fenced: HashMap<u64, u64>,
+    /// How many of the writes are from before.
+    known: usize,
 }
 
 impl History {
+    /// Of an image in which this is known to be.
+    pub(crate) fn after(known: &[Content]) -> Self {
+        let mut history = Self::default();
+        for (block, content) in (0..).zip(known) {
+            if let Content::Write(stamp) = *content {
+                history.begins(stamp, Write { block, begin: 1, end: Some(2), acknowledged: true });
+            }
+        }
+        history.known = history.writes.len();
+        history
+    }
+
     pub(crate) fn begins(&mut self, stamp: Stamp, write: Write) {
         self.by_block.entry(write.block).or_default().push(stamp);
         assert!(self.writes.insert(stamp, write).is_none(), "{stamp:?} was used twice");
@@ -56,7 +70,7 @@ impl History {
     }
 
     pub(crate) fn acknowledged(&self) -> usize {
-        self.writes.values().filter(|write| write.acknowledged).count()
+        self.writes.values().filter(|write| write.acknowledged).count() - self.known
     }
 
     /// When something was served, read or written, in order.

@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::journal::{self, Journal};
+use crate::random::Random;
 use crate::stamp::{BLOCK, Content, Stamp};
 use crate::support::runner::{BUSY, FakeCommand, Lun, OK, PASSTHROUGH_ERR, Pending};
 
@@ -71,7 +72,7 @@ struct Worker {
     journal: Arc<Journal>,
     counts: Arc<Counts>,
     stop: Arc<AtomicBool>,
-    random: u64,
+    random: Random,
 }
 
 impl Load {
@@ -88,7 +89,7 @@ impl Load {
                 journal: Arc::clone(&journal),
                 counts: Arc::clone(&counts),
                 stop: Arc::clone(&stop),
-                random: (gateway << 32 | seed | 1 << 16).wrapping_mul(0x9e37_79b9_7f4a_7c15),
+                random: Random::new(gateway << 32 | seed),
             };
             thread::spawn(move || worker.work())
         };
@@ -110,8 +111,8 @@ impl Worker {
     /// Two writes to one read, and a flush now and then.
     fn work(&mut self) {
         while !self.stop.load(Ordering::SeqCst) {
-            let block = self.region.first + self.below(self.region.blocks);
-            match self.below(64) {
+            let block = self.region.first + self.random.below(self.region.blocks);
+            match self.random.below(64) {
                 0 => {
                     let flushed = self.persist(|lun| lun.submit_flush()).is_some();
                     self.counts.flushed.fetch_add(u64::from(flushed), Ordering::SeqCst);
@@ -120,14 +121,6 @@ impl Worker {
                 _ => self.write(block),
             }
         }
-    }
-
-    /// xorshift.
-    fn below(&mut self, limit: u64) -> u64 {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        (self.random >> 11) % limit
     }
 
     fn write(&self, block: u64) {

@@ -21,17 +21,24 @@
 mod support;
 
 mod agent;
+mod atomic;
 mod checker;
 mod faults;
+mod full;
 mod gateway;
 mod journal;
+mod layouts;
 mod load;
 mod made_up;
+mod misfortune;
 #[path = "../support/namespaces.rs"]
 mod namespaces;
 mod network;
 mod nodes;
+mod random;
 mod replica;
+mod servers;
+mod soak;
 mod stamp;
 mod verdict;
 mod volumes;
@@ -76,6 +83,14 @@ fn main() -> ExitCode {
         test("quorum_is_lost_and_comes_back", replica::quorum_is_lost),
         test("graphs_switch_under_load", replica::graphs_switch),
         test("the_volfile_server_dies_and_comes_back", replica::the_volfile_server_dies),
+        test("an_arbiter_and_then_a_data_brick_die", layouts::an_arbiter_and_then_a_data_brick_die),
+        test("a_brick_of_a_disperse_volume_dies", layouts::a_brick_of_a_disperse_volume_dies),
+        test("a_sharded_image_grows_and_a_brick_dies", layouts::a_sharded_image_grows_and_a_brick_dies),
+        test("bricks_are_added_and_rebalanced_under_load", layouts::bricks_are_added_and_rebalanced),
+        test("increments_of_two_gateways_add_up", atomic::increments_add_up),
+        test("dead_servers_are_passed_over", servers::dead_ones_are_passed_over),
+        test("space_runs_out_and_comes_back", full::space_runs_out_and_comes_back),
+        test("random_faults_lose_nothing", soak::random_faults),
     ];
     // One after the other: a node that one test kills would be missing in another.
     let conclusion = libtest_mimic::run(&Arguments { test_threads: Some(1), ..Arguments::from_args() }, tests);

@@ -114,13 +114,19 @@ impl Cluster {
         for (prober, probed) in [(0, 1), (0, 2), (1, 0)] {
             cluster.cli(prober, &["peer", "probe", &name(probed)]);
         }
-        eventually("all nodes know each other", || {
-            let connected = |node: &Node| {
-                node.run(&["gluster", "pool", "list"]).is_ok_and(|l| l.matches("Connected").count() == NODES)
-            };
-            cluster.nodes.iter().all(connected)
-        });
+        cluster.all_connected();
         cluster
+    }
+
+    /// Waits until every glusterd is connected to every other.
+    pub(crate) fn all_connected(&self) {
+        eventually("all nodes are connected", || {
+            let pool = |node: &Node| node.run(&["gluster", "pool", "list"]).unwrap_or_default();
+            // "Disconnected" would not count: the column is padded.
+            self.nodes
+                .iter()
+                .all(|node| pool(node).split_whitespace().filter(|&word| word == "Connected").count() == NODES)
+        });
     }
 
     /// Whoever shall have the cluster for itself. Lives on after a test that failed.

@@ -12,8 +12,8 @@ use crate::volumes::Volume;
 
 /// Of the images: 8 MiB.
 pub(crate) const BLOCKS: u64 = 2048;
-const DEPTH: u64 = 16;
-const IMAGE: &str = "disk.img";
+pub(crate) const DEPTH: u64 = 16;
+pub(crate) const IMAGE: &str = "disk.img";
 const COPIES: [usize; 3] = [0, 1, 2];
 
 pub(crate) fn seconds(seconds: u64) -> Duration {

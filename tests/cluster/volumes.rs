@@ -123,6 +123,14 @@ impl Volume {
         self.bricks.extend(new);
     }
 
+    /// Spreads the files over all bricks; how that went.
+    pub(crate) fn rebalance(&self) -> String {
+        let ask = |words: &[&str]| cluster().cli(0, &[&["volume", "rebalance", &self.name], words].concat());
+        ask(&["start", "force"]);
+        eventually("the volume is rebalanced", || !ask(&["status"]).contains("in progress"));
+        ask(&["status"])
+    }
+
     /// Where a brick keeps its files, as this process reaches it.
     pub(crate) fn brick(&self, brick: usize) -> PathBuf {
         cluster().node(self.bricks[brick].node).path(&self.bricks[brick].path)
