@@ -78,17 +78,27 @@ pub(crate) fn bricks_are_added_and_rebalanced() {
         volume.image(image, BLOCKS * 4096);
         Gateway::with(&volume.cfgstring(image, ""), BLOCKS * 4096)
     };
+    let load = |gateways: &mut [Gateway]| {
+        for gateway in gateways {
+            gateway.load(0, BLOCKS, 4);
+        }
+    };
+    let stop = |gateways: &mut [Gateway]| {
+        for gateway in gateways {
+            gateway.stop().without_errors();
+        }
+    };
     let mut gateways: Vec<Gateway> = IMAGES.iter().map(open).collect();
-    gateways.iter_mut().for_each(|gateway| gateway.load(0, BLOCKS, 4));
+    load(&mut gateways);
     sleep(seconds(2));
     volume.add_bricks(1);
     println!("under load:\n{}", volume.rebalance());
     sleep(seconds(2));
-    gateways.iter_mut().for_each(|gateway| drop(gateway.stop().without_errors()));
+    stop(&mut gateways);
     println!("at rest:\n{}", volume.rebalance());
-    gateways.iter_mut().for_each(|gateway| gateway.load(0, BLOCKS, 4));
+    load(&mut gateways);
     sleep(seconds(3));
-    gateways.iter_mut().for_each(|gateway| drop(gateway.stop().without_errors()));
+    stop(&mut gateways);
     let home = |image: &str| (0..2).filter(|&brick| is_data(&volume.brick(brick).join(image))).collect::<Vec<_>>();
     let homes = IMAGES.map(home);
     println!("images are on bricks {homes:?}");

@@ -114,7 +114,7 @@ impl Worker {
             let block = self.region.first + self.random.below(self.region.blocks);
             match self.random.below(64) {
                 0 => {
-                    let flushed = self.persist(|lun| lun.submit_flush()).is_some();
+                    let flushed = self.persist(Lun::submit_flush).is_some();
                     self.counts.flushed.fetch_add(u64::from(flushed), Ordering::SeqCst);
                 }
                 1..=20 => self.read(block),

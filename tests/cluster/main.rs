@@ -81,6 +81,7 @@ fn main() -> ExitCode {
         test("a_brick_freezes", replica::a_brick_freezes),
         test("all_bricks_are_away_and_come_back", replica::all_bricks_are_away),
         test("quorum_is_lost_and_comes_back", replica::quorum_is_lost),
+        test("quorum_comes_and_goes", replica::quorum_comes_and_goes),
         test("graphs_switch_under_load", replica::graphs_switch),
         test("the_volfile_server_dies_and_comes_back", replica::the_volfile_server_dies),
         test("an_arbiter_and_then_a_data_brick_die", layouts::an_arbiter_and_then_a_data_brick_die),

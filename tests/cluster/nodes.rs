@@ -1,10 +1,11 @@
 //! Three Gluster nodes on one host: each has a network, mounts and a glusterd of its own, and reaches the others by name.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{LazyLock, Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
@@ -42,11 +43,11 @@ pub(crate) struct Cluster {
     turn: Mutex<()>,
 }
 
-static CLUSTER: LazyLock<Cluster> = LazyLock::new(Cluster::start);
+static CLUSTER: OnceLock<Cluster> = OnceLock::new();
 
 /// The cluster, which the first who asks starts.
 pub(crate) fn cluster() -> &'static Cluster {
-    &CLUSTER
+    CLUSTER.get_or_init(Cluster::start)
 }
 
 /// What a node is called in volumes and configuration strings. They count from 0, their names from 1, as admins do.
@@ -61,7 +62,7 @@ impl Node {
         for (own, place) in [("lib", "/var/lib/glusterd"), ("log", "/var/log/glusterfs"), ("run", "/run")] {
             fs::create_dir_all(folder.join(own)).unwrap();
             fs::create_dir_all(place).unwrap();
-            mounts += &format!("mount --bind {}/{own} {place} && ", folder.display());
+            write!(mounts, "mount --bind {}/{own} {place} && ", folder.display()).unwrap();
         }
         let mut holder = Command::new("unshare")
             .args(["--mount", "--net", "--propagation", "private", "sh", "-c"])
@@ -171,7 +172,7 @@ fn is_passing(why: &str) -> bool {
 /// Gives the hosts names, for this process and all that it starts. Nobody else is asked for any.
 fn names(root: &Path) {
     let mut hosts = format!("127.0.0.1 localhost\n{} {NOBODY}\n", address(99));
-    (0..NODES).for_each(|node| hosts += &format!("{} {}\n", address(node + 1), name(node)));
+    (0..NODES).for_each(|node| writeln!(hosts, "{} {}", address(node + 1), name(node)).unwrap());
     for (file, text) in [("hosts", hosts.as_str()), ("resolv.conf", "")] {
         fs::write(root.join(file), text).unwrap();
         let place = Path::new("/etc").join(file);
@@ -181,7 +182,7 @@ fn names(root: &Path) {
 
 /// Ends the daemons of the cluster, if it was started, and removes its folder.
 pub(crate) fn stop() {
-    let Some(cluster) = LazyLock::get(&CLUSTER) else { return };
+    let Some(cluster) = CLUSTER.get() else { return };
     let folder = cluster.folder.lock().unwrap().take();
     for node in &cluster.nodes {
         pids(&node.folder.join("run")).into_iter().for_each(kill_process);

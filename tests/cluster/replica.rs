@@ -4,7 +4,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use crate::faults;
-use crate::gateway::Gateway;
+use crate::gateway::{Done, Gateway};
 use crate::journal::now;
 use crate::nodes::cluster;
 use crate::verdict::{assert_gap, assert_image, history};
@@ -35,11 +35,12 @@ fn replica(options: &[(&str, &str)]) -> (Volume, Gateway) {
 }
 
 /// Ends the load, heals, and compares everything with everything.
-fn healed_and_right(volume: &Volume, mut gateway: Gateway) {
-    gateway.stop().without_errors();
+fn healed_and_right(volume: &Volume, mut gateway: Gateway) -> Done {
+    let done = gateway.stop().without_errors();
     println!("healed in {:?}", volume.heal());
     volume.assert_alike(&COPIES);
     assert_image(volume, IMAGE, BLOCKS, &[&gateway], &COPIES);
+    done
 }
 
 pub(crate) fn a_brick_dies_and_comes_back() {
@@ -94,7 +95,8 @@ pub(crate) fn all_bricks_are_away() {
     sleep(seconds(8));
     let served = history(&[&gateway]).first_served_after(back).expect("served again");
     assert_gap("the bricks are back", served, seconds(5));
-    healed_and_right(&volume, gateway);
+    let done = healed_and_right(&volume, gateway);
+    assert!(done.repeated > 0, "who waited for the bricks was told so: {done:?}");
 }
 
 pub(crate) fn quorum_is_lost() {
@@ -125,6 +127,28 @@ pub(crate) fn quorum_is_lost() {
     gateway.ask(&write).good();
     assert_eq!(gateway.ask(&format!("read {BLOCKS} 1")).good(), format!("{}:0", gateway.id));
     assert_image(&volume, IMAGE, BLOCKS, &[&gateway], &COPIES);
+}
+
+/// Reads go to the bricks in turn: one that has just come back must not give what it had when it died.
+pub(crate) fn quorum_comes_and_goes() {
+    let _turn = cluster().turn();
+    let extra = std::env::var("X_OPTIONS").unwrap_or_default();
+    let options: Vec<(&str, &str)> = extra.split_whitespace().filter_map(|o| o.split_once('=')).collect();
+    let (volume, gateway) = replica(&options);
+    let rounds = std::env::var("X_ROUNDS").map_or(4, |n| n.parse::<usize>().unwrap());
+    for round in 0..rounds {
+        let spared = round % 3;
+        if std::env::var_os("X_HEAL").is_some() {
+            drop(cluster().try_cli(0, &["volume", "heal", &volume.name, "full"]));
+        }
+        (0..3).filter(|&brick| brick != spared).for_each(|brick| faults::kill_brick(&volume, brick));
+        sleep(seconds(2));
+        volume.restart_bricks();
+        sleep(seconds(3));
+    }
+    let wrong = history(&[&gateway]).wrong_reads();
+    println!("{} wrong reads", wrong.len());
+    healed_and_right(&volume, gateway);
 }
 
 pub(crate) fn graphs_switch() {

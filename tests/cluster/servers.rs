@@ -10,8 +10,9 @@ const BLOCKS: u64 = 256;
 
 /// Opens and writes through the servers in this order, the last of which lives.
 fn opens(volume: &Volume, servers: &[&str]) {
-    let rest: String = servers[1..].iter().map(|server| format!(";server={server}")).collect();
-    let cfgstring = format!("glfs/{}@{}/{IMAGE}{rest}", volume.name, servers[0]);
+    let [first, rest @ ..] = servers else { panic!("no servers") };
+    let rest = rest.join(";server=");
+    let cfgstring = format!("glfs/{}@{first}/{IMAGE};server={rest}", volume.name);
     let mut gateway = Gateway::start();
     let answer = gateway.open(&cfgstring, BLOCKS * 4096);
     println!("{servers:?}: {:?}", answer.time);

@@ -46,8 +46,8 @@ impl Side {
     /// Everything since the last look.
     fn history(&self) -> History {
         let mut history = History::after(&self.known);
-        self.dead.iter().flat_map(Gateway::journals).for_each(|journal| history.add(journal));
-        history.add(self.gateway.journals().last().unwrap());
+        let since = self.dead.iter().chain([&self.gateway]).filter_map(|gateway| gateway.journals().last());
+        since.for_each(|journal| history.add(journal));
         history
     }
 }
@@ -62,12 +62,14 @@ pub(crate) fn random_faults() {
     let mut sides = IMAGES.map(|image| {
         volume.image(image, BLOCKS * 4096);
         let gateway = Gateway::with(&volume.cfgstring(image, ""), BLOCKS * 4096);
-        Side { image, gateway, dead: Vec::new(), known: vec![Content::Zeros; BLOCKS as usize] }
+        Side { image, gateway, dead: Vec::new(), known: [Content::Zeros].repeat(usize::try_from(BLOCKS).unwrap()) }
     });
     let (mut random, mut faults, mut rounds, mut settled) = (Random::new(seed), 0, 0, None);
     let begin = Instant::now();
     while begin.elapsed() < limit && faults < most {
-        sides.iter_mut().for_each(|side| side.gateway.load(0, BLOCKS, DEPTH));
+        for side in &mut sides {
+            side.gateway.load(0, BLOCKS, DEPTH);
+        }
         sleep(seconds(1));
         faults += group(&volume, &mut sides, &mut random);
         rounds += 1;
@@ -86,10 +88,10 @@ pub(crate) fn random_faults() {
     assert!(last_kib <= kib + 65536, "memory grew from {kib} to {last_kib} KiB");
 }
 
-/// One to three misfortunes at once, and their end. How many.
+/// One to four misfortunes at once, and their end. How many.
 fn group(volume: &Volume, sides: &mut [Side; 2], random: &mut Random) -> u64 {
     let mut struck: Vec<Misfortune> = Vec::new();
-    for _ in 0..=random.below(3) {
+    for _ in 0..=random.below(4) {
         let next = Misfortune::random(random);
         // Two that befall one thing would have to end in an order.
         if struck.iter().all(|other| !other.meets(next)) {

@@ -46,7 +46,7 @@ impl Done {
     pub(crate) fn without_errors(self) -> Self {
         println!("load: {self:?}");
         assert_eq!(self.errors, 0, "{self:?}");
-        assert!(self.acknowledged > 100 && self.read > 10, "hardly any load: {self:?}");
+        assert!(self.acknowledged > 100 && self.read > 10 && self.flushed > 0, "hardly any load: {self:?}");
         self
     }
 }

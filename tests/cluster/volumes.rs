@@ -60,7 +60,9 @@ impl Volume {
         let places: Vec<&str> = places.iter().map(String::as_str).collect();
         cluster().cli(0, &[&["volume", "create", &name], layout, &places, &["force"]].concat());
         let volume = Self { name, bricks };
-        options.iter().for_each(|(key, value)| volume.set(key, value));
+        for (key, value) in options {
+            volume.set(key, value);
+        }
         cluster().cli(0, &["volume", "start", &volume.name]);
         volume.all_up();
         volume
@@ -100,11 +102,6 @@ impl Volume {
         let files = fs::read_dir(node.folder().join("run/gluster/vols").join(&self.name)).ok()?;
         let mut files = files.map(|entry| entry.unwrap().path());
         pid_in(&files.find(|path| path.to_str().unwrap().ends_with(&end))?)
-    }
-
-    /// The node that a brick is on.
-    pub(crate) fn node_of(&self, brick: usize) -> usize {
-        self.bricks[brick].node
     }
 
     /// Brings killed bricks back.
