@@ -74,6 +74,8 @@ impl Gateway {
             .args(["--net", "--mount"])
             .arg(std::env::current_exe().unwrap())
             .args([GATEWAY, &id.to_string(), folder.to_str().unwrap()])
+            // Where a core file would go.
+            .current_dir(&folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -98,14 +100,23 @@ impl Gateway {
 
     fn line(&mut self) -> String {
         let mut line = String::new();
-        self.answers.read_line(&mut line).unwrap();
-        assert!(line.ends_with('\n'), "gateway {} is dead", self.id);
+        if self.answers.read_line(&mut line).unwrap() == 0 {
+            self.is_dead();
+        }
         line.trim_end().to_owned()
     }
 
     /// Tells it to do something, and does not wait.
     pub(crate) fn order(&mut self, order: &str) {
-        writeln!(self.orders, "{order}").unwrap();
+        if writeln!(self.orders, "{order}").is_err() {
+            self.is_dead();
+        }
+    }
+
+    /// Nobody killed it.
+    fn is_dead(&mut self) -> ! {
+        let status = self.process.wait();
+        panic!("gateway {} has died: {status:?}; its folder is {}", self.id, self.folder.display());
     }
 
     /// Its next answer.

@@ -83,6 +83,7 @@ fn main() -> ExitCode {
         test("quorum_is_lost_and_comes_back", replica::quorum_is_lost),
         test("quorum_comes_and_goes", replica::quorum_comes_and_goes),
         test("graphs_switch_under_load", replica::graphs_switch),
+        test("a_graph_switches_while_a_brick_is_frozen", replica::a_graph_switches_while_a_brick_is_frozen),
         test("the_volfile_server_dies_and_comes_back", replica::the_volfile_server_dies),
         test("an_arbiter_and_then_a_data_brick_die", layouts::an_arbiter_and_then_a_data_brick_die),
         test("a_brick_of_a_disperse_volume_dies", layouts::a_brick_of_a_disperse_volume_dies),

@@ -165,6 +165,21 @@ pub(crate) fn graphs_switch() {
     healed_and_right(&volume, gateway);
 }
 
+/// A graph that is left has commands that wait for a brick which does not answer; the new graph is to open the image again there.
+pub(crate) fn a_graph_switches_while_a_brick_is_frozen() {
+    let _turn = cluster().turn();
+    let (volume, gateway) = replica(&[("network.ping-timeout", "3")]);
+    let rounds = std::env::var("X_ROUNDS").map_or(1, |n| n.parse::<usize>().unwrap());
+    for round in 0..rounds {
+        faults::freeze_brick(&volume, 2);
+        volume.set("performance.open-behind", if round % 2 == 0 { "off" } else { "on" });
+        sleep(seconds(5));
+        faults::thaw_brick(&volume, 2);
+        sleep(seconds(4));
+    }
+    healed_and_right(&volume, gateway);
+}
+
 /// The server that the gateway had its volume's layout from.
 pub(crate) fn the_volfile_server_dies() {
     let _turn = cluster().turn();
