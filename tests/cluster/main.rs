@@ -81,7 +81,7 @@ fn main() -> ExitCode {
         test("a_brick_freezes", replica::a_brick_freezes),
         test("all_bricks_are_away_and_come_back", replica::all_bricks_are_away),
         test("quorum_is_lost_and_comes_back", replica::quorum_is_lost),
-        test("quorum_comes_and_goes", replica::quorum_comes_and_goes),
+        test("one_brick_comes_back_later_than_the_others", replica::one_brick_comes_back_later),
         test("graphs_switch_under_load", replica::graphs_switch),
         test("a_graph_switches_while_a_brick_is_frozen", replica::a_graph_switches_while_a_brick_is_frozen),
         test("the_volfile_server_dies_and_comes_back", replica::the_volfile_server_dies),
