@@ -44,6 +44,7 @@ mod verdict;
 mod volumes;
 
 use std::process::{Command, ExitCode};
+use std::time::Instant;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -64,7 +65,9 @@ fn main() -> ExitCode {
     namespaces::enter();
     let test = |name: &str, body: fn()| {
         Trial::test(name, move || {
+            let begin = Instant::now();
             body();
+            println!("{:.0?} in all", begin.elapsed());
             Ok(())
         })
     };
