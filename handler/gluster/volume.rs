@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::ffi::{CString, c_int};
 use std::path::Path;
 use std::ptr::{self, NonNull};
-use std::time::Instant;
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use libgfapi_sys as gfapi;
 use libgfapi_sys::glfs_t;
@@ -47,7 +49,7 @@ pub(super) struct Volume {
     connected: bool,
     /// Its bricks answered when it was connected.
     has_bricks: bool,
-    layout: Layout,
+    layout: OnceLock<Layout>,
     since: Instant,
     /// Of its own: a call may block while the graph changes, and the LUNs of other volumes shall not wait for that.
     submissions: Queue,
@@ -65,6 +67,7 @@ impl Volume {
     /// [`OpenError`] about the servers or the volume.
     pub(super) fn connect(target: &Target, log: &Path) -> Result<Self, OpenError> {
         // Before there is a glfs_t: one whose init failed leaves threads behind (10.3, pub_glfs_fini).
+        let layout = OnceLock::new();
         let (servers, family) = match &target.origin {
             Origin::Servers(servers) => reachable_first(servers).map_err(OpenError::NoServer)?,
             Origin::Volfile(path) => {
@@ -73,6 +76,7 @@ impl Volume {
                 if text.lines().any(|line| line.split_whitespace().eq(["type", "storage/posix"])) {
                     return Err(OpenError::BrickInVolfile(path.clone()));
                 }
+                let _first = layout.set(Layout::of(&text)).is_ok();
                 (Vec::new(), Family::Any)
             }
         };
@@ -88,7 +92,7 @@ impl Volume {
             log_level,
             connected: false,
             has_bricks: true,
-            layout: Layout::UNKNOWN,
+            layout,
             since: Instant::now(),
             submissions: Queue::new("glfs-submit"),
         };
@@ -106,9 +110,6 @@ impl Volume {
             _ => {}
         }
         volume.connected = true;
-        if let Some(text) = volume.volfile() {
-            volume.layout = Layout::of(&text);
-        }
         report::info_always!("Volume {}: connected; {}", volume.name, target.graph);
         Ok(volume)
     }
@@ -167,13 +168,23 @@ impl Volume {
         &self.from
     }
 
-    /// What its graph said, when it was connected, about how files can be owned.
+    /// What its graph says about how files can be owned. Blocks for a moment at first: libgfapi is connected before it has put the
+    /// text of the graph where it can be read.
     pub(super) fn layout(&self) -> Layout {
-        self.layout
+        for _ in 0..20 {
+            if let Some(layout) = self.layout.get() {
+                return *layout;
+            }
+            match self.volfile() {
+                Some(text) => return *self.layout.get_or_init(|| Layout::of(&text)),
+                None => thread::sleep(Duration::from_millis(50)),
+            }
+        }
+        Layout::UNKNOWN
     }
 
-    /// The text of the graph. Only while nothing can change it: libgfapi copies as many bytes as there is room for, however few
-    /// there are (10.3, `pub_glfs_get_volfile`), so the room must be exact.
+    /// The text of the graph. The room for it must be exact: libgfapi copies as many bytes as there is room for, however few there are
+    /// (10.3, `pub_glfs_get_volfile`).
     fn volfile(&self) -> Option<String> {
         // SAFETY: connected; no room, so nothing is copied.
         let missing = unsafe { gfapi::glfs_get_volfile(self.as_ptr(), ptr::null_mut(), 0) };

@@ -78,6 +78,7 @@ impl Agent {
                 (OK, String::new())
             }
             "stop" => (OK, self.load.take().expect("a load").stop().map(|count| count.to_string()).join(" ")),
+            "abandon" => (OK, self.load.take().expect("a load").abandon().map(|count| count.to_string()).join(" ")),
             "usage" => {
                 let usage = Usage::now();
                 (OK, format!("{} {} {}", usage.kib, usage.fds, usage.threads))

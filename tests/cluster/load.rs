@@ -40,6 +40,7 @@ struct Counts {
 #[derive(Debug)]
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
+    abandon: Arc<AtomicBool>,
     counts: Arc<Counts>,
     workers: Vec<JoinHandle<()>>,
 }
@@ -72,6 +73,8 @@ struct Worker {
     journal: Arc<Journal>,
     counts: Arc<Counts>,
     stop: Arc<AtomicBool>,
+    /// Stopped, and what is refused is given up.
+    abandon: Arc<AtomicBool>,
     random: Random,
 }
 
@@ -79,7 +82,8 @@ impl Load {
     /// `next` numbers the writes of this gateway, from load to load.
     pub(crate) fn start(lun: &Arc<Lun>, gateway: u64, next: &Arc<AtomicU64>, region: Region, journal: &Path) -> Self {
         let journal = Arc::new(Journal::create(journal));
-        let (stop, counts) = (Arc::new(AtomicBool::new(false)), Arc::new(Counts::default()));
+        let (stop, abandon) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let counts = Arc::new(Counts::default());
         let start = |seed: u64| {
             let mut worker = Worker {
                 lun: Arc::clone(lun),
@@ -89,12 +93,19 @@ impl Load {
                 journal: Arc::clone(&journal),
                 counts: Arc::clone(&counts),
                 stop: Arc::clone(&stop),
+                abandon: Arc::clone(&abandon),
                 random: Random::new(gateway << 32 | seed),
             };
             thread::spawn(move || worker.work())
         };
         let workers = (0..region.depth).map(start).collect();
-        Self { stop, counts, workers }
+        Self { stop, abandon, counts, workers }
+    }
+
+    /// Ends the load of an initiator that has turned to another gateway: nothing is repeated any more.
+    pub(crate) fn abandon(self) -> [u64; 5] {
+        self.abandon.store(true, Ordering::SeqCst);
+        self.stop()
     }
 
     /// Ends the load: how many were acknowledged, read, flushed, repeated, and failed.
@@ -154,6 +165,9 @@ impl Worker {
                     self.counts.repeated.fetch_add(1, Ordering::SeqCst);
                     if self.stop.load(Ordering::SeqCst) {
                         let since = *stopped.get_or_insert_with(Instant::now);
+                        if self.abandon.load(Ordering::SeqCst) {
+                            return None;
+                        }
                         if since.elapsed() > PATIENCE {
                             eprintln!("gateway {}: a command was given up", self.gateway);
                             break;

@@ -24,6 +24,7 @@ mod agent;
 mod atomic;
 mod checker;
 mod faults;
+mod fencing;
 mod full;
 mod gateway;
 mod journal;
@@ -93,6 +94,16 @@ fn main() -> ExitCode {
         test("a_sharded_image_grows_and_a_brick_dies", layouts::a_sharded_image_grows_and_a_brick_dies),
         test("bricks_are_added_and_rebalanced_under_load", layouts::bricks_are_added_and_rebalanced),
         test("increments_of_two_gateways_add_up", atomic::increments_add_up),
+        test("a_frozen_owner_of_a_brick_lands_nothing_late", fencing::frozen_owner_of_a_brick),
+        test("a_frozen_owner_of_a_replica_lands_nothing_late", fencing::frozen_owner_of_a_replica),
+        test("a_frozen_owner_of_an_arbiter_volume_lands_nothing_late", fencing::frozen_owner_of_an_arbiter_volume),
+        test("a_frozen_owner_of_a_disperse_volume_lands_nothing_late", fencing::frozen_owner_of_a_disperse_volume),
+        test("without_a_fence_a_frozen_gateway_writes_late", fencing::without_a_fence),
+        test("the_image_of_a_dead_owner_is_free", fencing::dead_owner),
+        test("the_image_of_an_owner_that_vanished_is_taken", fencing::vanished_owner),
+        test("an_owner_whose_bricks_restart_owns_again", fencing::bricks_restart_under_the_owner),
+        test("a_standby_gateway_does_not_take_what_is_in_use", fencing::standby_reads),
+        test("what_cannot_be_fenced_is_refused_or_warned_about", fencing::impossible),
         test("dead_servers_are_passed_over", servers::dead_ones_are_passed_over),
         test("space_runs_out_and_comes_back", full::space_runs_out_and_comes_back),
         test("random_faults_lose_nothing", soak::random_faults),
