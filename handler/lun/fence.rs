@@ -1,8 +1,9 @@
 //! Which gateway may use the image. One owns it; the bricks refuse all others (docs/fencing.md).
 //!
 //! With an implicit ALUA group the core asks for the lock before it passes on the first WRITE, with no command in flight; the
-//! initiator decides which gateway that is, by where it sends its commands. READs come without: a standby path is read from by
-//! every scan of the bus. So a READ takes the image only if nobody has it, or if its owner gives no sign of life.
+//! initiator decides which gateway that is, by where it sends its commands. READs come without, and say less: a standby path is read
+//! from by every scan of the bus. So a READ takes the image only if nobody has it, or if its owner serves nobody. Until that is known
+//! it gets BUSY, which fails no path.
 //!
 //! An owner that is alive is not robbed at the first request either. A gateway that was frozen, and wakes up with old commands in its
 //! ring, asks for the lock too; it asks once, while an initiator that means it asks again.
@@ -24,10 +25,13 @@ use crate::runner::{LockOutcome, Sense, Status};
 
 /// An initiator that wants the image from an owner that seems alive must have asked for this long, by WRITEs.
 const INSISTENCE: Duration = Duration::from_millis(1500);
-/// By commands for which the core does not ask: the owner has not given a sign of life for so long either.
-const SILENCE: Duration = Duration::from_secs(8);
+/// By commands for which the core does not ask: the owner has not served a command for so long. Longer than it takes from one sign of
+/// life to the next (`watch.rs`) and over a busy volume.
+const SILENCE: Duration = Duration::from_secs(5);
+/// How long a sign of life is good for.
+const ALIVE: Duration = Duration::from_secs(10);
 /// Who has not asked for this long does not insist.
-const FORGOTTEN: Duration = Duration::from_secs(30);
+const FORGOTTEN: Duration = Duration::from_secs(10);
 /// Between two looks at who owns the image, while commands are refused.
 const ROUND: Duration = Duration::from_millis(500);
 
@@ -57,10 +61,12 @@ pub(super) struct Fence {
 struct Contest {
     /// The first request that was refused, and the last. Forgotten when nobody insists.
     refused: Option<(Instant, Instant)>,
-    /// The owner's last sign of life, and when it was new.
+    /// The owner's last sign of life, and since when it has been the last one.
     sign: Option<(String, Instant)>,
-    /// When it was last found that somebody else owns the image.
-    taken: Option<Instant>,
+    /// When the owner was last seen to serve.
+    alive: Option<Instant>,
+    /// When somebody last looked.
+    looked: Option<Instant>,
     signs: u64,
 }
 
@@ -131,10 +137,14 @@ impl Fence {
 /// What a command is told that is refused because the image is not ours. It makes us look again whether it could be.
 pub(super) fn refuse<B: Backend>(lun: &Arc<Lun<B>>) -> Status {
     let fence = &lun.fence;
-    let fresh = |since: Instant| since.elapsed() < ROUND;
-    let taken = fence.contest().taken;
-    if taken.is_some_and(fresh) {
-        return Status::Sense(Sense::STANDBY);
+    let (alive, due) = {
+        let contest = fence.contest();
+        (contest.is_alive(Instant::now()), contest.looked.is_none_or(|looked| looked.elapsed() >= ROUND))
+    };
+    // Another gateway serves it: that is no outage, but a reason to go there.
+    let answer = if alive { Status::Sense(Sense::STANDBY) } else { Status::Busy };
+    if !due {
+        return answer;
     }
     if !fence.claiming.swap(true, Ordering::AcqRel) {
         let lun = Arc::clone(lun);
@@ -150,8 +160,7 @@ pub(super) fn refuse<B: Backend>(lun: &Arc<Lun<B>>) -> Status {
             lun.fence.claiming.store(false, Ordering::Release);
         }
     }
-    // Until that is known.
-    if taken.is_some() { Status::Sense(Sense::STANDBY) } else { Status::Busy }
+    answer
 }
 
 /// Takes the image for commands that the core did not ask for, if nobody else is using it.
@@ -170,7 +179,7 @@ fn claim<B: Backend>(lun: &Lun<B>) {
     if taken {
         // Where it cannot be read, its translators are frozen as well (disperse): no sign.
         let sign = image.note().unwrap_or_default();
-        if !fence.contest().insists(sign, Instant::now()) {
+        if !fence.contest().is_silent(sign, Instant::now()) {
             return;
         }
     }
@@ -181,17 +190,28 @@ fn claim<B: Backend>(lun: &Lun<B>) {
 }
 
 impl Contest {
-    /// Notes that a command was refused for an owner that shows `sign`. True if that has gone on for so long, without a sign of
-    /// life, that the owner is taken for dead.
-    fn insists(&mut self, sign: String, now: Instant) -> bool {
-        self.taken = Some(now);
-        if self.sign.as_ref().is_none_or(|(last, _)| *last != sign) {
-            self.sign = Some((sign, now));
-            self.refused = None;
-        }
-        let since = self.asked(now);
-        let silent = self.sign.as_ref().is_some_and(|(_, at)| now.duration_since(*at) >= SILENCE);
-        silent && now.duration_since(since) >= SILENCE
+    /// Notes that commands are refused for an owner that shows `sign`. True if they have been for long enough, without another sign, to
+    /// say that it serves nobody.
+    fn is_silent(&mut self, sign: String, now: Instant) -> bool {
+        let first = self.asked(now);
+        self.looked = Some(now);
+        let unchanged = match &self.sign {
+            Some((last, since)) if *last == sign => *since,
+            seen => {
+                // The first look tells nothing: the sign may be old.
+                if seen.is_some() && first != now {
+                    self.alive = Some(now);
+                }
+                self.sign = Some((sign, now));
+                now
+            }
+        };
+        now.duration_since(unchanged.max(first)) >= SILENCE
+    }
+
+    /// Whether the owner was seen to serve of late.
+    fn is_alive(&self, now: Instant) -> bool {
+        self.alive.is_some_and(|alive| now.duration_since(alive) < ALIVE)
     }
 
     /// Notes a request. Since when there have been such.
@@ -351,26 +371,30 @@ pub(super) fn reopened<B: Backend>(lun: &Lun<B>) {
 mod tests {
     use super::*;
 
+    fn at(begin: Instant, seconds: u64) -> Instant {
+        begin + Duration::from_secs(seconds)
+    }
+
     #[test]
-    fn an_owner_is_taken_for_dead_when_it_is_silent_while_somebody_insists() {
+    fn an_owner_that_is_silent_while_somebody_insists_serves_nobody() {
         let (mut contest, begin) = (Contest::default(), Instant::now());
-        let at = |seconds| begin + Duration::from_secs(seconds);
-        let sign = |text: &str| text.to_owned();
-        assert!(!contest.insists(sign("a 1"), at(0)));
-        assert!(!contest.insists(sign("a 1"), at(7)));
-        assert!(contest.insists(sign("a 1"), at(8)));
+        assert!(!contest.is_silent(String::from("a 1"), begin));
+        assert!(!contest.is_silent(String::from("a 1"), at(begin, 4)));
+        assert!(!contest.is_alive(at(begin, 4)));
+        assert!(contest.is_silent(String::from("a 1"), at(begin, 5)));
     }
 
     #[test]
     fn an_owner_that_lives_and_a_command_long_ago_are_no_reason() {
         let (mut contest, begin) = (Contest::default(), Instant::now());
-        let at = |seconds| begin + Duration::from_secs(seconds);
-        let sign = |text: &str| text.to_owned();
         for second in 0..100 {
-            assert!(!contest.insists(format!("a {}", second / 5), at(second)), "beats every 5 s");
+            assert!(!contest.is_silent(format!("a {}", second / 3), at(begin, second)), "beats every 3 s");
+            assert_eq!(contest.is_alive(at(begin, second)), second >= 3);
         }
-        assert!(!contest.insists(sign("a 20"), at(100)));
-        assert!(!contest.insists(sign("a 20"), at(140)), "nobody asked in between");
-        assert!(contest.insists(sign("a 20"), at(149)));
+        // A day later: that the sign is another one by now tells nothing, nor that it does not change at once.
+        assert!(!contest.is_silent(String::from("a 99"), at(begin, 86_400)));
+        assert!(!contest.is_alive(at(begin, 86_400)));
+        assert!(!contest.is_silent(String::from("a 99"), at(begin, 86_404)));
+        assert!(contest.is_silent(String::from("a 99"), at(begin, 86_405)));
     }
 }
