@@ -21,7 +21,7 @@
 //! answered inside the submitting call; `glfs-submit`, one for each volume, submits what follows from an answer; `glfs-exclusive` does a LUN's COMPARE AND WRITEs. Calls that block run on `glfs-open`,
 //! `glfs-close` and `glfs-stat` while their caller waits, with a bound. `glfs-watch` looks for images that have grown.
 //! `glfs-reaper` disconnects volumes that nobody uses. No lock is held across a submit or a completion, and only one across a call
-//! into the daemon: that of [`runner::Resizer`], which keeps the device alive meanwhile.
+//! into the daemon: that of [`runner::Link`], which keeps the device alive meanwhile.
 
 pub mod gluster;
 #[forbid(unsafe_code)]
@@ -71,11 +71,7 @@ impl runner::Handler for Glfs {
             Errno::EINVAL
         })?;
         self.update_logdir();
-        let (file, writable) = gluster::open(&config).map_err(|why| {
-            report::error_always!("{}: not opened: {why}", config.label());
-            why.errno()
-        })?;
-        Ok(Lun::open(device, &config, file, writable)?)
+        Ok(Lun::open(device, &config, gluster::Opener::new(&config))?)
     }
 
     fn update_logdir(&self) {

@@ -45,7 +45,8 @@ impl Descriptor {
     /// # Errors
     /// The volume's.
     pub(super) fn open(volume: Arc<Volume>, path: &str, flags: c_int) -> Result<Self, Errno> {
-        let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
+        // Absolute: a connection whose bricks did not answer at first has no working directory.
+        let path = CString::new(format!("/{path}")).map_err(|_| Errno::EINVAL)?;
         // SAFETY: the volume is connected; the path is NUL-terminated.
         let fd = unsafe { gfapi::glfs_open(volume.as_ptr(), path.as_ptr(), flags) };
         let fd = NonNull::new(fd).ok_or_else(Errno::last)?;

@@ -3,8 +3,10 @@
 //! Whatever the volume's own options are: they are an admin's, meant for FUSE mounts, and change under a LUN. Figures behind the
 //! choices are in tests/bench/README.md.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use crate::lun::config::{Cache, Config, IoThreads, LogLevel};
 
@@ -14,18 +16,22 @@ pub(super) struct Graph {
     cache: Cache,
     io_threads: IoThreads,
     log_level: LogLevel,
+    ping_timeout: Duration,
     /// No cores to spare for the threads that the volume would have answers fetched by.
     few_cores: bool,
 }
 
 /// One option: the translators it goes to (a pattern over their names), key and value. Options are applied to every graph that
 /// libgfapi builds, so they survive `gluster volume set`.
-pub(super) type Option = (&'static str, &'static str, &'static str);
+pub(super) type Option = (&'static str, &'static str, Cow<'static, str>);
+
+/// The same, of those that never differ.
+type Fixed = (&'static str, &'static str, &'static str);
 
 /// Translators that answer from a client's memory what another gateway may have changed on the bricks: data, sizes, and whether
 /// the file can be opened at all. Whatever the volume's options say, a LUN goes past them. quick-read cannot be passed through,
 /// so it is given nothing to keep.
-const UNCACHED: [Option; 6] = [
+const UNCACHED: [Fixed; 6] = [
     ("*-open-behind", "pass-through", "true"),
     ("*-md-cache", "pass-through", "true"),
     ("*-nl-cache", "pass-through", "true"),
@@ -34,38 +40,50 @@ const UNCACHED: [Option; 6] = [
     ("*-quick-read", "max-file-size", "0"),
 ];
 
+/// A call that a brick does not answer, although it answers pings, fails after this many seconds (Gluster's own bound is 30 minutes).
+/// No command hangs for longer: the core cannot remove a LUN that one hangs in.
+const PATIENCE: [Fixed; 1] = [("*-client-*", "frame-timeout", "60")];
+
 /// Acknowledges writes that have not left the gateway.
-const WRITE_THROUGH: [Option; 1] = [("*-write-behind", "pass-through", "true")];
+const WRITE_THROUGH: [Fixed; 1] = [("*-write-behind", "pass-through", "true")];
 
 /// With write-behind: keep what a failed flush could not write, and try it again with the next one.
-const WRITE_BEHIND: [Option; 1] = [("*-write-behind", "resync-failed-syncs-after-fsync", "on")];
+const WRITE_BEHIND: [Fixed; 1] = [("*-write-behind", "resync-failed-syncs-after-fsync", "on")];
 
 /// The hand-over to another thread for each call. It costs a third of the client's CPU time, on all types of volume, and buys
 /// nothing: the daemon has a thread for each LUN already, and answers that come inside a call are dealt with (`aio`).
-const NO_IO_THREADS: [Option; 1] = [("*-io-threads", "pass-through", "true")];
+const NO_IO_THREADS: [Fixed; 1] = [("*-io-threads", "pass-through", "true")];
 
 /// Answers are fetched by one thread. Two, the default, contend for what few cores there are: a tenth of the CPU time for small
 /// blocks, a fifth for large ones. With more cores they are left as the volume has them.
-const ONE_EVENT_THREAD: [Option; 1] = [("*-client-*", "event-threads", "1")];
+const ONE_EVENT_THREAD: [Fixed; 1] = [("*-client-*", "event-threads", "1")];
 const FEW_CORES: usize = 2;
 
 impl Graph {
     pub(super) fn new(config: &Config) -> Self {
         let few_cores = available_parallelism().is_ok_and(|cores| cores.get() <= FEW_CORES);
-        Self { cache: config.cache, io_threads: config.io_threads, log_level: config.log_level, few_cores }
+        Self {
+            cache: config.cache,
+            io_threads: config.io_threads,
+            log_level: config.log_level,
+            ping_timeout: config.ping_timeout,
+            few_cores,
+        }
     }
 
-    pub(super) fn options(self) -> impl Iterator<Item = &'static Option> {
-        let writes: &'static [Option] = match self.cache {
+    pub(super) fn options(self) -> impl Iterator<Item = Option> {
+        let writes: &'static [Fixed] = match self.cache {
             Cache::None => &WRITE_THROUGH,
             Cache::Writeback => &WRITE_BEHIND,
         };
-        let threads: &'static [Option] = match self.io_threads {
+        let threads: &'static [Fixed] = match self.io_threads {
             IoThreads::Auto | IoThreads::Off => &NO_IO_THREADS,
             IoThreads::On => &[],
         };
-        let events: &'static [Option] = if self.few_cores { &ONE_EVENT_THREAD } else { &[] };
-        UNCACHED.iter().chain(writes).chain(threads).chain(events)
+        let events: &'static [Fixed] = if self.few_cores { &ONE_EVENT_THREAD } else { &[] };
+        let fixed = UNCACHED.iter().chain(PATIENCE.iter()).chain(writes).chain(threads).chain(events);
+        let ping = ("*-client-*", "ping-timeout", Cow::Owned(self.ping_timeout.as_secs().to_string()));
+        fixed.map(|&(translators, key, value)| (translators, key, Cow::Borrowed(value))).chain([ping])
     }
 
     /// The level of libgfapi's log, as `glfs_set_logging` counts (`gf_loglevel_t`).
@@ -93,6 +111,7 @@ impl fmt::Display for Graph {
             IoThreads::Off => "without io-threads (off), ",
             IoThreads::On => "with the volume's io-threads (on), ",
         })?;
-        f.write_str(if self.few_cores { "one event thread (few cores)" } else { "the volume's event threads" })
+        f.write_str(if self.few_cores { "one event thread (few cores)" } else { "the volume's event threads" })?;
+        write!(f, ", ping-timeout {} s", self.ping_timeout.as_secs())
     }
 }

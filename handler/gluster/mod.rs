@@ -1,6 +1,6 @@
 //! Everything that knows libgfapi: connections, files, asynchronous calls. Nothing here knows SCSI.
 //!
-//! [`open`] gives a [`File`], which implements the port that a LUN works with ([`Backend`](crate::lun::backend::Backend)).
+//! An [`Opener`] gives a [`File`], which implements the port that a LUN works with ([`Backend`](crate::lun::backend::Backend)).
 
 mod aio;
 mod descriptor;
@@ -15,14 +15,16 @@ mod volume;
 mod worker;
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
 use self::graph::Graph;
 use self::server::Server;
-use self::volume::{Source, Target};
+use self::volume::{Origin, Target};
+use crate::lun::backend::{NotOpened, Opened, Source};
 use crate::lun::config::{Access, Config, Connection};
 
 pub use file::File;
@@ -54,6 +56,17 @@ pub enum OpenError {
         /// The server that was asked.
         from: String,
     },
+    /// The cluster answers, but nothing that holds data.
+    #[error("{from} answers, but the bricks do not ({errno}); is the volume started? (gluster volume status)")]
+    NoBricks {
+        /// What libgfapi said.
+        errno: Errno,
+        /// The server that was asked.
+        from: String,
+    },
+    /// As another LUN of the volume has just been told.
+    #[error("{0}")]
+    Again(Arc<OpenError>),
     /// `glfs_open`.
     #[error("{}", open_failed(*.0))]
     Open(#[source] Errno),
@@ -72,11 +85,31 @@ impl OpenError {
         match self {
             Self::NoServer(_) => Errno::ENOTCONN,
             Self::NoVolfile(..) => Errno::ENOENT,
-            Self::Setup(_, errno) | Self::Open(errno) | Self::Init { errno, .. } => *errno,
+            Self::Setup(_, errno) | Self::Open(errno) | Self::Init { errno, .. } | Self::NoBricks { errno, .. } => {
+                *errno
+            }
             Self::NotRegular(_) | Self::BrickInVolfile(_) => Errno::EINVAL,
             Self::TimedOut(_) => Errno::ETIMEDOUT,
+            Self::Again(why) => why.errno(),
         }
     }
+
+    /// Whether it may go well later, without anybody changing the configuration.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::NoServer(_) | Self::NoBricks { .. } | Self::TimedOut(_) => true,
+            Self::Init { errno, .. } => is_outage(*errno) || *errno == Errno::EIO,
+            Self::Open(errno) => is_outage(*errno),
+            Self::Again(why) => why.passes(),
+            Self::NoVolfile(..) | Self::BrickInVolfile(_) | Self::Setup(..) | Self::NotRegular(_) => false,
+        }
+    }
+}
+
+/// The errnos of a cluster that is away for a while.
+fn is_outage(errno: Errno) -> bool {
+    matches!(errno, Errno::ENOTCONN | Errno::ETIMEDOUT | Errno::ESTALE | Errno::EBADFD | Errno::EAGAIN)
 }
 
 fn list(servers: &[Unreachable]) -> String {
@@ -86,10 +119,6 @@ fn list(servers: &[Unreachable]) -> String {
 fn init_failed(errno: Errno, from: &str) -> String {
     match errno {
         Errno::ENOENT => format!("{from} knows no volume of this name (gluster volume list)"),
-        // libgfapi looks at the root directory last, and a volume without bricks has none.
-        Errno::EIO | Errno::ENOTCONN => {
-            format!("{from} answers, but the bricks do not ({errno}); is the volume started? (gluster volume status)")
-        }
         _ => format!("libgfapi could not connect through {from}: {errno}; see its log, tcmu-runner-glfs.log"),
     }
 }
@@ -104,26 +133,46 @@ fn open_failed(errno: Errno) -> String {
     }
 }
 
-/// Connects to the volume of `config`, or finds it connected, and opens the image. The file, and whether it may be written.
-/// Blocks for `open-timeout` at most.
-///
-/// # Errors
-/// [`OpenError`].
-pub fn open(config: &Config) -> Result<(File, bool), OpenError> {
-    let (patience, config) = (config.open_timeout, config.clone());
-    let opened = worker::bounded("glfs-open", patience, move || open_blocking(&config));
-    opened.unwrap_or(Err(OpenError::TimedOut(patience)))
+/// Opens the image of a configuration, as often as it is asked to.
+#[derive(Debug)]
+pub struct Opener {
+    config: Config,
+    target: Target,
+}
+
+impl Opener {
+    /// Touches nothing yet.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        Self { config: config.clone(), target: target(config) }
+    }
+}
+
+impl Source for Opener {
+    type Backend = File;
+
+    fn open(&self, patience: Duration, after: Option<Instant>) -> Result<Opened<File>, NotOpened> {
+        // Behind others who wait for the same server, it has had its share of patience.
+        let patience = patience.saturating_sub(pool::connecting(&self.target));
+        let (config, target) = (self.config.clone(), self.target.clone());
+        let opened = worker::bounded("glfs-open", patience, move || open_blocking(&config, &target, after));
+        opened.unwrap_or(Err(OpenError::TimedOut(patience))).map_err(|why| NotOpened {
+            errno: why.errno(),
+            passes: why.passes(),
+            why: why.to_string(),
+        })
+    }
 }
 
 /// How the client's graph of translators is set up for `config`: translators (a pattern over their names), key, value.
 #[must_use]
 pub fn graph_options(config: &Config) -> Vec<graph::Option> {
-    Graph::new(config).options().copied().collect()
+    Graph::new(config).options().collect()
 }
 
-fn open_blocking(config: &Config) -> Result<(File, bool), OpenError> {
-    let volume = pool::acquire(&target(config))?;
-    let open = |flags| File::open(std::sync::Arc::clone(&volume), &config.path, flags);
+fn open_blocking(config: &Config, target: &Target, after: Option<Instant>) -> Result<Opened<File>, OpenError> {
+    let volume = pool::acquire(target, after)?;
+    let open = |flags| File::open(Arc::clone(&volume), &config.path, flags);
     // Not O_DIRECT: no translator that would cache is in the way, and O_DIRECT reaches the bricks, where it fails on sectors
     // larger than a LUN's block.
     let (file, writable) = match config.access {
@@ -134,9 +183,13 @@ fn open_blocking(config: &Config) -> Result<(File, bool), OpenError> {
             other => (other, true),
         },
     };
-    let file = file.map_err(OpenError::Open)?;
-    match file.kind().map_err(OpenError::Open)? {
-        libc::S_IFREG => Ok((file, writable)),
+    let image = file.map_err(|errno| match errno {
+        // A graph none of whose bricks has answered yet.
+        Errno::EIO | Errno::ENOTCONN => OpenError::NoBricks { errno, from: volume.from().to_owned() },
+        errno => OpenError::Open(errno),
+    })?;
+    match image.kind().map_err(OpenError::Open)? {
+        libc::S_IFREG => Ok(Opened { image, writable }),
         libc::S_IFDIR => Err(OpenError::NotRegular("a directory")),
         _ => Err(OpenError::NotRegular("a special file")),
     }
@@ -146,9 +199,9 @@ fn target(config: &Config) -> Target {
     static OWN: AtomicU64 = AtomicU64::new(1);
     Target {
         volume: config.volume.clone(),
-        source: match &config.volfile {
-            Some(path) => Source::Volfile(path.clone()),
-            None => Source::Servers(Server::all(config)),
+        origin: match &config.volfile {
+            Some(path) => Origin::Volfile(path.clone()),
+            None => Origin::Servers(Server::all(config)),
         },
         graph: Graph::new(config),
         own: match config.connection {

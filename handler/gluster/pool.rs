@@ -22,10 +22,14 @@ const MEMORY: Duration = Duration::from_secs(5);
 /// How often the reaper looks.
 const ROUND: Duration = Duration::from_secs(1);
 
-/// One entry a target. The entry's lock is held while connecting, so that others who want the same connection wait for it;
+/// One entry a target. The connection's lock is held while connecting, so that others who want the same connection wait for it;
 /// the map's is not.
 #[derive(Debug, Default)]
-struct Entry(Mutex<Connection>);
+struct Entry {
+    connection: Mutex<Connection>,
+    /// Since when somebody has been connecting.
+    connecting: Mutex<Option<Instant>>,
+}
 
 #[derive(Debug, Default)]
 struct Connection {
@@ -35,13 +39,12 @@ struct Connection {
     refused: Option<Refusal>,
 }
 
-/// An init that failed, and is not repeated for a while: each costs libgfapi some 50 KiB that it never gives back (10.3), and
-/// tcmu-runner's recovery asks once a second.
+/// A connection that could not be made, and is not tried again for a while: a silent server costs seconds, which every LUN of a
+/// volume would wait for in turn, and an init that fails costs libgfapi some 50 KiB that it never gives back (10.3).
 #[derive(Debug)]
 struct Refusal {
     when: Instant,
-    errno: Errno,
-    from: String,
+    why: Arc<OpenError>,
 }
 
 impl Refusal {
@@ -54,6 +57,8 @@ impl Refusal {
 struct Pool {
     entries: HashMap<Target, Arc<Entry>>,
     log: Option<PathBuf>,
+    /// Connections that have been replaced. Kept until their last user has left: to end one takes long.
+    discarded: Vec<Arc<Volume>>,
     reaping: bool,
 }
 
@@ -66,36 +71,63 @@ fn with_pool<R>(work: impl FnOnce(&mut Pool) -> R) -> R {
 
 impl Entry {
     fn lock(&self) -> MutexGuard<'_, Connection> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn connecting(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.connecting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The connection to `target`: the one there is, or a new one. Blocks while connecting, or while another thread connects.
+/// The connection to `target`: the one there is, or a new one; with `after`, one that was made later than that. Blocks while
+/// connecting, or while another thread connects.
 ///
 /// # Errors
 /// Those of [`Volume::connect`].
-pub(super) fn acquire(target: &Target) -> Result<Arc<Volume>, OpenError> {
+pub(super) fn acquire(target: &Target, after: Option<Instant>) -> Result<Arc<Volume>, OpenError> {
     let (entry, log) = with_pool(|pool| {
         start_reaper(pool);
         let log = pool.log.clone().unwrap_or_else(|| PathBuf::from("/dev/stderr"));
         (Arc::clone(pool.entries.entry(target.clone()).or_default()), log)
     });
     let mut connection = entry.lock();
-    if let Some(volume) = &connection.volume {
+    let there_is = connection.volume.as_ref();
+    if let Some(volume) = there_is.filter(|volume| after.is_none_or(|after| volume.since() > after)) {
         return Ok(Arc::clone(volume));
     }
-    if let Some(Refusal { errno, from, .. }) = connection.refused.as_ref().filter(|refusal| refusal.is_fresh()) {
-        return Err(OpenError::Init { errno: *errno, from: from.clone() });
+    if let Some(refusal) = connection.refused.as_ref().filter(|refusal| refusal.is_fresh()) {
+        return Err(OpenError::Again(Arc::clone(&refusal.why)));
     }
-    let volume = Volume::connect(target, &log).inspect_err(|why| {
-        if let OpenError::Init { errno, from } = why {
-            connection.refused = Some(Refusal { when: Instant::now(), errno: *errno, from: from.clone() });
+    *entry.connecting() = Some(Instant::now());
+    let connected = Volume::connect(target, &log);
+    *entry.connecting() = None;
+    let volume = match connected {
+        Ok(volume) => Arc::new(volume),
+        Err(why) => {
+            let why = Arc::new(why);
+            connection.refused = Some(Refusal { when: Instant::now(), why: Arc::clone(&why) });
+            return Err(OpenError::Again(why));
         }
-    })?;
-    let volume = Arc::new(volume);
-    connection.volume = Some(Arc::clone(&volume));
+    };
+    if connection.volume.is_some() && !volume.has_bricks() {
+        // No better than the one there is, which goes on trying to reach them.
+        drop(connection);
+        let from = volume.from().to_owned();
+        with_pool(|pool| pool.discarded.push(volume));
+        return Err(OpenError::NoBricks { errno: Errno::EIO, from });
+    }
+    let replaced = connection.volume.replace(Arc::clone(&volume));
     connection.idle = None;
+    drop(connection);
+    with_pool(|pool| pool.discarded.extend(replaced));
     Ok(volume)
+}
+
+/// For how long others have been connecting to `target` already.
+pub(super) fn connecting(target: &Target) -> Duration {
+    let entry = with_pool(|pool| pool.entries.get(target).cloned());
+    let since = entry.and_then(|entry| *entry.connecting());
+    since.map_or(Duration::ZERO, |since| since.elapsed())
 }
 
 /// Where libgfapi logs, from now on and for all connections.
@@ -115,7 +147,7 @@ pub fn set_log_file(path: &Path) {
 
 /// Disconnects everything that is not in use, and waits at most `patience` for it.
 pub fn shut_down(patience: Duration) {
-    let unused = with_pool(|pool| take_unused(pool, |_| true));
+    let unused = with_pool(|pool| (take_unused(pool, |_| true), take_discarded(pool)));
     // A young connection takes 10 s to disconnect; the process ends and takes the rest with it.
     super::worker::bounded("glfs-fini", patience, move || drop(unused));
 }
@@ -132,9 +164,10 @@ fn reap() {
     loop {
         thread::sleep(ROUND);
         let (unused, done) = with_pool(|pool| {
-            let unused =
+            let mut unused =
                 take_unused(pool, |connection| connection.idle.get_or_insert_with(Instant::now).elapsed() >= LINGER);
-            pool.reaping = !pool.entries.is_empty() || !unused.is_empty();
+            unused.extend(take_discarded(pool));
+            pool.reaping = !pool.entries.is_empty() || !pool.discarded.is_empty() || !unused.is_empty();
             (unused, !pool.reaping)
         });
         // Disconnects, without the pool's lock.
@@ -143,6 +176,13 @@ fn reap() {
             return;
         }
     }
+}
+
+/// The discarded connections that nobody uses any more.
+fn take_discarded(pool: &mut Pool) -> Vec<Arc<Volume>> {
+    let (unused, used) = pool.discarded.drain(..).partition(|volume| Arc::strong_count(volume) == 1);
+    pool.discarded = used;
+    unused
 }
 
 /// Removes the connections that nobody uses and that are `due`.

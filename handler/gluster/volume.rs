@@ -3,6 +3,7 @@
 use std::ffi::{CString, c_int};
 use std::path::Path;
 use std::ptr::NonNull;
+use std::time::Instant;
 
 use libgfapi_sys as gfapi;
 use libgfapi_sys::glfs_t;
@@ -18,7 +19,7 @@ use crate::report;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Target {
     pub(super) volume: String,
-    pub(super) source: Source,
+    pub(super) origin: Origin,
     pub(super) graph: Graph,
     /// Nonzero: shared with nobody.
     pub(super) own: u64,
@@ -26,7 +27,7 @@ pub(super) struct Target {
 
 /// Where the graph comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Source {
+pub(super) enum Origin {
     /// glusterd, on the first of these that answers.
     Servers(Vec<Server>),
     /// A file on this host.
@@ -38,8 +39,13 @@ pub(super) enum Source {
 pub(super) struct Volume {
     fs: NonNull<glfs_t>,
     name: String,
+    /// Which server gave the graph.
+    from: String,
     log_level: c_int,
     connected: bool,
+    /// Its bricks answered when it was connected.
+    has_bricks: bool,
+    since: Instant,
     /// Of its own: a call may block while the graph changes, and the LUNs of other volumes shall not wait for that.
     submissions: Queue,
 }
@@ -56,9 +62,9 @@ impl Volume {
     /// [`OpenError`] about the servers or the volume.
     pub(super) fn connect(target: &Target, log: &Path) -> Result<Self, OpenError> {
         // Before there is a glfs_t: one whose init failed leaves threads behind (10.3, pub_glfs_fini).
-        let servers = match &target.source {
-            Source::Servers(servers) => reachable_first(servers).map_err(OpenError::NoServer)?,
-            Source::Volfile(path) => {
+        let servers = match &target.origin {
+            Origin::Servers(servers) => reachable_first(servers).map_err(OpenError::NoServer)?,
+            Origin::Volfile(path) => {
                 let text = std::fs::read_to_string(path).map_err(|why| OpenError::NoVolfile(path.clone(), why))?;
                 // storage/posix works on lists that only glusterfsd initialises (10.3, posix_spawn_ctx_janitor_thread): SIGSEGV.
                 if text.lines().any(|line| line.split_whitespace().eq(["type", "storage/posix"])) {
@@ -75,15 +81,25 @@ impl Volume {
         let mut volume = Self {
             fs,
             name: target.volume.clone(),
+            from: servers.first().map_or_else(|| "its volfile".to_owned(), ToString::to_string),
             log_level,
             connected: false,
+            has_bricks: true,
+            since: Instant::now(),
             submissions: Queue::new("glfs-submit"),
         };
         volume.set_up(target, &servers, log).map_err(setup)?;
         // SAFETY: set up, and initialised once.
-        if unsafe { gfapi::glfs_init(fs.as_ptr()) } != 0 {
-            let from = servers.first().map_or_else(|| "its volfile".to_owned(), ToString::to_string);
-            return Err(OpenError::Init { errno: Errno::last(), from });
+        let failed = unsafe { gfapi::glfs_init(fs.as_ptr()) } != 0;
+        match Errno::last() {
+            // The graph is there, and only its bricks are not: what failed is `chdir("/")`, the last thing that glfs_init does. libgfapi
+            // goes on trying to reach them, and calls succeed as soon as it has (10.3, pub_glfs_init, glfs_graph_setup).
+            Errno::EIO if failed => {
+                volume.has_bricks = false;
+                report::warning!("Volume {}: its bricks do not answer", volume.name);
+            }
+            errno if failed => return Err(OpenError::Init { errno, from: volume.from.clone() }),
+            _ => {}
         }
         volume.connected = true;
         report::info_always!("Volume {}: connected; {}", volume.name, target.graph);
@@ -99,14 +115,14 @@ impl Volume {
             // SAFETY: not initialised yet; the strings are NUL-terminated and copied.
             check(unsafe { gfapi::glfs_set_volfile_server(self.as_ptr(), transport.as_ptr(), host.as_ptr(), port) })?;
         }
-        if let Source::Volfile(path) = &target.source {
+        if let Origin::Volfile(path) = &target.origin {
             let path = c_string(path)?;
             // SAFETY: not initialised yet; the path is NUL-terminated and copied.
             check(unsafe { gfapi::glfs_set_volfile(self.as_ptr(), path.as_ptr()) })?;
         }
         self.set_log(log)?;
-        for &(translators, key, value) in target.graph.options() {
-            let (translators, key, value) = (c_string(translators)?, c_string(key)?, c_string(value)?);
+        for (translators, key, value) in target.graph.options() {
+            let (translators, key, value) = (c_string(translators)?, c_string(key)?, c_string(&value)?);
             // SAFETY: not initialised yet; the strings are NUL-terminated and copied.
             check(unsafe {
                 gfapi::glfs_set_xlator_option(self.as_ptr(), translators.as_ptr(), key.as_ptr(), value.as_ptr())
@@ -123,6 +139,21 @@ impl Volume {
         let log = c_string(&log.to_string_lossy())?;
         // SAFETY: the volume is alive; the path is NUL-terminated and copied.
         check(unsafe { gfapi::glfs_set_logging(self.as_ptr(), log.as_ptr(), self.log_level) })
+    }
+
+    /// Whether its bricks answered when it was connected. If not, they may by now.
+    pub(super) fn has_bricks(&self) -> bool {
+        self.has_bricks
+    }
+
+    /// Since when it has been there.
+    pub(super) fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// The server that the graph came from.
+    pub(super) fn from(&self) -> &str {
+        &self.from
     }
 
     /// Does what the threads of libgfapi must not do: submit.

@@ -1,5 +1,7 @@
 //! The port between a LUN and what stores its bytes. `gluster` implements it with libgfapi; tests do in memory.
 
+use std::time::{Duration, Instant};
+
 use nix::errno::Errno;
 
 /// The data of a request. Its home is the runner's edge, where the memory comes from.
@@ -66,4 +68,37 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// What the storage said: with a write-back cache, data may be lost.
     fn close(&self) -> Result<(), Errno>;
+}
+
+/// Where a LUN's image is opened from, at first and again.
+pub trait Source: Send + Sync + 'static {
+    /// What it opens.
+    type Backend: Backend;
+
+    /// Opens the image. With `after`, by a connection to the storage that was made later than that, because those before it fail.
+    /// Blocks for `patience` at most.
+    ///
+    /// # Errors
+    /// Why not.
+    fn open(&self, patience: Duration, after: Option<Instant>) -> Result<Opened<Self::Backend>, NotOpened>;
+}
+
+/// An image, open.
+#[derive(Debug)]
+pub struct Opened<B> {
+    /// The image.
+    pub image: B,
+    /// Whether it may be written.
+    pub writable: bool,
+}
+
+/// Why an image was not opened.
+#[derive(Debug, Clone)]
+pub struct NotOpened {
+    /// The nearest number.
+    pub errno: Errno,
+    /// It may go well later: the storage is away.
+    pub passes: bool,
+    /// A sentence for the admin.
+    pub why: String,
 }

@@ -12,11 +12,10 @@ use super::rw::fail;
 use crate::runner::{Command, Sense, Status};
 
 /// Starts one at `offset`; the command's data is the expected blocks, then the new ones.
-pub(super) fn start<B: Backend>(lun: Arc<Lun<B>>, command: Command, offset: u64) {
+pub(super) fn start<B: Backend>(lun: Arc<Lun<B>>, image: &B, command: Command, offset: u64) {
     let mut expected = command.data().load();
     let new = expected.split_off(expected.len() / 2);
-    let image = Arc::clone(&lun);
-    image.backend.compare_and_write(offset, expected, new, move |outcome| match outcome {
+    image.compare_and_write(offset, expected, new, move |outcome| match outcome {
         Ok(compared) => {
             lun.outage.end();
             command.complete(match compared {

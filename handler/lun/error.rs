@@ -41,7 +41,8 @@ impl Op {
 pub(super) fn status(op: Op, errno: Errno, outage: &Outage) -> Status {
     match errno {
         // The brick, the network or the quorum is away, or a graph switch has the file between two graphs.
-        Errno::ENOTCONN | Errno::ETIMEDOUT | Errno::ESTALE | Errno::EBADFD => outage.status(),
+        // EBADF: the image has just been opened anew, and this was the old one.
+        Errno::ENOTCONN | Errno::ETIMEDOUT | Errno::ESTALE | Errno::EBADFD | Errno::EBADF => outage.status(),
         // Somebody else has it for a moment.
         Errno::EAGAIN | Errno::EBUSY | Errno::EINTR => Status::Busy,
         Errno::ENOMEM => Status::NoResource,
@@ -64,7 +65,7 @@ mod tests {
 
     #[test]
     fn errors_that_pass_are_busy_and_a_full_volume_is_not_a_broken_disk() {
-        let status = |op, errno| status(op, errno, &Outage::new(Duration::from_secs(60)));
+        let status = |op, errno| status(op, errno, &Outage::new(Duration::from_secs(60), "test"));
         for errno in [Errno::ENOTCONN, Errno::ETIMEDOUT, Errno::EAGAIN, Errno::ESTALE] {
             assert_eq!(status(Op::Write, errno), Status::Busy);
         }
@@ -79,7 +80,7 @@ mod tests {
 
     #[test]
     fn an_outage_that_lasts_is_not_ready() {
-        let outage = Outage::new(Duration::ZERO);
+        let outage = Outage::new(Duration::ZERO, "test");
         assert_eq!(status(Op::Read, Errno::ENOTCONN, &outage), Status::Sense(Sense::NOT_READY));
         assert_eq!(status(Op::Read, Errno::EAGAIN, &outage), Status::Busy);
     }

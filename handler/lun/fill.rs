@@ -92,28 +92,42 @@ struct Fill<B: Backend> {
 }
 
 /// Starts to fill `len` bytes at `offset` with `block`. `len` may be 0: the core does that when it splits.
-pub(super) fn start<B: Backend>(lun: Arc<Lun<B>>, command: Command, op: Op, block: Vec<u8>, (offset, len): (u64, u64)) {
+pub(super) fn start<B: Backend>(
+    lun: Arc<Lun<B>>,
+    image: &B,
+    command: Command,
+    op: Op,
+    block: Vec<u8>,
+    (offset, len): (u64, u64),
+) {
     let means = match op {
         _ if block.iter().any(|&byte| byte != 0) => Means::Write,
         Op::Unmap => lun.missing.past(Means::Discard),
         _ => lun.missing.past(Means::Zerofill),
     };
     let buffer = Buffer::empty();
-    Fill { lun, command, op, means, buffer, block, phase: 0, offset, left: len, piece: 0 }.submit();
+    Fill { lun, command, op, means, buffer, block, phase: 0, offset, left: len, piece: 0 }.submit(image);
 }
 
 impl<B: Backend> Fill<B> {
-    fn submit(mut self) {
-        let lun = Arc::clone(&self.lun);
+    /// Goes on with the rest.
+    fn go_on(self) {
+        match self.lun.image.get() {
+            Some(image) => self.submit(&image),
+            None => self.fail(Errno::ENOTCONN),
+        }
+    }
+
+    fn submit(mut self, image: &B) {
         let offset = self.offset;
         self.piece = min(self.left, self.means.piece());
         if self.piece == 0 {
-            return lun.backend.nothing(self);
+            return image.nothing(self);
         }
         let piece = self.piece;
         match self.means {
-            Means::Discard => lun.backend.discard(self, offset, piece),
-            Means::Zerofill => lun.backend.zero(self, offset, piece),
+            Means::Discard => image.discard(self, offset, piece),
+            Means::Zerofill => image.zero(self, offset, piece),
             Means::Write => {
                 let bytes = usize::try_from(piece).unwrap_or(usize::MAX);
                 if self.buffer.is_empty() {
@@ -121,7 +135,7 @@ impl<B: Backend> Fill<B> {
                     self.buffer = Buffer::repeating(&self.block, bytes.saturating_add(self.block.len()));
                 }
                 self.buffer.show(self.phase, bytes);
-                lun.backend.write(self, offset);
+                image.write(self, offset);
             }
         }
     }
@@ -136,10 +150,10 @@ impl<B: Backend> Fill<B> {
             report::warning!("{label}: the volume has no {means:?} ({errno}): this LUN does without from now on");
             lun.missing.add(self.means);
             self.means = self.means.next();
-            self.submit();
+            self.go_on();
         } else if self.op == Op::Unmap {
             self.means = Means::Write;
-            self.submit();
+            self.go_on();
         } else {
             self.fail(errno);
         }
@@ -151,10 +165,8 @@ impl<B: Backend> Fill<B> {
         let status = status(self.op, errno, &self.lun.outage);
         if self.op == Op::Unmap {
             // The initiator has been told GOOD already, or will be.
-            self.lun.deferred.set(match status {
-                Status::Sense(sense) => sense,
-                _ => Sense::WRITE_ERROR,
-            });
+            let sense = if let Status::Sense(sense) = status { sense } else { Sense::WRITE_ERROR };
+            self.lun.attention.set(sense.deferred());
         }
         self.command.complete(status);
     }
@@ -179,6 +191,6 @@ impl<B: Backend> Request for Fill<B> {
         self.lun.outage.end();
         self.offset = self.offset.saturating_add(moved);
         self.left = self.left.saturating_sub(moved);
-        if self.left == 0 { self.command.complete(Status::Ok) } else { self.submit() }
+        if self.left == 0 { self.command.complete(Status::Ok) } else { self.go_on() }
     }
 }

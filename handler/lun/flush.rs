@@ -36,25 +36,29 @@ struct Shared<B: Backend> {
 }
 
 /// Starts a flush, or waits for the next one.
-pub(super) fn start<B: Backend>(lun: Arc<Lun<B>>, command: Command) {
+pub(super) fn start<B: Backend>(lun: Arc<Lun<B>>, image: &B, command: Command) {
     let mut queue = lun.flushes.queue();
     queue.waiting.push(command);
     let busy = mem::replace(&mut queue.running, true);
     drop(queue);
     if !busy {
-        next(lun);
+        next(lun, Some(image));
     }
 }
 
 /// Begins the flush that those who wait have been waiting for. Only by whoever has made, or ended, the one that is `running`.
-fn next<B: Backend>(lun: Arc<Lun<B>>) {
+fn next<B: Backend>(lun: Arc<Lun<B>>, image: Option<&B>) {
     let mut queue = lun.flushes.queue();
     let commands = mem::take(&mut queue.waiting);
     queue.running = !commands.is_empty();
     drop(queue);
-    if !commands.is_empty() {
-        let image = Arc::clone(&lun);
-        image.backend.sync(Shared { lun, commands, nothing: Buffer::empty() });
+    if commands.is_empty() {
+        return;
+    }
+    let shared = Shared { lun, commands, nothing: Buffer::empty() };
+    match image {
+        Some(image) => image.sync(shared),
+        None => shared.done(Err(Errno::ENOTCONN)),
     }
 }
 
@@ -85,6 +89,7 @@ impl<B: Backend> Request for Shared<B> {
 /// However a flush ends, the next one begins: those who wait for it have nobody else.
 impl<B: Backend> Drop for Shared<B> {
     fn drop(&mut self) {
-        next(Arc::clone(&self.lun));
+        let image = self.lun.image.get();
+        next(Arc::clone(&self.lun), image.as_deref());
     }
 }

@@ -1,57 +1,70 @@
 //! What a LUN does with its commands. Knows SCSI and the runner's safe types; knows nothing of who stores the bytes
 //! ([`backend`]), has no `unsafe`, and sees no status number.
 
+mod attention;
 pub mod backend;
 mod compare_and_write;
 pub mod config;
-mod deferred;
 mod error;
 mod fill;
 mod flush;
 mod geometry;
+mod image;
 mod outage;
+mod restore;
 mod rw;
 mod screen;
 mod watch;
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use nix::errno::Errno;
 
-use self::backend::Backend;
-use self::config::Config;
-use self::deferred::Deferred;
+use self::attention::Attention;
+use self::backend::{Backend, Opened, Source};
+use self::config::{Config, OnUnreachable};
 use self::error::Op;
 use self::fill::Missing;
 use self::flush::Flushes;
-use self::geometry::{BadGeometry, BlockSize, fits};
+use self::geometry::{BlockSize, fits};
+use self::image::Image;
 use self::outage::Outage;
 use self::watch::Watched;
 use crate::report;
-use crate::runner::{self, Command, Device, Limits, Rejected, Resizer, Sense, Status};
+use crate::runner::{self, Command, Device, Limits, Link, Rejected, Sense, Status};
 
 pub use self::screen::{is_answered_in_part, screen};
 
-/// One exported disk, open.
-#[derive(Debug)]
+/// One exported disk.
 pub struct Lun<B: Backend> {
     /// Its name in log lines.
     label: String,
-    backend: B,
-    /// Whether the image was opened for writing.
-    writable: bool,
+    image: Image<B>,
+    /// Where the image comes from, at first and again.
+    source: Box<dyn Source<Backend = B>>,
+    open_timeout: Duration,
     block_size: BlockSize,
     /// Size of the LUN: the whole blocks of its image, unless the admin has it smaller.
     bytes: AtomicU64,
-    resizer: Resizer,
+    link: Link,
     /// The image was found smaller than the LUN, and that has been reported.
     cut_off: AtomicBool,
     outage: Outage,
-    /// An error that its own command could not carry.
-    deferred: Deferred,
+    /// A thread is at work on getting the image back.
+    restoring: AtomicBool,
+    /// What the next command tells in place of its own outcome.
+    attention: Attention,
     missing: Missing,
     flushes: Flushes,
+}
+
+impl<B: Backend> fmt::Debug for Lun<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lun").field("label", &self.label).field("bytes", &self.bytes).finish_non_exhaustive()
+    }
 }
 
 /// Bytes of the largest READ or WRITE that initiators are told of. tcmu-runner's own default is 64 KiB, which cuts large transfers
@@ -60,31 +73,36 @@ const MAX_TRANSFER: u32 = 1 << 20;
 /// Bytes of the largest UNMAP descriptor.
 const MAX_UNMAP: u32 = 512 << 20;
 
+/// How long the daemon waits for an image of which it may also hear later: until then it can neither open nor close another LUN.
+const COURTESY: Duration = Duration::from_secs(5);
+
 impl<B: Backend> Lun<B> {
-    /// Makes a LUN of an open image, and tells the core its size and limits. From then on the image is watched: its growth
-    /// becomes the LUN's.
+    /// Opens the image, and makes a LUN of it. From then on the image is watched: its growth becomes the LUN's.
     ///
-    /// The image decides: if the size the kernel was told at creation differs, the kernel is told the image's.
+    /// If the cluster cannot be reached now, and the configuration allows it, the LUN comes up all the same, is not ready, and goes
+    /// on trying. The image decides: if the size the kernel was told at creation differs, the kernel is told the image's.
     ///
     /// # Errors
-    /// The image is unfit; the reason is logged.
-    pub fn open(device: &Device<'_>, config: &Config, backend: B, writable: bool) -> Result<Arc<Self>, Errno> {
+    /// The image cannot be opened, or is unfit; the reason is logged.
+    pub fn open(device: &Device<'_>, config: &Config, source: impl Source<Backend = B>) -> Result<Arc<Self>, Errno> {
         let label = config.label();
-        let image = backend.size().inspect_err(|errno| report::error_always!("{label}: no size: {errno}"))?;
-        let (block_size, bytes) = shape(device.block_size(), image).map_err(|why| {
+        let block_size = BlockSize::new(device.block_size()).map_err(|why| {
             report::error_always!("{label}: {why}");
             Errno::EINVAL
         })?;
-        let resizer = device.resizer();
-        let told = u128::from(device.blocks()) * u128::from(device.block_size());
-        if told != u128::from(bytes) {
-            report::warning_always!(
-                "{label}: created with {told} bytes, but the image holds {bytes}: the LUN has {bytes}"
-            );
-            resizer.resize(bytes).inspect_err(|errno| {
-                report::error_always!("{label}: the kernel did not take the size of {bytes} bytes: {errno}");
-            })?;
-        }
+        let deferrable = config.open == OnUnreachable::Defer;
+        let patience = if deferrable { config.open_timeout.min(COURTESY) } else { config.open_timeout };
+        let opened = match source.open(patience, None) {
+            Ok(opened) => Some(opened),
+            Err(not) if deferrable && not.passes => {
+                report::warning_always!("{label}: not ready yet, and goes on trying: {}", not.why);
+                None
+            }
+            Err(not) => {
+                report::error_always!("{label}: not opened: {}", not.why);
+                return Err(not.errno);
+            }
+        };
         let max_transfer = block_size.blocks_in(MAX_TRANSFER);
         device.set_limits(Limits {
             max_transfer: device.max_transfer().max(max_transfer),
@@ -92,52 +110,90 @@ impl<B: Backend> Lun<B> {
             xcopy: max_transfer,
         });
         device.set_solid_state();
-        if !writable {
-            device.set_write_protect();
-        }
         // Even without a cache on our side the bricks have one (their page cache): initiators must flush.
         device.set_write_cache(true);
-        let mode = if writable { "" } else { ", read-only" };
-        report::info_always!("{label}: open, {bytes} bytes{mode}");
         let lun = Arc::new(Self {
-            label,
-            backend,
-            writable,
+            image: Image::new(None),
+            source: Box::new(source),
+            open_timeout: config.open_timeout,
             block_size,
-            bytes: AtomicU64::new(bytes),
-            resizer,
+            bytes: AtomicU64::new(device.blocks().saturating_mul(device.block_size().into())),
+            link: device.link(),
             cut_off: AtomicBool::new(false),
-            outage: Outage::new(config.outage),
-            deferred: Deferred::default(),
+            outage: Outage::new(config.outage, &label),
+            restoring: AtomicBool::new(false),
+            attention: Attention::default(),
             missing: Missing::default(),
             flushes: Flushes::default(),
+            label,
         });
+        match opened {
+            Some(opened) => lun.attach(opened)?,
+            None => restore::start(&lun),
+        }
         let watched: Weak<Self> = Arc::downgrade(&lun);
         watch::add(watched);
         Ok(lun)
     }
 
-    /// Lets a command over `len` bytes at `offset` begin, or says why not.
-    fn admit(&self, command: Command, op: Op, offset: u64, len: u64) -> Result<Command, Rejected> {
-        if let Some(sense) = self.deferred.take() {
-            return Err(Rejected(command, Status::Sense(sense.deferred())));
+    /// Begins to serve an image that has just been opened, for the first time.
+    fn attach(&self, opened: Opened<B>) -> Result<(), Errno> {
+        let (label, told) = (&self.label, self.bytes.load(Ordering::Relaxed));
+        let size = opened.image.size().inspect_err(|errno| report::error_always!("{label}: no size: {errno}"))?;
+        let bytes = self.block_size.lun_in(size).map_err(|why| {
+            report::error_always!("{label}: {why}");
+            Errno::EINVAL
+        })?;
+        if told != bytes {
+            report::warning_always!(
+                "{label}: created with {told} bytes, but the image holds {size}: the LUN has {bytes}"
+            );
+            self.link.resize(bytes).inspect_err(|errno| {
+                report::error_always!("{label}: the kernel did not take the size of {bytes} bytes: {errno}");
+            })?;
+            self.bytes.store(bytes, Ordering::Relaxed);
         }
+        if !opened.writable {
+            self.link.set_write_protect();
+        }
+        let mode = if opened.writable { "" } else { ", read-only" };
+        report::info_always!("{label}: open, {bytes} bytes{mode}");
+        restore::discard(self, self.image.replace(opened));
+        Ok(())
+    }
+
+    /// Lets a command over `len` bytes at `offset` begin, or says why not.
+    fn admit(&self, command: Command, op: Op, offset: u64, len: u64) -> Result<(Command, Arc<B>), Rejected> {
+        if let Some(status) = self.attention.take() {
+            return Err(Rejected(command, status));
+        }
+        let Some(image) = self.image.get() else {
+            return Err(Rejected(command, Status::Sense(Sense::BECOMING_READY)));
+        };
         if !fits(self.bytes.load(Ordering::Relaxed), offset, len) {
             return Err(Rejected(command, Status::OutOfRange));
         }
-        if !self.writable && !matches!(op, Op::Read | Op::Flush) {
+        if !self.image.is_writable() && !matches!(op, Op::Read | Op::Flush) {
             return Err(Rejected(command, Status::Sense(Sense::WRITE_PROTECTED)));
         }
-        Ok(command)
+        Ok((command, image))
     }
 }
 
 impl<B: Backend> Watched for Lun<B> {
-    /// An image that has grown makes the LUN grow; one that was cut off is reported, once, and the LUN stays as it is.
-    fn look(&self) {
+    /// An image that has grown makes the LUN grow; one that was cut off is reported, once, and the LUN stays as it is. An outage that
+    /// does not end gets help.
+    fn look(self: Arc<Self>) {
+        // In an outage there is nothing to be seen.
+        if let Some(lasting) = self.outage.lasting() {
+            if lasting >= restore::PATIENCE {
+                restore::start(&self);
+            }
+            return;
+        }
         let (label, now) = (&self.label, self.bytes.load(Ordering::Relaxed));
         // An image that cannot be looked at now is looked at later.
-        let Ok(image) = self.backend.size() else { return };
+        let Some(Ok(image)) = self.image.get().map(|image| image.size()) else { return };
         if image < now {
             if !self.cut_off.swap(true, Ordering::Relaxed) {
                 report::error_always!(
@@ -153,7 +209,7 @@ impl<B: Backend> Watched for Lun<B> {
         }
         // First our own limit, so that no initiator finds a LUN larger than what is served.
         self.bytes.store(grown, Ordering::Relaxed);
-        match self.resizer.resize(grown) {
+        match self.link.resize(grown) {
             Ok(()) => report::info_always!("{label}: the image has grown: {now} -> {grown} bytes"),
             // Closed meanwhile.
             Err(Errno::ENODEV) => {}
@@ -170,28 +226,23 @@ fn length(command: &Command) -> u64 {
     u64::try_from(command.data().len()).unwrap_or(u64::MAX)
 }
 
-fn shape(block_size: u32, image: u64) -> Result<(BlockSize, u64), BadGeometry> {
-    let block_size = BlockSize::new(block_size)?;
-    Ok((block_size, block_size.lun_in(image)?))
-}
-
 impl<B: Backend> runner::Lun for Lun<B> {
     fn read(self: Arc<Self>, command: Command, offset: u64) -> Result<(), Rejected> {
         let len = length(&command);
-        let command = self.admit(command, Op::Read, offset, len)?;
-        rw::transfer(self, command, Op::Read, offset);
+        let (command, image) = self.admit(command, Op::Read, offset, len)?;
+        rw::transfer(self, &*image, command, Op::Read, offset);
         Ok(())
     }
 
     fn write(self: Arc<Self>, command: Command, offset: u64) -> Result<(), Rejected> {
         let len = length(&command);
-        let command = self.admit(command, Op::Write, offset, len)?;
-        rw::transfer(self, command, Op::Write, offset);
+        let (command, image) = self.admit(command, Op::Write, offset, len)?;
+        rw::transfer(self, &*image, command, Op::Write, offset);
         Ok(())
     }
 
     fn unmap(self: Arc<Self>, command: Command, offset: u64, len: u64) -> Result<(), Rejected> {
-        let command = self.admit(command, Op::Unmap, offset, len)?;
+        let (command, image) = self.admit(command, Op::Unmap, offset, len)?;
         // Once it is taken on, its failure could not be told.
         if let Some(status) = self.outage.going_on() {
             return Err(Rejected(command, status));
@@ -199,37 +250,44 @@ impl<B: Backend> runner::Lun for Lun<B> {
         // The core frees the range of a WRITE SAME with the UNMAP bit whatever its block says; only zeros may be freed.
         let write_same = command.cdb().is_some_and(|cdb| screen::is_write_same(&cdb));
         let block = if write_same { command.data().load() } else { vec![0; self.block_size.bytes()] };
-        fill::start(self, command, Op::Unmap, block, (offset, len));
+        fill::start(self, &*image, command, Op::Unmap, block, (offset, len));
         Ok(())
     }
 
     fn write_same(self: Arc<Self>, command: Command, offset: u64, len: u64) -> Result<(), Rejected> {
-        let command = self.admit(command, Op::WriteSame, offset, len)?;
+        let (command, image) = self.admit(command, Op::WriteSame, offset, len)?;
         let block = command.data().load();
         if block.len() != self.block_size.bytes() {
             return Err(Rejected(command, Status::InvalidCdb));
         }
-        fill::start(self, command, Op::WriteSame, block, (offset, len));
+        fill::start(self, &*image, command, Op::WriteSame, block, (offset, len));
         Ok(())
     }
 
     fn compare_and_write(self: Arc<Self>, command: Command, offset: u64) -> Result<(), Rejected> {
         let len = length(&command) / 2;
-        let command = self.admit(command, Op::CompareAndWrite, offset, len)?;
-        compare_and_write::start(self, command, offset);
+        let (command, image) = self.admit(command, Op::CompareAndWrite, offset, len)?;
+        compare_and_write::start(self, &*image, command, offset);
         Ok(())
     }
 
     fn flush(self: Arc<Self>, command: Command) -> Result<(), Rejected> {
-        let command = self.admit(command, Op::Flush, 0, 0)?;
-        flush::start(self, command);
+        let (command, image) = self.admit(command, Op::Flush, 0, 0)?;
+        flush::start(self, &*image, command);
         Ok(())
+    }
+
+    fn test_unit_ready(&self) -> Option<Status> {
+        if self.image.get().is_none() {
+            return Some(Status::Sense(Sense::BECOMING_READY));
+        }
+        self.attention.take().or_else(|| self.outage.exhausted())
     }
 
     fn resize(&self, bytes: u64) -> Result<(), Errno> {
         let (label, now) = (&self.label, self.bytes.load(Ordering::Relaxed));
-        let image =
-            self.backend.size().inspect_err(|e| report::error_always!("{label}: resize to {bytes}: no size: {e}"))?;
+        let image = self.image.get().ok_or(Errno::EAGAIN).and_then(|image| image.size());
+        let image = image.inspect_err(|e| report::error_always!("{label}: resize to {bytes}: no size: {e}"))?;
         let wanted = self.block_size.lun_in(bytes).unwrap_or(0);
         if wanted < now {
             report::error_always!("{label}: a LUN of {now} bytes is not shrunk to {bytes}: initiators would lose data");
@@ -258,10 +316,12 @@ impl<B: Backend> runner::Lun for Lun<B> {
     }
 
     fn close(self: Arc<Self>) {
-        self.resizer.retire();
-        match self.backend.close() {
-            Ok(()) => report::info_always!("{}: closed", self.label),
-            Err(errno) => report::error_always!("{}: closing failed, cached writes may be lost: {errno}", self.label),
+        self.link.retire();
+        match self.image.close().map(|image| image.close()) {
+            None | Some(Ok(())) => report::info_always!("{}: closed", self.label),
+            Some(Err(errno)) => {
+                report::error_always!("{}: closing failed, cached writes may be lost: {errno}", self.label);
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::report;
 use crate::runner::{Sense, Status};
 
 /// After so long without a failure an outage may be over: nobody has looked.
@@ -17,12 +18,14 @@ pub(super) struct Outage {
     /// When a command failed last.
     last: AtomicU64,
     budget: Duration,
+    /// The LUN's name in log lines.
+    label: String,
 }
 
 impl Outage {
     /// None now. `budget`: how long an outage is something that passes.
-    pub(super) fn new(budget: Duration) -> Self {
-        Self { since: AtomicU64::new(0), last: AtomicU64::new(0), budget }
+    pub(super) fn new(budget: Duration, label: &str) -> Self {
+        Self { since: AtomicU64::new(0), last: AtomicU64::new(0), budget, label: label.to_owned() }
     }
 
     /// A command has failed because the storage is away. The initiator is to repeat it; but not for ever.
@@ -34,7 +37,13 @@ impl Outage {
 
     fn status_at(&self, now: u64) -> Status {
         let began = match self.since.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed) {
-            Ok(_) => now,
+            Ok(_) => {
+                let (label, budget) = (&self.label, self.budget.as_secs());
+                report::warning!(
+                    "{label}: the storage is away; initiators are told BUSY for {budget} s, then NOT READY"
+                );
+                now
+            }
             Err(since) => since,
         };
         if Duration::from_millis(now.saturating_sub(began)) < self.budget {
@@ -44,21 +53,41 @@ impl Outage {
         }
     }
 
+    /// For how long the storage has been away. None: it is not, as far as is known.
+    pub(super) fn lasting(&self) -> Option<Duration> {
+        match self.since.load(Ordering::Relaxed) {
+            0 => None,
+            since => Some(Duration::from_millis(now().saturating_sub(since))),
+        }
+    }
+
+    /// Whether no command has failed for a while.
+    pub(super) fn is_quiet(&self) -> bool {
+        Duration::from_millis(now().saturating_sub(self.last.load(Ordering::Relaxed))) >= UNKNOWN
+    }
+
+    /// What a path checker is told: that the LUN is not ready, once the outage has used up its budget.
+    pub(super) fn exhausted(&self) -> Option<Status> {
+        (self.lasting()? >= self.budget).then_some(Status::Sense(Sense::NOT_READY))
+    }
+
     /// What to tell a command that had better not begin in an outage; None if there is none, or if it is time that somebody tries.
     pub(super) fn going_on(&self) -> Option<Status> {
         if self.since.load(Ordering::Relaxed) == 0 {
             return None;
         }
-        let now = now();
-        let quiet = Duration::from_millis(now.saturating_sub(self.last.load(Ordering::Relaxed)));
-        (quiet < UNKNOWN).then(|| self.status_at(now))
+        (!self.is_quiet()).then(|| self.status_at(now()))
     }
 
     /// A command has been served.
     pub(super) fn end(&self) {
         // A load first: the line is shared by all commands of the LUN, and nearly always there is nothing to store.
         if self.since.load(Ordering::Relaxed) != 0 {
-            self.since.store(0, Ordering::Relaxed);
+            let since = self.since.swap(0, Ordering::Relaxed);
+            if since != 0 {
+                let lasted = Duration::from_millis(now().saturating_sub(since));
+                report::warning!("{}: the storage is back after {:.1} s", self.label, lasted.as_secs_f64());
+            }
         }
     }
 }
@@ -75,7 +104,7 @@ mod tests {
 
     #[test]
     fn an_outage_is_busy_within_its_budget_and_not_ready_after_it() {
-        let outage = Outage::new(Duration::from_secs(120));
+        let outage = Outage::new(Duration::from_secs(120), "test");
         assert_eq!(outage.status_at(5), Status::Busy);
         assert_eq!(outage.status_at(120_004), Status::Busy);
         assert_eq!(outage.status_at(120_005), Status::Sense(Sense::NOT_READY));

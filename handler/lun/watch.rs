@@ -1,6 +1,6 @@
 //! Looks at the size of every open image every few seconds: an admin who grows an image need not tell the target.
 
-use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ const ROUND: Duration = Duration::from_secs(3);
 /// Something to look at, on the watch's thread.
 pub(super) trait Watched: Send + Sync {
     /// Takes a look. May block, within bounds: the others wait.
-    fn look(&self);
+    fn look(self: Arc<Self>);
 }
 
 #[derive(Default)]

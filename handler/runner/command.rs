@@ -85,7 +85,8 @@ impl Command {
 
     fn finish(&mut self, status: Status) {
         if let Some(raw) = self.raw.take() {
-            raw.set_sense(status);
+            // SAFETY: the command is not answered yet.
+            unsafe { set_sense(raw.cmd.as_ptr(), status) };
             // SAFETY: the command is the core's and not answered yet (`raw` was still there); no lock of ours is held.
             unsafe { (raw.symbols.tcmur_cmd_complete)(raw.device.as_ptr(), raw.cmd.as_ptr(), status.number()) };
         }
@@ -94,7 +95,8 @@ impl Command {
     /// Gives the command back to the core by return value of the callback it came with.
     pub(super) fn reject(mut self, status: Status) -> c_int {
         if let Some(raw) = self.raw.take() {
-            raw.set_sense(status);
+            // SAFETY: the command is not answered yet.
+            unsafe { set_sense(raw.cmd.as_ptr(), status) };
         }
         // As a return value, the number of Ok would mean "queued": the one status that cannot be rejected with.
         if status == Status::Ok { Status::HardwareError.number() } else { status.number() }
@@ -130,14 +132,24 @@ pub(super) unsafe fn initiators_data(cmd: *mut TcmurCmd) -> IoVecs {
     unsafe { IoVecs::new(iov, count) }
 }
 
-impl Raw {
-    fn set_sense(&self, status: Status) {
-        if let Status::Sense(sense) = status {
-            // SAFETY: the command is not answered yet.
-            let lib_cmd = unsafe { abi::lib_cmd(self.cmd.as_ptr()) };
-            // SAFETY: lib_cmd points at the aligned head of this command; nobody else writes its sense buffer.
-            unsafe { (*lib_cmd).sense_buf = sense.to_bytes() };
-        }
+/// Readies a command that ends in `handle_cmd` for the core, which answers it: the return value of that callback.
+///
+/// # Safety
+/// As for [`cdb`].
+pub(super) unsafe fn screened(cmd: *mut TcmurCmd, status: Status) -> c_int {
+    // SAFETY: the command is alive (caller).
+    unsafe { set_sense(cmd, status) };
+    status.number()
+}
+
+/// # Safety
+/// As for [`cdb`].
+unsafe fn set_sense(cmd: *mut TcmurCmd, status: Status) {
+    if let Status::Sense(sense) = status {
+        // SAFETY: the command is not answered yet (caller).
+        let lib_cmd = unsafe { abi::lib_cmd(cmd) };
+        // SAFETY: lib_cmd points at the aligned head of this command; nobody else writes its sense buffer.
+        unsafe { (*lib_cmd).sense_buf = sense.to_bytes() };
     }
 }
 

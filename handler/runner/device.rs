@@ -5,13 +5,11 @@ use std::marker::PhantomData;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::ptr::NonNull;
-use std::sync::{Mutex, PoisonError};
-
-use nix::errno::Errno;
 
 use super::abi::TcmuDevice;
 use super::entry::RUNNER;
-use super::symbols::{self, Symbols};
+use super::link::Link;
+use super::symbols::Symbols;
 
 /// A `tcmu_device` for the duration of `open`.
 #[derive(Debug)]
@@ -76,10 +74,10 @@ impl<'a> Device<'a> {
         unsafe { (self.symbols.tcmu_dev_get_max_xfer_len)(self.raw.as_ptr()) }
     }
 
-    /// A handle to tell the core new sizes, now and later.
+    /// What the LUN can say to the core later.
     #[must_use]
-    pub fn resizer(&self) -> Resizer {
-        Resizer { symbols: self.symbols, device: Mutex::new(Some(Pointer(self.raw))) }
+    pub fn link(&self) -> Link {
+        Link::new(self.symbols, self.raw)
     }
 
     /// Sets the limits.
@@ -106,54 +104,10 @@ impl<'a> Device<'a> {
         unsafe { (self.symbols.tcmu_dev_set_solid_state_media)(self.raw.as_ptr(), true) };
     }
 
-    /// Sets the write protect bit (WP) of MODE SENSE, if the daemon can (1.6.0 and later). Writes still arrive.
-    pub fn set_write_protect(&self) {
-        if let Some(set) = symbols::set_write_protect() {
-            // SAFETY: the device is alive (invariant of the type).
-            unsafe { set(self.raw.as_ptr(), true) };
-        }
-    }
-
     /// Sets the write cache bit (WCE) of the caching mode page: with it, initiators send SYNCHRONIZE CACHE.
     pub fn set_write_cache(&self, enabled: bool) {
         // SAFETY: the device is alive (invariant of the type).
         unsafe { (self.symbols.tcmu_dev_set_write_cache_enabled)(self.raw.as_ptr(), enabled) };
-    }
-}
-
-/// Tells the core and the kernel that a LUN has another size; initiators get a unit attention.
-#[derive(Debug)]
-pub struct Resizer {
-    symbols: &'static Symbols,
-    /// None when the device may be gone.
-    device: Mutex<Option<Pointer>>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Pointer(NonNull<TcmuDevice>);
-
-// SAFETY: only used under the lock of the `Resizer`, for a function that the core lets any thread call.
-unsafe impl Send for Pointer {}
-
-impl Resizer {
-    /// Tells it. From any thread but the core's `report_event`.
-    ///
-    /// # Errors
-    /// What the kernel answered; ENODEV after [`retire`](Self::retire).
-    pub fn resize(&self, bytes: u64) -> Result<(), Errno> {
-        // Held across the call, so that the device stays: `retire`, on the thread that closes the LUN, waits for it.
-        let device = self.device.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(Pointer(raw)) = *device else { return Err(Errno::ENODEV) };
-        // SAFETY: the LUN is not closed yet, so its device is alive; none of the core's locks is held.
-        match unsafe { (self.symbols.tcmur_dev_update_size)(raw.as_ptr(), bytes) } {
-            0 => Ok(()),
-            error => Err(Errno::from_raw(error.saturating_neg())),
-        }
-    }
-
-    /// The device is about to go: it is not touched any more from here on.
-    pub fn retire(&self) {
-        *self.device.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 

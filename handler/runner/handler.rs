@@ -80,6 +80,10 @@ pub trait Lun: Send + Sync {
     /// The command, if it cannot be served at all.
     fn flush(self: Arc<Self>, command: Command) -> Result<(), Rejected>;
 
+    /// TEST UNIT READY, which has no data and is not accounted for by the core. Some: the final status, in place of GOOD. On the
+    /// command thread: must not block.
+    fn test_unit_ready(&self) -> Option<Status>;
+
     /// The admin wants the LUN to have `bytes`. On success the kernel tells initiators that number, whatever ours is.
     ///
     /// # Errors

@@ -49,6 +49,12 @@ impl Sense {
     pub const WRITE_PROTECTED: Self = Self::new(0x07, 0x27, 0x00);
     /// NOT READY, cause not reportable: the storage has been away for longer than an outage that passes.
     pub const NOT_READY: Self = Self::new(0x02, 0x04, 0x00);
+    /// NOT READY, becoming ready: the storage has not been reached yet. Linux repeats, VMware and Windows wait.
+    pub const BECOMING_READY: Self = Self::new(0x02, 0x04, 0x01);
+    /// NOT READY, target port in standby state: another gateway serves the LUN. Multipath takes another path at once.
+    pub const STANDBY: Self = Self::new(0x02, 0x04, 0x0b);
+    /// UNIT ATTENTION, not ready to ready change.
+    pub const BECAME_READY: Self = Self::new(0x06, 0x28, 0x00);
     /// MEDIUM ERROR, write error.
     pub const WRITE_ERROR: Self = Self::new(0x03, 0x0c, 0x00);
 

@@ -10,7 +10,7 @@ use libc::iovec;
 use super::abi::{TcmuDevice, TcmulibCmd, TcmurCmd};
 use super::iovec::IoVecs;
 use super::symbols::Symbols;
-use super::{Command, Device, Resizer};
+use super::{Command, Link};
 
 /// What the initiator would see of a command.
 pub(crate) struct Answer {
@@ -56,12 +56,12 @@ pub(crate) fn command(data: Vec<u8>, piece: usize) -> (Command, Receiver<Answer>
 }
 
 /// For a LUN without a device.
-pub(crate) fn resizer() -> Resizer {
+pub(crate) fn link() -> Link {
     let symbols: &'static Symbols = Box::leak(Box::new(Symbols::fake(complete)));
-    // SAFETY: retired before it could be used.
-    let resizer = unsafe { Device::new(symbols, NonNull::dangling()) }.resizer();
-    resizer.retire();
-    resizer
+    let link = Link::new(symbols, NonNull::dangling());
+    // Before it could be used.
+    link.retire();
+    link
 }
 
 unsafe extern "C" fn complete(_: *mut TcmuDevice, cmd: *mut TcmurCmd, status: c_int) {

@@ -159,6 +159,8 @@ unsafe extern "C" fn caw_cb(
     }
 }
 
+const TEST_UNIT_READY: u8 = 0;
+
 unsafe extern "C" fn handle_cmd_cb(device: *mut TcmuDevice, cmd: *mut TcmurCmd) -> c_int {
     guard(
         "handle_cmd",
@@ -173,7 +175,13 @@ unsafe extern "C" fn handle_cmd_cb(device: *mut TcmuDevice, cmd: *mut TcmurCmd) 
             }
             // SAFETY: as above.
             let blocks = unsafe { (runner.symbols.tcmu_dev_get_num_lbas)(device) };
-            runner.handler.screen(&cdb, blocks).map_or(abi::sts::NOT_HANDLED, Status::number)
+            let screened = runner.handler.screen(&cdb, blocks).or_else(|| {
+                // From the table: this callback also runs while the LUN is being closed.
+                let slot = (cdb.opcode() == TEST_UNIT_READY).then(|| runner.devices.get(device));
+                slot.flatten()?.lun.test_unit_ready()
+            });
+            // SAFETY: as above.
+            screened.map_or(abi::sts::NOT_HANDLED, |status| unsafe { command::screened(cmd, status) })
         },
     )
 }

@@ -1,6 +1,7 @@
 //! One glusterd with its own folders and network, and volumes on it.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,6 +18,9 @@ use crate::support::eventually;
 
 /// The node's address, on the loopback device of the private network: the CLI refuses 127.* for bricks.
 pub(crate) const HOST: &str = "10.77.99.1";
+
+/// An address that swallows what is sent to it. (On the loopback device, all addresses of the node's network are the node's.)
+pub(crate) const NOWHERE: &str = "10.77.98.2";
 
 /// One folder a volume, one pid file a brick.
 const BRICK_PIDS: &str = "/run/gluster/vols";
@@ -48,6 +52,12 @@ pub(crate) fn enter_namespaces() {
     mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), None::<&str>).unwrap();
     run("ip", &["link", "set", "lo", "up"]).unwrap();
     run("ip", &["addr", "add", &format!("{HOST}/24"), "dev", "lo"]).unwrap();
+    // A wire with nobody at its other end.
+    run("ip", &["link", "add", "void", "type", "veth", "peer", "name", "end"]).unwrap();
+    run("ip", &["addr", "add", "10.77.98.1/24", "dev", "void"]).unwrap();
+    run("ip", &["link", "set", "void", "up"]).unwrap();
+    run("ip", &["link", "set", "end", "up"]).unwrap();
+    run("ip", &["neigh", "add", NOWHERE, "lladdr", "02:00:00:00:00:02", "dev", "void"]).unwrap();
 }
 
 fn start() -> TempDir {
@@ -154,6 +164,22 @@ impl Volume {
     /// The image on a brick, if it lies there in one piece.
     pub(crate) fn on_brick(&self, brick: usize, image: &str) -> PathBuf {
         self.bricks[brick].join(image)
+    }
+
+    /// Removes an image and the bricks' second names of it, behind the volume's back.
+    pub(crate) fn forget(&self, image: &str) {
+        for brick in &self.bricks {
+            let image = brick.join(image);
+            let inode = fs::metadata(&image).unwrap().ino();
+            // Under .glusterfs, two levels of folders deep.
+            let folders = |folder: &Path| fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+            let names = folders(&brick.join(".glusterfs")).flat_map(|one| folders(&one).collect::<Vec<_>>());
+            let names = names.flat_map(|two| folders(&two).collect::<Vec<_>>());
+            for name in names.filter(|name| fs::symlink_metadata(name).is_ok_and(|found| found.ino() == inode)) {
+                fs::remove_file(name).unwrap();
+            }
+            fs::remove_file(image).unwrap();
+        }
     }
 
     /// Creates an image, or grows one, through the volume, as an admin does.

@@ -23,6 +23,7 @@ mod support;
 mod cluster;
 mod durability;
 mod failures;
+mod outages;
 mod shadow;
 mod types;
 
@@ -75,6 +76,9 @@ fn main() -> ExitCode {
             "commands_that_go_on_from_an_answer_survive_a_graph_switch",
             failures::graph_switch_and_continued_commands,
         ),
+        test("a_lun_comes_up_before_its_bricks_and_serves_when_they_do", outages::deferred),
+        test("luns_whose_server_is_silent_do_not_hold_up_the_daemon", outages::silent_server),
+        test("a_descriptor_that_has_gone_bad_is_replaced_under_the_lun", outages::bad_descriptor),
         test("opens_of_a_missing_volume_leave_nothing_behind", failures::missing_volume_often),
     ];
     let conclusion = libtest_mimic::run(&Arguments { test_threads: Some(2), ..Arguments::from_args() }, tests);

@@ -57,9 +57,17 @@ enum Leaves {
 }
 
 enum Op {
-    Read { snapshot: Vec<HashSet<Origin>> },
-    Write { number: u64, begin: u64 },
-    Compare { expect: i32 },
+    /// What each block has been able to hold since the command began.
+    Read {
+        seen: Vec<HashSet<Origin>>,
+    },
+    Write {
+        number: u64,
+        begin: u64,
+    },
+    Compare {
+        expect: i32,
+    },
     Flush,
 }
 
@@ -131,8 +139,8 @@ impl Shadow<'_> {
         let at = i64::try_from(offset).unwrap();
         match self.random.below(100) {
             0..40 => {
-                let snapshot = self.candidates(first, count);
-                self.push(self.lun.submit_read(at, count * BLOCK), Op::Read { snapshot }, first, count);
+                let seen = self.candidates(first, count);
+                self.push(self.lun.submit_read(at, count * BLOCK), Op::Read { seen }, first, count);
             }
             40..70 => {
                 let number = self.begin(first, count, Leaves::Places);
@@ -198,6 +206,14 @@ impl Shadow<'_> {
                 Leaves::Alike => (number, ANYWHERE),
             };
             writes.push(Write { number, leaves, end: None });
+            // A READ that is in flight may see it, even if yet another write is over before the READ is.
+            for in_flight in &mut self.in_flight {
+                if let Op::Read { seen } = &mut in_flight.op
+                    && let Some(seen) = place.checked_sub(in_flight.first).and_then(|index| seen.get_mut(index))
+                {
+                    seen.insert(leaves);
+                }
+            }
         }
         number
     }
@@ -252,12 +268,9 @@ impl Shadow<'_> {
                     writes.iter_mut().filter(|write| write.number == number).for_each(|write| write.end = Some(now));
                 }
             }
-            Op::Read { snapshot } if status == OK => {
-                let later = self.candidates(first, count);
-                for (index, (data, (before, after))) in
-                    command.data.chunks(BLOCK).zip(snapshot.iter().zip(&later)).enumerate()
-                {
-                    self.check(data, first + index, before, after);
+            Op::Read { seen } if status == OK => {
+                for (index, (data, seen)) in command.data.chunks(BLOCK).zip(&seen).enumerate() {
+                    self.check(data, first + index, seen);
                 }
             }
             Op::Read { .. } => assert_eq!(status, BUSY, "read"),
@@ -268,14 +281,14 @@ impl Shadow<'_> {
         }
     }
 
-    fn check(&self, data: &[u8], place: usize, before: &HashSet<Origin>, after: &HashSet<Origin>) {
-        let possible: Vec<Vec<u8>> = before.union(after).map(|&origin| block(origin)).collect();
+    fn check(&self, data: &[u8], place: usize, origins: &HashSet<Origin>) {
+        let possible: Vec<Vec<u8>> = origins.iter().map(|&origin| block(origin)).collect();
         let whole = possible.iter().any(|block| block == data);
         // With one candidate, nothing was in flight, and no byte may be another's.
         let mixed = || data.iter().enumerate().all(|(index, byte)| possible.iter().any(|block| block[index] == *byte));
         assert!(
             whole || mixed(),
-            "block {place} holds {:?}...; possible: {before:?} or {after:?}; {:?}",
+            "block {place} holds {:?}...; possible: {origins:?}; {:?}",
             &data[..16],
             self.blocks[place]
         );
@@ -307,7 +320,7 @@ impl Shadow<'_> {
             assert_eq!(status, OK);
             let candidates = self.candidates(first, count);
             for (index, data) in data.chunks(BLOCK).enumerate() {
-                self.check(data, first + index, &candidates[index], &candidates[index]);
+                self.check(data, first + index, &candidates[index]);
             }
         }
     }

@@ -60,11 +60,11 @@ fn a_volfile_that_libgfapi_would_not_survive_is_refused() {
 
 #[test]
 fn servers_that_do_not_answer_are_all_named_with_their_reasons() {
-    let line = why("glfs/deadvol@127.0.0.1/disk.img;port=9;server=no-such-host.invalid", "deadvol@127.0.0.1");
+    let line = why("glfs/deadvol@127.0.0.1/disk.img;port=9;server=no-such-host.invalid;open=fail", "deadvol@127.0.0.1");
     assert!(line.contains("127.0.0.1:9: Connection refused"), "{line}");
     assert!(line.contains("no-such-host.invalid:9: "), "{line}");
     assert!(line.contains("glusterd"), "{line}");
-    let line = why("glfs/deadvol@unixhost/disk.img;transport=unix;socket=/no/such.sock", "deadvol@unixhost");
+    let line = why("glfs/deadvol@unixhost/disk.img;transport=unix;socket=/no/such.sock;open=fail", "deadvol@unixhost");
     assert!(line.contains("/no/such.sock: No such file"), "{line}");
 }
 
@@ -78,7 +78,7 @@ fn a_server_that_accepts_and_says_nothing_costs_the_open_timeout_and_no_more() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
     let begin = Instant::now();
-    let line = why(&format!("glfs/silentvol@127.0.0.1/d;port={port};open-timeout=2"), "silentvol@");
+    let line = why(&format!("glfs/silentvol@127.0.0.1/d;port={port};open-timeout=2;open=fail"), "silentvol@");
     assert!(line.contains("within 2 s"), "{line}");
     assert!(begin.elapsed() < Duration::from_secs(10));
 }

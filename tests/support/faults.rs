@@ -114,7 +114,7 @@ extern "C" fn glfs_open(fs: *mut c_void, path: *const c_char, flags: c_int) -> *
     let open = real!(glfs_open, c"GFAPI_3.4.0", Open);
     // SAFETY: the caller's arguments, passed on.
     let (fd, path) = unsafe { (open(fs, path, flags), CStr::from_ptr(path)) };
-    FAULTS.lock().unwrap().open.insert(fd.addr(), path.to_str().unwrap().to_owned());
+    FAULTS.lock().unwrap().open.insert(fd.addr(), path.to_str().unwrap().trim_start_matches('/').to_owned());
     fd
 }
 

@@ -48,6 +48,7 @@ device_functions! {
     fn tcmu_dev_set_solid_state_media(device, enabled: bool) { device.solid_state.store(enabled, Ordering::SeqCst); }
     fn tcmu_dev_set_write_protect_enabled(device, enabled: bool) { device.write_protect.store(enabled, Ordering::SeqCst); }
     fn tcmu_dev_set_write_cache_enabled(device, enabled: bool) { device.write_cache.store(enabled, Ordering::SeqCst); }
+    fn tcmu_notify_lock_lost(device) { device.locks_lost.fetch_add(1, Ordering::SeqCst); }
 }
 
 #[unsafe(no_mangle)]

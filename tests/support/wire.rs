@@ -31,7 +31,12 @@ pub struct Table {
     pub unmap: unsafe extern "C" fn(*const FakeDevice, *mut c_void, u64, u64) -> c_int,
     pub writesame: Ranged,
     pub caw: Ranged,
-    pub others: [usize; 5],
+    /// What fencing adds: NULL in a plugin without it.
+    pub report_event: Option<unsafe extern "C" fn(*const FakeDevice) -> c_int>,
+    pub lock: Option<unsafe extern "C" fn(*const FakeDevice, u16) -> c_int>,
+    pub unlock: Option<unsafe extern "C" fn(*const FakeDevice) -> c_int>,
+    pub get_lock_tag: Option<unsafe extern "C" fn(*const FakeDevice, *mut u16) -> c_int>,
+    pub get_lock_state: Option<unsafe extern "C" fn(*const FakeDevice) -> c_int>,
     pub is_dbus_handler: usize,
     pub update_logdir: unsafe extern "C" fn() -> bool,
     pub init: usize,
@@ -61,6 +66,8 @@ pub struct FakeDevice {
     pub write_cache: AtomicBool,
     pub solid_state: AtomicBool,
     pub write_protect: AtomicBool,
+    /// How often the plugin has said that another gateway has taken the lock.
+    pub locks_lost: AtomicU32,
 }
 
 /// Loads a handler as the daemon does; the result of its `handler_init`.

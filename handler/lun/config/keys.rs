@@ -4,7 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use super::text::{Escaped, unescape};
-use super::{Config, ConfigError, DEFAULT_OPEN_TIMEOUT, DEFAULT_OUTAGE, DEFAULT_PORT, DEFAULT_SOCKET};
+use super::{
+    Config, ConfigError, DEFAULT_OPEN_TIMEOUT, DEFAULT_OUTAGE, DEFAULT_PING_TIMEOUT, DEFAULT_PORT, DEFAULT_SOCKET,
+};
 
 /// Defines an enum whose variants are a key's values.
 macro_rules! values {
@@ -77,6 +79,26 @@ values! {
     } expected "shared or own"
 }
 values! {
+    /// Whether the bricks keep out a gateway that has lost the LUN to another one.
+    Fence {
+        /// If the volume can; a LUN that is shared by gateways is warned about where it cannot.
+        Auto = "auto",
+        /// No.
+        Off = "off",
+        /// Or the LUN does not serve.
+        Required = "required",
+    } expected "auto, off or required"
+}
+values! {
+    /// What an open does when the cluster cannot be reached.
+    OnUnreachable {
+        /// The LUN comes up, is not ready, and goes on trying.
+        Defer = "defer",
+        /// The open fails.
+        Fail = "fail",
+    } expected "defer or fail"
+}
+values! {
     /// Level of libgfapi's own log.
     LogLevel {
         /// `GF_LOG_CRITICAL`.
@@ -95,7 +117,7 @@ values! {
 }
 
 /// Every key, for the message about an unknown one.
-pub(super) const NAMES: [&str; 15] = [
+pub(super) const NAMES: [&str; 16] = [
     "server",
     "port",
     "transport",
@@ -106,6 +128,7 @@ pub(super) const NAMES: [&str; 15] = [
     "io-threads",
     "connection",
     "open-timeout",
+    "ping-timeout",
     "log-level",
     "fence",
     "open",
@@ -114,7 +137,6 @@ pub(super) const NAMES: [&str; 15] = [
 ];
 
 const CMD_TIME_OUT: &str = "tcmur_cmd_time_out";
-const SECONDS: &str = "seconds from 1 to 3600";
 const ABSOLUTE: &str = "an absolute path";
 
 /// Reads the pairs into `config`.
@@ -153,7 +175,6 @@ fn set(config: &mut Config, key: &'static str, value: String) -> Result<(), Conf
             $type::from_text(&value).ok_or(ConfigError::Value { key, value, expected: $type::EXPECTED })?
         };
     }
-    let not_yet = |value, instead| Err(ConfigError::NotYet { key, value, instead });
     match key {
         "server" => config.hosts.push(value),
         "port" => {
@@ -169,29 +190,20 @@ fn set(config: &mut Config, key: &'static str, value: String) -> Result<(), Conf
         "access" => config.access = choice!(Access),
         "io-threads" => config.io_threads = choice!(IoThreads),
         "connection" => config.connection = choice!(Connection),
-        "open-timeout" => {
-            let seconds = number(key, &value, SECONDS)?;
-            if !(1..=3600).contains(&seconds) {
-                return Err(ConfigError::Value { key, value, expected: SECONDS });
-            }
-            config.open_timeout = Duration::from_secs(seconds);
-        }
+        "open-timeout" => config.open_timeout = seconds(key, value, 3600, "seconds from 1 to 3600")?,
+        // libgfapi refuses a graph with more.
+        "ping-timeout" => config.ping_timeout = seconds(key, value, 1013, "seconds from 1 to 1013")?,
         "log-level" => config.log_level = choice!(LogLevel),
-        "fence" => match value.as_str() {
-            "off" => {}
-            "auto" | "required" => return not_yet(value, "; LUNs are not fenced: export each through one gateway"),
-            _ => return Err(ConfigError::Value { key, value, expected: "auto, off or required" }),
-        },
-        "open" => match value.as_str() {
-            "fail" => {}
-            "defer" => return not_yet(value, "; an open whose cluster cannot be reached fails"),
-            _ => return Err(ConfigError::Value { key, value, expected: "defer or fail" }),
-        },
+        "fence" => config.fence = choice!(Fence),
+        "open" => config.open = choice!(OnUnreachable),
         "outage" => {
             config.outage = Duration::from_secs(number::<u32>(key, &value, "seconds")?.into());
         }
         // "profile"
-        _ => return not_yet(value, "; write its keys into the configuration"),
+        _ => {
+            let instead = "; write its keys into the configuration";
+            return Err(ConfigError::NotYet { key, value, instead });
+        }
     }
     Ok(())
 }
@@ -219,6 +231,13 @@ fn number<T: std::str::FromStr>(key: &'static str, value: &str, expected: &'stat
     parsed.ok_or_else(|| ConfigError::Value { key, value: value.to_owned(), expected })
 }
 
+fn seconds(key: &'static str, value: String, most: u64, expected: &'static str) -> Result<Duration, ConfigError> {
+    match number(key, &value, expected)? {
+        seconds if (1..=most).contains(&seconds) => Ok(Duration::from_secs(seconds)),
+        _ => Err(ConfigError::Value { key, value, expected }),
+    }
+}
+
 fn absolute(key: &'static str, value: String) -> Result<String, ConfigError> {
     if value.starts_with('/') { Ok(value) } else { Err(ConfigError::Value { key, value, expected: ABSOLUTE }) }
 }
@@ -240,6 +259,9 @@ pub(super) fn display(config: &Config, f: &mut fmt::Formatter<'_>) -> fmt::Resul
     if config.open_timeout != DEFAULT_OPEN_TIMEOUT {
         write!(f, ";open-timeout={}", config.open_timeout.as_secs())?;
     }
+    if config.ping_timeout != DEFAULT_PING_TIMEOUT {
+        write!(f, ";ping-timeout={}", config.ping_timeout.as_secs())?;
+    }
     if config.outage != DEFAULT_OUTAGE {
         write!(f, ";outage={}", config.outage.as_secs())?;
     }
@@ -247,6 +269,8 @@ pub(super) fn display(config: &Config, f: &mut fmt::Formatter<'_>) -> fmt::Resul
         ("transport", config.transport.text(), config.transport == Transport::Tcp),
         ("cache", config.cache.text(), config.cache == Cache::None),
         ("access", config.access.text(), config.access == Access::Auto),
+        ("fence", config.fence.text(), config.fence == Fence::Auto),
+        ("open", config.open.text(), config.open == OnUnreachable::Defer),
         ("io-threads", config.io_threads.text(), config.io_threads == IoThreads::Auto),
         ("connection", config.connection.text(), config.connection == Connection::Shared),
         ("log-level", config.log_level.text(), config.log_level == LogLevel::Warning),

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use text::{Escaped, unescape};
 
-pub use keys::{Access, Cache, Connection, IoThreads, LogLevel, Transport};
+pub use keys::{Access, Cache, Connection, Fence, IoThreads, LogLevel, OnUnreachable, Transport};
 
 /// What a cfgstring says, defaults filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,8 +39,14 @@ pub struct Config {
     pub io_threads: IoThreads,
     /// `connection=`.
     pub connection: Connection,
+    /// `fence=`.
+    pub fence: Fence,
+    /// `open=`.
+    pub open: OnUnreachable,
     /// `open-timeout=`: an open that takes longer has failed.
     pub open_timeout: Duration,
+    /// `ping-timeout=`: a brick that says nothing for this long, twice at most, is taken for dead.
+    pub ping_timeout: Duration,
     /// `outage=`: how long the volume may be away before commands fail.
     pub outage: Duration,
     /// `log-level=`: of libgfapi's own log.
@@ -52,6 +58,8 @@ const FORM: &str = "VOLUME@HOST/PATH[;KEY=VALUE]...";
 const DEFAULT_PORT: u16 = 24007;
 const DEFAULT_SOCKET: &str = "/var/run/glusterd.socket";
 const DEFAULT_OPEN_TIMEOUT: Duration = Duration::from_secs(30);
+/// Gluster's own is 42 s: a dead brick would be noticed after 84 s at worst, when initiators have given up (Linux: 30 s).
+const DEFAULT_PING_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_OUTAGE: Duration = Duration::from_secs(120);
 
 /// What is wrong with a cfgstring, where, and what would be right.
@@ -163,7 +171,10 @@ impl FromStr for Config {
             access: Access::Auto,
             io_threads: IoThreads::Auto,
             connection: Connection::Shared,
+            fence: Fence::Auto,
+            open: OnUnreachable::Defer,
             open_timeout: DEFAULT_OPEN_TIMEOUT,
+            ping_timeout: DEFAULT_PING_TIMEOUT,
             outage: DEFAULT_OUTAGE,
             log_level: LogLevel::Warning,
         };

@@ -22,22 +22,26 @@ struct Transfer<B: Backend> {
 }
 
 /// Starts a READ or WRITE at `offset`.
-pub(super) fn transfer<B: Backend>(lun: Arc<Lun<B>>, command: Command, op: Op, offset: u64) {
-    Transfer { lun, command, op, offset }.submit();
+pub(super) fn transfer<B: Backend>(lun: Arc<Lun<B>>, image: &B, command: Command, op: Op, offset: u64) {
+    Transfer { lun, command, op, offset }.submit(image);
 }
 
 impl<B: Backend> Transfer<B> {
-    fn submit(self) {
-        let (lun, offset) = (Arc::clone(&self.lun), self.offset);
-        if self.op == Op::Read { lun.backend.read(self, offset) } else { lun.backend.write(self, offset) }
+    fn submit(self, image: &B) {
+        let offset = self.offset;
+        if self.op == Op::Read { image.read(self, offset) } else { image.write(self, offset) }
     }
 
-    /// All data is where it belongs. With FUA it must also be durable.
-    fn finish(self) {
-        if self.op == Op::Write && self.command.cdb().is_some_and(|cdb| is_forced(&cdb)) {
-            flush::start(self.lun, self.command);
-        } else {
-            self.command.complete(Status::Ok);
+    /// Goes on with what a short transfer has left; when all data is where it belongs, with FUA it must also be durable.
+    fn go_on(self) {
+        let is_done = self.command.data().is_empty();
+        if is_done && !(self.op == Op::Write && self.command.cdb().is_some_and(|cdb| is_forced(&cdb))) {
+            return self.command.complete(Status::Ok);
+        }
+        match self.lun.image.get() {
+            Some(image) if is_done => flush::start(self.lun, &*image, self.command),
+            Some(image) => self.submit(&image),
+            None => fail(&self.lun, self.command, self.op, self.offset, Errno::ENOTCONN),
         }
     }
 }
@@ -61,7 +65,7 @@ impl<B: Backend> Request for Transfer<B> {
                 self.lun.outage.end();
                 self.command.data_mut().advance(bytes);
                 self.offset = self.offset.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
-                if self.command.data().is_empty() { self.finish() } else { self.submit() }
+                self.go_on();
             }
         }
     }

@@ -4,18 +4,19 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
-use super::super::backend::Compared;
-use super::super::deferred::Deferred;
+use super::super::attention::Attention;
+use super::super::backend::{Compared, NotOpened, Opened, Source};
 use super::super::fill::Missing;
 use super::super::flush::Flushes;
 use super::super::geometry::BlockSize;
+use super::super::image::Image;
 use super::super::outage::Outage;
 use super::*;
-use crate::runner::testing::{command, resizer};
+use crate::runner::testing::{command, link};
 use crate::runner::{Lun as _, Rejected};
 
 const SIZE: usize = 8192;
@@ -119,18 +120,31 @@ impl Backend for Memory {
     }
 }
 
+/// Nothing here opens an image again.
+struct Nowhere;
+
+impl Source for Nowhere {
+    type Backend = Memory;
+
+    fn open(&self, _: Duration, _: Option<Instant>) -> Result<Opened<Memory>, NotOpened> {
+        Err(NotOpened { errno: Errno::ENOENT, passes: false, why: String::from("nowhere") })
+    }
+}
+
 fn lun(moods: Vec<Mood>) -> Arc<Lun<Memory>> {
     let (label, block_size) = (String::from("memory"), BlockSize::new(512).unwrap());
     Arc::new(Lun {
         label,
-        backend: Memory::new(moods),
-        writable: true,
+        image: Image::new(Some(Opened { image: Memory::new(moods), writable: true })),
+        source: Box::new(Nowhere),
+        open_timeout: Duration::from_secs(1),
         block_size,
         bytes: AtomicU64::new(SIZE as u64),
-        resizer: resizer(),
+        link: link(),
         cut_off: AtomicBool::new(false),
-        outage: Outage::new(Duration::from_secs(60)),
-        deferred: Deferred::default(),
+        outage: Outage::new(Duration::from_secs(60), "memory"),
+        restoring: AtomicBool::new(false),
+        attention: Attention::default(),
         missing: Missing::default(),
         flushes: Flushes::default(),
     })
@@ -139,7 +153,7 @@ fn lun(moods: Vec<Mood>) -> Arc<Lun<Memory>> {
 /// Submits a READ or WRITE; its status and data.
 fn run(lun: &Arc<Lun<Memory>>, op: Op, offset: usize, data: Vec<u8>) -> (i32, Vec<u8>) {
     let (command, answers) = command(data, 700);
-    transfer(Arc::clone(lun), command, op, offset as u64);
+    transfer(Arc::clone(lun), &*lun.image.get().unwrap(), command, op, offset as u64);
     let answer = answers.recv().unwrap();
     (answer.status, answer.data)
 }
@@ -174,17 +188,18 @@ proptest! {
         writes in proptest::collection::vec((0_usize..16, 1_usize..=8, any::<u8>()), 1..8),
     ) {
         let lun = lun(moods);
+        let image = lun.image.get().unwrap();
         let mut model = vec![0_u8; SIZE];
         for (block, blocks, byte) in writes {
             let (offset, len) = (block * 512, (blocks * 512).min(SIZE - block * 512));
             let (status, _) = run(&lun, Op::Write, offset, vec![byte; len]);
             if status == 0 {
                 model[offset..offset + len].fill(byte);
-                prop_assert_eq!(&lun.backend.bytes.lock().unwrap()[offset..offset + len], &model[offset..offset + len]);
+                prop_assert_eq!(&image.bytes.lock().unwrap()[offset..offset + len], &model[offset..offset + len]);
             } else {
                 prop_assert_eq!(status, 4, "WRITE ERROR");
                 // What a failed write left is unspecified: the model follows.
-                model.copy_from_slice(&lun.backend.bytes.lock().unwrap());
+                model.copy_from_slice(&image.bytes.lock().unwrap());
             }
             let (status, data) = run(&lun, Op::Read, offset, vec![0xee; len]);
             if status == 0 {

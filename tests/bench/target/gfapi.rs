@@ -55,10 +55,10 @@ impl Connections {
         let options = if tuned { gluster::graph_options(config) } else { Vec::new() };
         let lever = self.lever.iter().filter_map(|lever| {
             let mut parts = lever.splitn(3, ',');
-            Some((parts.next()?, parts.next()?, parts.next()?))
+            Some((parts.next()?, parts.next()?, parts.next()?.to_owned().into()))
         });
         for (translators, key, value) in options.into_iter().chain(lever) {
-            let (translators, key, value) = (CString::new(translators)?, CString::new(key)?, CString::new(value)?);
+            let (translators, key, value) = (CString::new(translators)?, CString::new(key)?, CString::new(&*value)?);
             // SAFETY: as above.
             let set = unsafe {
                 gfapi::glfs_set_xlator_option(fs.as_ptr(), translators.as_ptr(), key.as_ptr(), value.as_ptr())
