@@ -7,7 +7,7 @@ HANDLER_DIR ?= $(if $(multiarch),/usr/lib/$(multiarch)/tcmu-runner,/usr/lib64/tc
 DESTDIR ?=
 PLUGIN := target/release/libhandler_glfs.so
 
-.PHONY: all demo check bench install uninstall clean
+.PHONY: all demo check soak bench install uninstall clean
 all: packages-build
 	cargo build --release --locked
 
@@ -19,6 +19,11 @@ demo: packages-build packages-vm
 # Everything that is tested, from fast to true; ends with a count per tier.
 check: packages-build packages-vm packages-check
 	tests/check
+
+# Random faults on a cluster of three nodes, under load: half an hour or 1,000 of them. SEED=N repeats a run's faults.
+soak: packages-build packages-check
+	SOAK_MINUTES=$(or $(MINUTES),30) SOAK_FAULTS=$(or $(FAULTS),1000) $(if $(SEED),SOAK_SEED=$(SEED)) \
+		cargo test --release --locked --test cluster -- --nocapture random_faults_lose_nothing
 
 # The plugin against its peers and against libgfapi's limit: tables, CSV and a plot in target/bench. Half an hour; QUICK=1 takes
 # five minutes, PEER=handler.so takes part, ARGS="--help" tells more.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::exit;
 
 /// Every libgfapi function the project calls. A new one is added here, and nowhere else.
-const FUNCTIONS: [&str; 22] = [
+const FUNCTIONS: [&str; 26] = [
     "glfs_new",
     "glfs_set_volfile",
     "glfs_set_volfile_server",
@@ -26,6 +26,10 @@ const FUNCTIONS: [&str; 22] = [
     "glfs_zerofill_async",
     "glfs_fd_set_lkowner",
     "glfs_posix_lock",
+    "glfs_file_lock",
+    "glfs_fgetxattr",
+    "glfs_fsetxattr",
+    "glfs_get_volfile",
     "glfs_pread",
     "glfs_pwrite",
 ];
@@ -70,6 +74,7 @@ fn main() {
         .allowlist_recursively(false)
         .allowlist_type("glfs(_fd)?(_t)?")
         .allowlist_type("glfs_io_cbk")
+        .allowlist_type("glfs_lock_mode(_t)?")
         .blocklist_type("glfs_stat")
         .generate_comments(false)
         .merge_extern_blocks(true)

@@ -3,7 +3,7 @@
 //! Only what the project calls is bound (the list is in `build.rs`). What each call means for us (thread, errno,
 //! ownership) is documented where it is wrapped: the `gluster` folder of the plugin.
 
-#![allow(non_camel_case_types, missing_docs, clippy::pedantic, reason = "generated from C")]
+#![allow(non_camel_case_types, non_upper_case_globals, missing_docs, clippy::pedantic, reason = "generated from C")]
 
 use libc::{flock, gid_t, iovec, off_t, stat, uid_t};
 

@@ -79,20 +79,43 @@ impl Descriptor {
         self.fd.as_ptr()
     }
 
+    /// Makes a call that blocks: true if it went well, or it has left an errno. Counted meanwhile.
+    ///
+    /// # Errors
+    /// That errno; EBADF if closed.
+    pub(super) fn with(&self, call: impl FnOnce(*mut glfs_fd_t) -> bool) -> Result<(), Errno> {
+        let result = self.begin().ok_or(Errno::EBADF).and_then(|fd| if call(fd) { Ok(()) } else { Err(Errno::last()) });
+        self.end();
+        result
+    }
+
+    /// Waits until no call but the caller's is in flight, at most for `patience`. Whether that is so.
+    pub(super) fn is_quiet_within(&self, patience: Duration) -> bool {
+        let begin = Instant::now();
+        while self.in_flight.load(Ordering::SeqCst) > 1 {
+            if begin.elapsed() > patience {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        true
+    }
+
+    /// The connection.
+    pub(super) fn volume(&self) -> &Volume {
+        &self.volume
+    }
+
     /// Type and size. Blocks. Of what is open, not of the path: a symlink's target is what was opened.
     ///
     /// # Errors
     /// The volume's.
     pub(super) fn stat(&self) -> Result<libc::stat, Errno> {
         let mut stat = MaybeUninit::<libc::stat>::zeroed();
-        let result = self.begin().ok_or(Errno::EBADF).and_then(|fd| {
-            // SAFETY: the descriptor is open and counted; there is room for the result.
-            let failed = unsafe { gfapi::glfs_fstat(fd, stat.as_mut_ptr()) } != 0;
-            if failed { Err(Errno::last()) } else { Ok(()) }
-        });
-        self.end();
+        // SAFETY: the descriptor is open and counted; there is room for the result.
+        self.with(|fd| unsafe { gfapi::glfs_fstat(fd, stat.as_mut_ptr()) } == 0)?;
         // SAFETY: all bytes were initialised, with zeros, and any bytes are a valid stat.
-        result.map(|()| unsafe { stat.assume_init() })
+        Ok(unsafe { stat.assume_init() })
     }
 
     /// Lets no further call begin. False if that was so already.

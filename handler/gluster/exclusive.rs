@@ -3,6 +3,8 @@
 //! A range of the file is locked (advisory, so that only those who ask are kept out), looked at, and written. The lock has an
 //! owner of its own for each open file: two LUNs of one process exclude each other like two gateways. A gateway that dies loses
 //! its locks with its connection.
+//!
+//! A file that is owned (`ownership`) needs no such lock, and must not have one: it would be taken for the owner's.
 
 use std::collections::hash_map::RandomState;
 use std::ffi::c_int;
@@ -38,16 +40,30 @@ type Job = Box<dyn FnOnce() + Send>;
 
 /// The thread that a file's exchanges are done on, one after the other. Started by the first, ended with the file.
 #[derive(Default)]
-pub(super) struct Exclusive(OnceLock<Option<Sender<Job>>>);
+pub(super) struct Exclusive {
+    jobs: OnceLock<Option<Sender<Job>>>,
+    /// Whether the descriptor has got its owner for locks.
+    owner: Arc<OnceLock<bool>>,
+}
 
 impl Exclusive {
-    /// Does the exchange later, and says `done`.
-    pub(super) fn compare_and_write(&self, descriptor: Arc<Descriptor>, exchange: Exchange, done: Done) {
-        let jobs = self.0.get_or_init(|| start(&descriptor));
+    /// Whether locks of the descriptor have an owner of their own: then it cannot be owned any more.
+    pub(super) fn has_owner(&self) -> bool {
+        self.owner.get().is_some()
+    }
+
+    /// Does the exchange later, and says `done`. `owned`: nobody else can touch the file meanwhile.
+    pub(super) fn compare_and_write(&self, descriptor: Arc<Descriptor>, exchange: Exchange, owned: bool, done: Done) {
+        let jobs = self.jobs.get_or_init(start);
+        let has_owner = Arc::clone(&self.owner);
         // Counted from now on, so that the file stays open until the job gives it up.
         let usable = descriptor.begin().is_some() && jobs.is_some();
         let job: Job = Box::new(move || {
-            let outcome = if usable { exchange.locked(&descriptor) } else { Err(Errno::ENOMEM) };
+            let outcome = match usable {
+                true if owned => exchange.exchange(&descriptor),
+                true if *has_owner.get_or_init(|| set_owner(&descriptor)) => exchange.locked(&descriptor),
+                _ => Err(Errno::ENOMEM),
+            };
             aio::shielded(|| done(outcome));
             descriptor.end();
         });
@@ -57,26 +73,30 @@ impl Exclusive {
                     unsent.0();
                 }
             }
-            // No thread, or no owner for the lock: it will fail, but not on this stack.
+            // No thread: it will fail, but not on this stack.
             None => aio::COMPLETIONS.run(job),
         }
     }
 }
 
-/// Starts the thread, and gives the file an owner for its locks.
-fn start(descriptor: &Descriptor) -> Option<Sender<Job>> {
-    // As random as the keys of a hash map: owners need only differ within this process.
-    let mut owner = RandomState::new().build_hasher().finish().to_ne_bytes();
-    let len = c_int::try_from(owner.len()).ok()?;
-    // SAFETY: the descriptor is open (a command of the LUN is running); the bytes are copied.
-    let failed = unsafe { gfapi::glfs_fd_set_lkowner(descriptor.as_ptr(), owner.as_mut_ptr().cast(), len) } != 0;
-    if failed {
-        report::error!("A lock owner could not be set: {}", Errno::last());
-        return None;
-    }
+/// Starts the thread.
+fn start() -> Option<Sender<Job>> {
     let (sender, jobs) = channel::<Job>();
     let thread = thread::Builder::new().name(String::from("glfs-exclusive"));
     thread.spawn(move || jobs.into_iter().for_each(|job| job())).ok().map(|_| sender)
+}
+
+/// Gives the file an owner for its locks.
+fn set_owner(descriptor: &Descriptor) -> bool {
+    // As random as the keys of a hash map: owners need only differ within this process.
+    let mut owner = RandomState::new().build_hasher().finish().to_ne_bytes();
+    let Ok(len) = c_int::try_from(owner.len()) else { return false };
+    // SAFETY: the descriptor is open (the exchange is counted); the bytes are copied.
+    let failed = unsafe { gfapi::glfs_fd_set_lkowner(descriptor.as_ptr(), owner.as_mut_ptr().cast(), len) } != 0;
+    if failed {
+        report::error!("A lock owner could not be set: {}", Errno::last());
+    }
+    !failed
 }
 
 impl Exchange {

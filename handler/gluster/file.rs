@@ -2,6 +2,7 @@
 
 use std::ffi::c_int;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use libgfapi_sys as gfapi;
@@ -10,19 +11,25 @@ use nix::errno::Errno;
 use super::aio::{self, Call};
 use super::descriptor::Descriptor;
 use super::exclusive::{Exchange, Exclusive};
+use super::ownership;
 use super::volume::Volume;
 use super::worker::bounded;
-use crate::lun::backend::{Backend, Compared, Request};
+use crate::lun::backend::{Backend, Compared, Enforcement, Ownership, Request};
 use crate::report;
 
 /// How long a close, or a look at the size, may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a call about ownership may take. It may be in the way of a failover.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A regular file, open. Dropping it closes it.
 #[derive(Debug)]
 pub struct File {
     descriptor: Arc<Descriptor>,
     exclusive: Exclusive,
+    /// Nobody else may use the file, as far as is known.
+    owned: AtomicBool,
 }
 
 impl File {
@@ -32,7 +39,7 @@ impl File {
     /// The volume's.
     pub(super) fn open(volume: Arc<Volume>, path: &str, flags: c_int) -> Result<Self, Errno> {
         let descriptor = Arc::new(Descriptor::open(volume, path, flags)?);
-        Ok(Self { descriptor, exclusive: Exclusive::default() })
+        Ok(Self { descriptor, exclusive: Exclusive::default(), owned: AtomicBool::new(false) })
     }
 
     /// The type bits of its mode. Blocks.
@@ -41,6 +48,62 @@ impl File {
     /// The volume's.
     pub(super) fn kind(&self) -> Result<libc::mode_t, Errno> {
         Ok(self.descriptor.stat()?.st_mode & libc::S_IFMT)
+    }
+}
+
+impl File {
+    /// Makes a call that may hang as long as the volume does.
+    fn blocking<T: Send + 'static>(
+        &self,
+        name: &str,
+        patience: Duration,
+        call: impl FnOnce(&Descriptor) -> Result<T, Errno> + Send + 'static,
+    ) -> Result<T, Errno> {
+        let descriptor = Arc::clone(&self.descriptor);
+        bounded(name, patience, move || call(&descriptor)).unwrap_or(Err(Errno::ETIMEDOUT))
+    }
+}
+
+impl Ownership for File {
+    fn enforcement(&self) -> Result<Enforcement, Errno> {
+        self.blocking("glfs-owner", LOCK_PATIENCE, |descriptor| ownership::enforcement(descriptor, descriptor.volume()))
+    }
+
+    fn take(&self) -> Result<(), Errno> {
+        if self.exclusive.has_owner() {
+            return Err(Errno::EDEADLK);
+        }
+        self.blocking("glfs-owner", LOCK_PATIENCE, |descriptor| {
+            ownership::take(descriptor, descriptor.volume().layout())
+        })?;
+        self.owned.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn release(&self) -> Result<(), Errno> {
+        self.owned.store(false, Ordering::Release);
+        self.blocking("glfs-owner", LOCK_PATIENCE, |descriptor| {
+            ownership::release(descriptor, descriptor.volume().layout())
+        })
+    }
+
+    fn is_taken(&self) -> Result<bool, Errno> {
+        self.blocking("glfs-owner", LOCK_PATIENCE, |descriptor| {
+            ownership::is_taken(descriptor, descriptor.volume().layout())
+        })
+    }
+
+    fn settling(&self) -> Duration {
+        self.descriptor.volume().layout().settling()
+    }
+
+    fn note(&self) -> Result<String, Errno> {
+        self.blocking("glfs-owner", LOCK_PATIENCE, ownership::note)
+    }
+
+    fn set_note(&self, note: &str) -> Result<(), Errno> {
+        let note = note.to_owned();
+        self.blocking("glfs-owner", LOCK_PATIENCE, move |descriptor| ownership::set_note(descriptor, &note))
     }
 }
 
@@ -101,6 +164,7 @@ impl Backend for File {
         self.exclusive.compare_and_write(
             Arc::clone(&self.descriptor),
             Exchange { offset, expected, new },
+            self.owned.load(Ordering::Acquire),
             Box::new(done),
         );
     }
@@ -113,8 +177,7 @@ impl Backend for File {
     }
 
     fn size(&self) -> Result<u64, Errno> {
-        let descriptor = Arc::clone(&self.descriptor);
-        let stat = bounded("glfs-stat", PATIENCE, move || descriptor.stat()).ok_or(Errno::ETIMEDOUT)??;
+        let stat = self.blocking("glfs-stat", PATIENCE, Descriptor::stat)?;
         u64::try_from(stat.st_size).map_err(|_| Errno::EIO)
     }
 

@@ -8,7 +8,7 @@ use std::fmt;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use crate::lun::config::{Cache, Config, IoThreads, LogLevel};
+use crate::lun::config::{Cache, Config, Fence, IoThreads, LogLevel};
 
 /// What distinguishes the graphs of two connections to one volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,6 +17,8 @@ pub(super) struct Graph {
     io_threads: IoThreads,
     log_level: LogLevel,
     ping_timeout: Duration,
+    /// Some LUN must never write on a descriptor that has lost its lock.
+    fenced: bool,
     /// No cores to spare for the threads that the volume would have answers fetched by.
     few_cores: bool,
 }
@@ -50,6 +52,10 @@ const WRITE_THROUGH: [Fixed; 1] = [("*-write-behind", "pass-through", "true")];
 /// With write-behind: keep what a failed flush could not write, and try it again with the next one.
 const WRITE_BEHIND: [Fixed; 1] = [("*-write-behind", "resync-failed-syncs-after-fsync", "on")];
 
+/// With a lock, a descriptor that a brick has lost (it was restarted) is opened anew by libgfapi, without the lock; and a brick that
+/// was restarted enforces nothing before somebody locks. This keeps such a descriptor from being used again.
+const STRICT_LOCKS: [Fixed; 1] = [("*-client-*", "strict-locks", "on")];
+
 /// The hand-over to another thread for each call. It costs a third of the client's CPU time, on all types of volume, and buys
 /// nothing: the daemon has a thread for each LUN already, and answers that come inside a call are dealt with (`aio`).
 const NO_IO_THREADS: [Fixed; 1] = [("*-io-threads", "pass-through", "true")];
@@ -67,6 +73,7 @@ impl Graph {
             io_threads: config.io_threads,
             log_level: config.log_level,
             ping_timeout: config.ping_timeout,
+            fenced: config.fence == Fence::Required,
             few_cores,
         }
     }
@@ -81,7 +88,8 @@ impl Graph {
             IoThreads::On => &[],
         };
         let events: &'static [Fixed] = if self.few_cores { &ONE_EVENT_THREAD } else { &[] };
-        let fixed = UNCACHED.iter().chain(PATIENCE.iter()).chain(writes).chain(threads).chain(events);
+        let locks: &'static [Fixed] = if self.fenced { &STRICT_LOCKS } else { &[] };
+        let fixed = UNCACHED.iter().chain(PATIENCE.iter()).chain(writes).chain(threads).chain(events).chain(locks);
         let ping = ("*-client-*", "ping-timeout", Cow::Owned(self.ping_timeout.as_secs().to_string()));
         fixed.map(|&(translators, key, value)| (translators, key, Cow::Borrowed(value))).chain([ping])
     }

@@ -8,6 +8,7 @@ mod exclusive;
 mod file;
 mod graph;
 mod identity;
+mod ownership;
 mod pool;
 mod server;
 mod slab;

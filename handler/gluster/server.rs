@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -37,14 +37,14 @@ impl Server {
     }
 
     /// Connects and hangs up. libgfapi says neither which server failed nor why, and takes 15 s to get past one that is dead.
-    fn probe(&self) -> io::Result<()> {
+    fn probe(&self) -> io::Result<Family> {
         match self {
-            Self::Unix { socket } => UnixStream::connect(socket).map(drop),
+            Self::Unix { socket } => UnixStream::connect(socket).map(|_| Family::Any),
             Self::Tcp { host, port } => {
                 let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
                 for address in (host.as_str(), *port).to_socket_addrs()? {
                     match TcpStream::connect_timeout(&address, PATIENCE) {
-                        Ok(_) => return Ok(()),
+                        Ok(_) => return Ok(Family::of(&address)),
                         Err(e) => failure = e,
                     }
                 }
@@ -54,19 +54,34 @@ impl Server {
     }
 }
 
+/// How addresses are to be looked up: libgfapi takes the first that a name has, unless it is told a family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Family {
+    Any,
+    Inet6,
+}
+
+impl Family {
+    fn of(address: &SocketAddr) -> Self {
+        if address.is_ipv6() { Self::Inet6 } else { Self::Any }
+    }
+}
+
 /// Tries the servers in order, up to the first that answers. That one comes first in the result, then those not tried, then the
-/// dead ones: they may be needed later.
+/// dead ones: they may be needed later. And how it was reached.
 ///
 /// # Errors
 /// None answers.
-pub(super) fn reachable_first(servers: &[Server]) -> Result<Vec<Server>, Vec<Unreachable>> {
+pub(super) fn reachable_first(servers: &[Server]) -> Result<(Vec<Server>, Family), Vec<Unreachable>> {
     let mut dead = Vec::new();
     for (index, server) in servers.iter().enumerate() {
-        let Err(why) = server.probe() else {
-            let alive = servers.iter().skip(index).cloned();
-            return Ok(alive.chain(dead.into_iter().map(|d: Unreachable| d.server)).collect());
-        };
-        dead.push(Unreachable { server: server.clone(), why });
+        match server.probe() {
+            Ok(family) => {
+                let alive = servers.iter().skip(index).cloned();
+                return Ok((alive.chain(dead.into_iter().map(|d: Unreachable| d.server)).collect(), family));
+            }
+            Err(why) => dead.push(Unreachable { server: server.clone(), why }),
+        }
     }
     Err(dead)
 }
@@ -102,7 +117,7 @@ mod tests {
         let alive = at(listener.local_addr().unwrap().port());
         // Port 9 is discard's, and nobody runs it.
         let servers = [at(9), alive.clone(), at(1)];
-        assert_eq!(reachable_first(&servers).unwrap(), [alive, at(1), at(9)]);
+        assert_eq!(reachable_first(&servers).unwrap(), (vec![alive, at(1), at(9)], Family::Any));
     }
 
     #[test]

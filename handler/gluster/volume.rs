@@ -1,9 +1,12 @@
 //! A connection to a volume: a `glfs_t` from new to fini.
 
+use std::borrow::Cow;
 use std::ffi::{CString, c_int};
 use std::path::Path;
-use std::ptr::NonNull;
-use std::time::Instant;
+use std::ptr::{self, NonNull};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use libgfapi_sys as gfapi;
 use libgfapi_sys::glfs_t;
@@ -11,7 +14,8 @@ use nix::errno::Errno;
 
 use super::OpenError;
 use super::graph::Graph;
-use super::server::{Server, reachable_first};
+use super::ownership::Layout;
+use super::server::{Family, Server, reachable_first};
 use super::worker::Queue;
 use crate::report;
 
@@ -45,6 +49,7 @@ pub(super) struct Volume {
     connected: bool,
     /// Its bricks answered when it was connected.
     has_bricks: bool,
+    layout: OnceLock<Layout>,
     since: Instant,
     /// Of its own: a call may block while the graph changes, and the LUNs of other volumes shall not wait for that.
     submissions: Queue,
@@ -62,7 +67,8 @@ impl Volume {
     /// [`OpenError`] about the servers or the volume.
     pub(super) fn connect(target: &Target, log: &Path) -> Result<Self, OpenError> {
         // Before there is a glfs_t: one whose init failed leaves threads behind (10.3, pub_glfs_fini).
-        let servers = match &target.origin {
+        let layout = OnceLock::new();
+        let (servers, family) = match &target.origin {
             Origin::Servers(servers) => reachable_first(servers).map_err(OpenError::NoServer)?,
             Origin::Volfile(path) => {
                 let text = std::fs::read_to_string(path).map_err(|why| OpenError::NoVolfile(path.clone(), why))?;
@@ -70,7 +76,8 @@ impl Volume {
                 if text.lines().any(|line| line.split_whitespace().eq(["type", "storage/posix"])) {
                     return Err(OpenError::BrickInVolfile(path.clone()));
                 }
-                Vec::new()
+                let _first = layout.set(Layout::of(&text)).is_ok();
+                (Vec::new(), Family::Any)
             }
         };
         let setup = |errno| OpenError::Setup(target.volume.clone(), errno);
@@ -85,10 +92,11 @@ impl Volume {
             log_level,
             connected: false,
             has_bricks: true,
+            layout,
             since: Instant::now(),
             submissions: Queue::new("glfs-submit"),
         };
-        volume.set_up(target, &servers, log).map_err(setup)?;
+        volume.set_up(target, &servers, family, log).map_err(setup)?;
         // SAFETY: set up, and initialised once.
         let failed = unsafe { gfapi::glfs_init(fs.as_ptr()) } != 0;
         match Errno::last() {
@@ -106,10 +114,10 @@ impl Volume {
         Ok(volume)
     }
 
-    fn set_up(&self, target: &Target, servers: &[Server], log: &Path) -> Result<(), Errno> {
+    fn set_up(&self, target: &Target, servers: &[Server], family: Family, log: &Path) -> Result<(), Errno> {
         for server in servers {
             let (transport, host, port) = match server {
-                Server::Tcp { host, port } => (c"tcp", c_string(host)?, c_int::from(*port)),
+                Server::Tcp { host, port } => (c"tcp", c_string(&place(host, *port))?, c_int::from(*port)),
                 Server::Unix { socket } => (c"unix", c_string(socket)?, 0),
             };
             // SAFETY: not initialised yet; the strings are NUL-terminated and copied.
@@ -121,7 +129,11 @@ impl Volume {
             check(unsafe { gfapi::glfs_set_volfile(self.as_ptr(), path.as_ptr()) })?;
         }
         self.set_log(log)?;
-        for (translators, key, value) in target.graph.options() {
+        // Read by what fetches the volfile; no translator has this name.
+        let family: &[(_, _, Cow<'_, _>)] =
+            if family == Family::Inet6 { &[("volfile-server", "address-family", Cow::Borrowed("inet6"))] } else { &[] };
+        let options = target.graph.options().chain(family.iter().cloned());
+        for (translators, key, value) in options {
             let (translators, key, value) = (c_string(translators)?, c_string(key)?, c_string(&value)?);
             // SAFETY: not initialised yet; the strings are NUL-terminated and copied.
             check(unsafe {
@@ -156,6 +168,35 @@ impl Volume {
         &self.from
     }
 
+    /// What its graph says about how files can be owned. Blocks for a moment at first: libgfapi is connected before it has put the
+    /// text of the graph where it can be read.
+    pub(super) fn layout(&self) -> Layout {
+        for _ in 0..20 {
+            if let Some(layout) = self.layout.get() {
+                return *layout;
+            }
+            match self.volfile() {
+                Some(text) => return *self.layout.get_or_init(|| Layout::of(&text)),
+                None => thread::sleep(Duration::from_millis(50)),
+            }
+        }
+        Layout::UNKNOWN
+    }
+
+    /// The text of the graph. The room for it must be exact: libgfapi copies as many bytes as there is room for, however few there are
+    /// (10.3, `pub_glfs_get_volfile`).
+    fn volfile(&self) -> Option<String> {
+        // SAFETY: connected; no room, so nothing is copied.
+        let missing = unsafe { gfapi::glfs_get_volfile(self.as_ptr(), ptr::null_mut(), 0) };
+        let mut text = vec![0_u8; missing.min(0).unsigned_abs()];
+        if text.is_empty() {
+            return None;
+        }
+        // SAFETY: connected; the buffer has the length given, which is what there is.
+        let copied = unsafe { gfapi::glfs_get_volfile(self.as_ptr(), text.as_mut_ptr().cast(), text.len()) };
+        (usize::try_from(copied) == Ok(text.len())).then(|| String::from_utf8_lossy(&text).into_owned())
+    }
+
     /// Does what the threads of libgfapi must not do: submit.
     pub(super) fn submissions(&self) -> &Queue {
         &self.submissions
@@ -175,6 +216,14 @@ impl Drop for Volume {
             report::info_always!("Volume {}: disconnected{how}", self.name);
         }
     }
+}
+
+/// How libgfapi wants a server named. From 11.0 on it cuts a port off, at the last colon, and an IPv6 address has colons.
+fn place(host: &str, port: u16) -> String {
+    // Came with 11.0.
+    // SAFETY: the name is NUL-terminated; RTLD_DEFAULT is always a valid handle.
+    let cuts = !unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"glfs_openat".as_ptr()) }.is_null();
+    if cuts { format!("{host}:{port}") } else { host.to_owned() }
 }
 
 fn c_string(text: &str) -> Result<CString, Errno> {

@@ -26,9 +26,62 @@ pub enum Compared {
     DiffersAt(usize),
 }
 
+/// What a volume can do to keep out a gateway that does not own the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Enforcement {
+    /// Nothing, and why.
+    Impossible(&'static str),
+    /// It would, but nobody has asked for it on this image.
+    Possible,
+    /// Whoever does not own the image is refused.
+    Active,
+}
+
+/// Owning an image: one connection at a time may use it, and the bricks refuse all others. All of it blocks, within bounds.
+pub trait Ownership {
+    /// What the volume can do.
+    ///
+    /// # Errors
+    /// It could not be asked.
+    fn enforcement(&self) -> Result<Enforcement, Errno>;
+
+    /// Takes the image, from whoever owns it.
+    ///
+    /// # Errors
+    /// What the storage said; EDEADLK if this image must be opened anew before it can be owned.
+    fn take(&self) -> Result<(), Errno>;
+
+    /// Gives the image up.
+    ///
+    /// # Errors
+    /// What the storage said.
+    fn release(&self) -> Result<(), Errno>;
+
+    /// Whether somebody else owns the image.
+    ///
+    /// # Errors
+    /// What the storage said.
+    fn is_taken(&self) -> Result<bool, Errno>;
+
+    /// After an image was taken from somebody: how long its commands may still be in the way of ours.
+    fn settling(&self) -> Duration;
+
+    /// What the owner has left with the image.
+    ///
+    /// # Errors
+    /// What the storage said; ENODATA if there is none.
+    fn note(&self) -> Result<String, Errno>;
+
+    /// Leaves a note with the image.
+    ///
+    /// # Errors
+    /// What the storage said.
+    fn set_note(&self, note: &str) -> Result<(), Errno>;
+}
+
 /// An open image. Requests may be submitted from any thread and finish in any order. None of the methods takes ownership of
 /// failure: whatever goes wrong reaches [`Request::done`].
-pub trait Backend: Send + Sync + 'static {
+pub trait Backend: Ownership + Send + Sync + 'static {
     /// Reads into the request's data from `offset` (bytes). May move less than asked; 0 is the end of the file.
     fn read(&self, request: impl Request, offset: u64);
 
@@ -45,7 +98,7 @@ pub trait Backend: Send + Sync + 'static {
     fn nothing(&self, request: impl Request);
 
     /// Replaces the bytes at `offset` by `new` if they are `expected`, atomically against all other such calls on this image, by
-    /// whatever gateway. `done` is called as [`Request::done`] is.
+    /// whatever gateway. (Of an image that is owned, there are none by others.) `done` is called as [`Request::done`] is.
     fn compare_and_write(
         &self,
         offset: u64,

@@ -17,7 +17,7 @@ pub(super) fn start<B: Backend>(lun: Arc<Lun<B>>, image: &B, command: Command, o
     let new = expected.split_off(expected.len() / 2);
     image.compare_and_write(offset, expected, new, move |outcome| match outcome {
         Ok(compared) => {
-            lun.outage.end();
+            lun.served();
             command.complete(match compared {
                 Compared::Written => Status::Ok,
                 Compared::DiffersAt(byte) => Status::Sense(Sense::miscompare(byte)),

@@ -12,7 +12,7 @@ use nix::errno::Errno;
 
 use super::Lun;
 use super::backend::{Backend, Data, Request};
-use super::error::{Op, status};
+use super::error::Op;
 use crate::report;
 use crate::runner::{Buffer, Command, Sense, Status};
 
@@ -162,7 +162,7 @@ impl<B: Backend> Fill<B> {
     fn fail(self, errno: Errno) {
         let (label, op, offset, left) = (&self.lun.label, self.op.name(), self.offset, self.left);
         report::error!("{label}: {op} offset={offset} len={left} failed: {errno}");
-        let status = status(self.op, errno, &self.lun.outage);
+        let status = self.lun.failed(self.op, errno);
         if self.op == Op::Unmap {
             // The initiator has been told GOOD already, or will be.
             let sense = if let Status::Sense(sense) = status { sense } else { Sense::WRITE_ERROR };
@@ -188,7 +188,7 @@ impl<B: Backend> Request for Fill<B> {
             (Err(errno), Means::Discard | Means::Zerofill) => return self.degrade(errno),
             (Err(errno), Means::Write) => return self.fail(errno),
         };
-        self.lun.outage.end();
+        self.lun.served();
         self.offset = self.offset.saturating_add(moved);
         self.left = self.left.saturating_sub(moved);
         if self.left == 0 { self.command.complete(Status::Ok) } else { self.go_on() }

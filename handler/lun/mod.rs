@@ -6,6 +6,7 @@ pub mod backend;
 mod compare_and_write;
 pub mod config;
 mod error;
+mod fence;
 mod fill;
 mod flush;
 mod geometry;
@@ -14,6 +15,7 @@ mod outage;
 mod restore;
 mod rw;
 mod screen;
+mod upkeep;
 mod watch;
 
 use std::fmt;
@@ -26,15 +28,15 @@ use nix::errno::Errno;
 use self::attention::Attention;
 use self::backend::{Backend, Opened, Source};
 use self::config::{Config, OnUnreachable};
-use self::error::Op;
+use self::error::{Op, status};
+use self::fence::Fence;
 use self::fill::Missing;
 use self::flush::Flushes;
 use self::geometry::{BlockSize, fits};
 use self::image::Image;
 use self::outage::Outage;
-use self::watch::Watched;
 use crate::report;
-use crate::runner::{self, Command, Device, Limits, Link, Rejected, Sense, Status};
+use crate::runner::{self, Command, Device, Limits, Link, LockOutcome, LockState, Rejected, Sense, Status};
 
 pub use self::screen::{is_answered_in_part, screen};
 
@@ -53,6 +55,7 @@ pub struct Lun<B: Backend> {
     /// The image was found smaller than the LUN, and that has been reported.
     cut_off: AtomicBool,
     outage: Outage,
+    fence: Fence,
     /// A thread is at work on getting the image back.
     restoring: AtomicBool,
     /// What the next command tells in place of its own outcome.
@@ -121,6 +124,7 @@ impl<B: Backend> Lun<B> {
             link: device.link(),
             cut_off: AtomicBool::new(false),
             outage: Outage::new(config.outage, &label),
+            fence: Fence::new(config),
             restoring: AtomicBool::new(false),
             attention: Attention::default(),
             missing: Missing::default(),
@@ -153,6 +157,10 @@ impl<B: Backend> Lun<B> {
             })?;
             self.bytes.store(bytes, Ordering::Relaxed);
         }
+        self.fence.engage(&opened.image, label).map_err(|why| {
+            report::error_always!("{label}: not served: {why}");
+            Errno::EOPNOTSUPP
+        })?;
         if !opened.writable {
             self.link.set_write_protect();
         }
@@ -163,13 +171,16 @@ impl<B: Backend> Lun<B> {
     }
 
     /// Lets a command over `len` bytes at `offset` begin, or says why not.
-    fn admit(&self, command: Command, op: Op, offset: u64, len: u64) -> Result<(Command, Arc<B>), Rejected> {
+    fn admit(self: &Arc<Self>, command: Command, op: Op, offset: u64, len: u64) -> Result<(Command, Arc<B>), Rejected> {
         if let Some(status) = self.attention.take() {
             return Err(Rejected(command, status));
         }
         let Some(image) = self.image.get() else {
             return Err(Rejected(command, Status::Sense(Sense::BECOMING_READY)));
         };
+        if !self.fence.passes() {
+            return Err(Rejected(command, fence::refuse(self)));
+        }
         if !fits(self.bytes.load(Ordering::Relaxed), offset, len) {
             return Err(Rejected(command, Status::OutOfRange));
         }
@@ -178,46 +189,17 @@ impl<B: Backend> Lun<B> {
         }
         Ok((command, image))
     }
-}
 
-impl<B: Backend> Watched for Lun<B> {
-    /// An image that has grown makes the LUN grow; one that was cut off is reported, once, and the LUN stays as it is. An outage that
-    /// does not end gets help.
-    fn look(self: Arc<Self>) {
-        // In an outage there is nothing to be seen.
-        if let Some(lasting) = self.outage.lasting() {
-            if lasting >= restore::PATIENCE {
-                restore::start(&self);
-            }
-            return;
-        }
-        let (label, now) = (&self.label, self.bytes.load(Ordering::Relaxed));
-        // An image that cannot be looked at now is looked at later.
-        let Some(Ok(image)) = self.image.get().map(|image| image.size()) else { return };
-        if image < now {
-            if !self.cut_off.swap(true, Ordering::Relaxed) {
-                report::error_always!(
-                    "{label}: the image has been cut off: {image} bytes of {now}; reads past them fail"
-                );
-            }
-            return;
-        }
-        self.cut_off.store(false, Ordering::Relaxed);
-        let grown = self.block_size.lun_in(image).unwrap_or(0);
-        if grown <= now {
-            return;
-        }
-        // First our own limit, so that no initiator finds a LUN larger than what is served.
-        self.bytes.store(grown, Ordering::Relaxed);
-        match self.link.resize(grown) {
-            Ok(()) => report::info_always!("{label}: the image has grown: {now} -> {grown} bytes"),
-            // Closed meanwhile.
-            Err(Errno::ENODEV) => {}
-            Err(errno) => {
-                self.bytes.store(now, Ordering::Relaxed);
-                report::warning!("{label}: the image has grown to {grown} bytes, but the kernel refused: {errno}");
-            }
-        }
+    /// The storage has done something for a command.
+    fn served(&self) {
+        self.outage.end();
+        self.fence.served();
+    }
+
+    /// The storage has not. What the initiator is told.
+    fn failed(&self, op: Op, errno: Errno) -> Status {
+        fence::failed(self, op, errno);
+        status(op, errno, &self.outage)
     }
 }
 
@@ -282,6 +264,20 @@ impl<B: Backend> runner::Lun for Lun<B> {
             return Some(Status::Sense(Sense::BECOMING_READY));
         }
         self.attention.take().or_else(|| self.outage.exhausted())
+    }
+
+    fn lock(&self) -> LockOutcome {
+        fence::lock(self)
+    }
+
+    fn unlock(&self) {
+        if let Err(errno) = fence::unlock(self) {
+            report::warning!("{}: fencing: not given up, until the LUN is closed: {errno}", self.label);
+        }
+    }
+
+    fn lock_state(&self) -> LockState {
+        if self.fence.passes() { LockState::Locked } else { LockState::Unlocked }
     }
 
     fn resize(&self, bytes: u64) -> Result<(), Errno> {

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::Lun;
 use super::backend::{Backend, Opened};
+use super::fence;
 use super::image::Replaced;
 use crate::report;
 use crate::runner::Sense;
@@ -101,6 +102,7 @@ fn again<B: Backend>(lun: &Arc<Lun<B>>, image: &B, after: Option<Instant>) -> bo
     {
         report::warning_always!("{}: opened anew after an outage of {} s", lun.label, lasting.as_secs());
         discard(lun, lun.image.replace(Opened { image, writable }));
+        fence::reopened(lun);
     }
     false
 }

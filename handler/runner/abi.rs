@@ -78,8 +78,19 @@ pub(super) mod sts {
     pub(in crate::runner) const RD_ERR: c_int = 5;
     pub(in crate::runner) const INVALID_CMD: c_int = 7;
     pub(in crate::runner) const INVALID_CDB: c_int = 8;
+    /// As the result of `lock`: close, open, and ask again.
+    pub(in crate::runner) const FENCED: c_int = 12;
     pub(in crate::runner) const HW_ERR: c_int = 13;
     pub(in crate::runner) const RANGE: c_int = 14;
+}
+
+/// `TCMUR_DEV_LOCK_*` (`tcmur_device.h`): the results of `get_lock_state`.
+pub(super) mod lock {
+    use std::ffi::c_int;
+
+    pub(in crate::runner) const UNKNOWN: c_int = 0;
+    pub(in crate::runner) const UNLOCKED: c_int = 1;
+    pub(in crate::runner) const WRITE_LOCKED: c_int = 5;
 }
 
 pub(super) type Control = unsafe extern "C" fn(*mut TcmuDevice) -> c_int;

@@ -40,6 +40,26 @@ pub trait Handler: Sync {
     fn destroy(&self);
 }
 
+/// What became of a request for the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockOutcome {
+    /// It is held.
+    Locked,
+    /// It is not; the initiator's next WRITE makes the core ask again.
+    NotNow,
+    /// The LUN must be closed and opened first. The core does that, and asks once more.
+    Reopen,
+}
+
+/// What the core is told when it asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockState {
+    /// WRITEs may be passed on.
+    Locked,
+    /// If the core believes otherwise, it opens the LUN anew and asks for the lock.
+    Unlocked,
+}
+
 /// An open LUN. Data callbacks run on the LUN's command thread (and, for the steps of compound commands, on the thread that
 /// completed the previous step): they must submit and return. Each keeps the `Arc` as long as the command is in flight.
 pub trait Lun: Send + Sync {
@@ -83,6 +103,16 @@ pub trait Lun: Send + Sync {
     /// TEST UNIT READY, which has no data and is not accounted for by the core. Some: the final status, in place of GOOD. On the
     /// command thread: must not block.
     fn test_unit_ready(&self) -> Option<Status>;
+
+    /// The core wants to pass on WRITEs of a LUN with an implicit ALUA group, through this gateway and no other. No command is in
+    /// flight. Runs on a thread of the core's own, possibly while the LUN is being closed; may block, while all commands get BUSY.
+    fn lock(&self) -> LockOutcome;
+
+    /// The LUN is about to be removed, and had been locked.
+    fn unlock(&self);
+
+    /// Whether the lock is held, as far as is known: on the command thread, for every INQUIRY; must not block.
+    fn lock_state(&self) -> LockState;
 
     /// The admin wants the LUN to have `bytes`. On success the kernel tells initiators that number, whatever ours is.
     ///

@@ -6,6 +6,7 @@
 mod abi;
 mod cdb;
 mod command;
+mod control;
 mod device;
 mod devices;
 mod entry;
@@ -22,7 +23,7 @@ mod vtable;
 pub use cdb::Cdb;
 pub use command::{Command, Rejected};
 pub use device::{Device, Limits, log_file};
-pub use handler::{Handler, Lun};
+pub use handler::{Handler, LockOutcome, LockState, Lun};
 pub use iovec::{Buffer, Head, IoVecs};
 pub use link::Link;
 pub use status::{Sense, Status};

@@ -1,25 +1,26 @@
-//! The callbacks: C functions that call the safe traits of `handler.rs`.
+//! The table of callbacks, and those for commands: C functions that call the safe traits of `handler.rs`.
 //!
 //! This is the one place where the core's raw arguments are turned into the project's types; no decision is taken here.
 
 use std::cell::Cell;
-use std::ffi::{CStr, c_char, c_int};
+use std::ffi::c_int;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
-use libc::iovec;
-use nix::errno::Errno;
-
-use super::abi::{self, CfgInfo, TcmuDevice, TcmurCmd, TcmurHandler};
+use super::abi::{self, TcmuDevice, TcmurCmd, TcmurHandler};
 use super::command::{self, Command, Rejected};
-use super::device::Device;
+use super::control::{
+    check_config_cb, close_cb, destroy_cb, get_lock_state_cb, lock_cb, open_cb, reconfig_cb, unlock_cb,
+    update_logdir_cb,
+};
 use super::devices::open_slot;
-use super::entry::{NO_DEVICE, RUNNER, Runner, guard};
+use super::entry::{RUNNER, Runner, guard};
 use super::handler::{Handler, Lun};
 use super::iovec::IoVecs;
 use super::log;
 use super::status::Status;
 use super::symbols::{self, Symbols, Unsupported};
+use libc::iovec;
 
 static TABLE: TcmurHandler = TcmurHandler {
     name: c"GlusterFS".as_ptr(),
@@ -28,7 +29,8 @@ static TABLE: TcmurHandler = TcmurHandler {
         VOLUME@HOST  the Gluster volume and a server of its cluster\n\
         PATH         the image file in the volume, which must exist\n\
         cache=none|writeback  server=HOST  port=N  transport=tcp|unix  socket=PATH  volfile=PATH\n\
-        io-threads=auto|on|off  connection=shared|own  open-timeout=SECONDS  log-level=LEVEL\n\
+        fence=auto|off|required  open=defer|fail  open-timeout=SECONDS  ping-timeout=SECONDS\n\
+        outage=SECONDS  io-threads=auto|on|off  connection=shared|own  access=auto|rw|ro  log-level=LEVEL\n\
         %XX stands for a byte that targetcli refuses (IPv6: fd00%3A%3A1)"
         .as_ptr(),
     opaque: ptr::null_mut(),
@@ -44,11 +46,13 @@ static TABLE: TcmurHandler = TcmurHandler {
     unmap: Some(unmap_cb),
     writesame: Some(writesame_cb),
     caw: Some(caw_cb),
+    // All that it could report has been noticed here before; and with it, the core starts a thread for every lost lock.
     report_event: None,
-    lock: None,
-    unlock: None,
+    lock: Some(lock_cb),
+    unlock: Some(unlock_cb),
+    // For explicit ALUA, which no release of the core supports.
     get_lock_tag: None,
-    get_lock_state: None,
+    get_lock_state: Some(get_lock_state_cb),
     is_dbus_handler: false,
     update_logdir: Some(update_logdir_cb),
     init: None,
@@ -236,107 +240,4 @@ unsafe fn submit(
             }
         },
     )
-}
-
-unsafe extern "C" fn open_cb(device: *mut TcmuDevice, _reopen: bool) -> c_int {
-    guard(
-        "open",
-        device,
-        || negative(Errno::EIO),
-        |runner| {
-            let Some(raw) = NonNull::new(device) else { return negative(Errno::EINVAL) };
-            // SAFETY: the core's argument of this very callback.
-            let opened = runner.handler.open(&unsafe { Device::new(&runner.symbols, raw) });
-            match opened {
-                Ok(lun) => {
-                    runner.devices.insert(&runner.symbols, device, lun);
-                    0
-                }
-                Err(errno) => negative(errno),
-            }
-        },
-    )
-}
-
-unsafe extern "C" fn close_cb(device: *mut TcmuDevice) {
-    guard(
-        "close",
-        device,
-        || (),
-        |runner| {
-            if let Some(slot) = runner.devices.remove(&runner.symbols, device) {
-                Arc::clone(&slot.lun).close();
-            }
-        },
-    );
-}
-
-unsafe extern "C" fn reconfig_cb(device: *mut TcmuDevice, info: *mut CfgInfo) -> c_int {
-    guard(
-        "reconfig",
-        device,
-        || negative(Errno::EIO),
-        |runner| {
-            // SAFETY: NULL, or a struct that the core keeps alive during this callback.
-            let (Some(slot), Some(info)) = (runner.devices.get(device), unsafe { info.as_ref() }) else {
-                return negative(Errno::EAGAIN);
-            };
-            let [first_byte, ..] = info.value.to_ne_bytes();
-            let changed = match info.kind {
-                abi::TCMULIB_CFG_DEV_SIZE => slot.lun.resize(info.value),
-                abi::TCMULIB_CFG_WRITE_CACHE => slot.lun.set_write_cache(first_byte != 0),
-                // TCMULIB_CFG_DEV_CFGSTR: another image under a live LUN is another LUN.
-                _ => Err(Errno::EOPNOTSUPP),
-            };
-            changed.map_or_else(negative, |()| 0)
-        },
-    )
-}
-
-unsafe extern "C" fn check_config_cb(cfgstring: *const c_char, reason: *mut *mut c_char) -> bool {
-    guard(
-        "check_config",
-        NO_DEVICE,
-        || false,
-        |runner| {
-            if cfgstring.is_null() {
-                return false;
-            }
-            // SAFETY: not NULL, so a NUL-terminated string of the caller's.
-            let text = unsafe { CStr::from_ptr(cfgstring) };
-            let verdict =
-                text.to_str().map_err(|e| format!("Not UTF-8: {e}")).and_then(|t| runner.handler.check_config(t));
-            let Err(why) = verdict else { return true };
-            let why = std::ffi::CString::new(why).unwrap_or_default();
-            if !reason.is_null() {
-                // The core releases the text with free(), so it must be malloc's.
-                // SAFETY: a NUL-terminated string; the result is NULL or owned by the caller.
-                let copy = unsafe { libc::strdup(why.as_ptr()) };
-                // SAFETY: not NULL, so a place of the caller's for one pointer.
-                unsafe { reason.write(copy) };
-            }
-            false
-        },
-    )
-}
-
-unsafe extern "C" fn update_logdir_cb() -> bool {
-    guard(
-        "update_logdir",
-        NO_DEVICE,
-        || false,
-        |runner| {
-            runner.handler.update_logdir();
-            true
-        },
-    )
-}
-
-unsafe extern "C" fn destroy_cb() {
-    guard("destroy", NO_DEVICE, || (), |runner| runner.handler.destroy());
-}
-
-/// Control callbacks answer with `-errno`; a positive number would be taken for success by the kernel.
-fn negative(errno: Errno) -> c_int {
-    -(errno as c_int)
 }

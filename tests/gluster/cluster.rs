@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{LazyLock, Mutex, OnceLock};
 
 use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::support::eventually;
+
+#[path = "../support/namespaces.rs"]
+mod namespaces;
 
 /// The node's address, on the loopback device of the private network: the CLI refuses 127.* for bricks.
 pub(crate) const HOST: &str = "10.77.99.1";
@@ -34,23 +35,9 @@ fn root() -> PathBuf {
     CLUSTER.lock().unwrap().as_ref().unwrap().path().to_owned()
 }
 
-/// Goes on in a child that has its own network, mounts and processes; this process ends as it does. Whatever way the child ends,
-/// the kernel ends all that it has started. Must run while the process has one thread.
+/// Into namespaces of its own. Must run while the process has one thread.
 pub(crate) fn enter_namespaces() {
-    let flags = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID;
-    unshare(flags).expect("namespaces need root");
-    // SAFETY: there is one thread.
-    if let ForkResult::Parent { child } = unsafe { fork() }.unwrap() {
-        match waitpid(child, None).unwrap() {
-            WaitStatus::Exited(_, status) => std::process::exit(status),
-            other => panic!("{other:?}"),
-        }
-    }
-    // This is the init of its processes now: daemons become its children, and end with it. It ends with its parent.
-    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).unwrap();
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
-    mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), None::<&str>).unwrap();
-    run("ip", &["link", "set", "lo", "up"]).unwrap();
+    namespaces::enter();
     run("ip", &["addr", "add", &format!("{HOST}/24"), "dev", "lo"]).unwrap();
     // A wire with nobody at its other end.
     run("ip", &["link", "add", "void", "type", "veth", "peer", "name", "end"]).unwrap();
@@ -110,7 +97,7 @@ fn pid_in(file: &Path) -> Option<Pid> {
 fn kill_process(pid: Pid) {
     let _gone_already = kill(pid, Signal::SIGKILL).is_err();
     // glusterd takes a zombie for a brick that runs, and would not start another.
-    let _reaped_by_another = waitpid(pid, None).is_err();
+    eventually("a killed process is gone", || kill(pid, None).is_err());
 }
 
 /// The gluster CLI.

@@ -213,6 +213,11 @@ fn check_combination(config: &Config, seen: &[&'static str]) -> Result<(), Confi
     if config.volfile.is_some() && ["server", "port", "transport", "socket"].into_iter().any(given) {
         return Err(ConfigError::Conflict("volfile= asks no server: leave out server=, port=, transport= and socket="));
     }
+    if config.fence == Fence::Required && config.cache == Cache::Writeback {
+        return Err(ConfigError::Conflict(
+            "fence=required needs cache=none: what is held back is acknowledged before the bricks could refuse it",
+        ));
+    }
     if config.transport == Transport::Tcp && given("socket") {
         return Err(ConfigError::Conflict("socket= needs transport=unix"));
     }

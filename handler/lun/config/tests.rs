@@ -22,13 +22,14 @@ fn the_c_handlers_strings_mean_what_they_meant() {
 #[test]
 fn every_key_is_understood() {
     let config = parse(
-        "glfs/vol@a/d.img;server=b;server=fd00%3A%3A1;port=24010;cache=writeback;access=ro;io-threads=on;\
+        "glfs/vol@a/d.img;server=b;server=fd00%3A%3A1;port=24010;cache=none;access=ro;io-threads=on;\
          connection=own;open-timeout=7;ping-timeout=5;outage=0;log-level=debug;fence=required;open=fail",
     )
     .unwrap();
     assert_eq!(config.hosts, ["a", "b", "fd00::1"]);
     assert_eq!((config.port, config.open_timeout.as_secs(), config.outage.as_secs()), (24010, 7, 0));
-    assert_eq!((config.cache, config.access), (Cache::Writeback, Access::ReadOnly));
+    assert_eq!((config.cache, config.access), (Cache::None, Access::ReadOnly));
+    assert_eq!(parse("glfs/v@h/d;cache=writeback").unwrap().cache, Cache::Writeback);
     assert_eq!((config.io_threads, config.connection), (IoThreads::On, Connection::Own));
     assert_eq!((config.fence, config.open), (Fence::Required, OnUnreachable::Fail));
     assert_eq!((config.ping_timeout.as_secs(), config.log_level), (5, LogLevel::Debug));
@@ -67,6 +68,7 @@ fn mistakes_are_named_with_what_would_be_right() {
         ("glfs/vol@host/p;transport=unix;port=1", "leave out port="),
         ("glfs/vol@host/p;ping-timeout=1014", "seconds from 1 to 1013"),
         ("glfs/vol@host/p;fence=maybe", "expected auto, off or required"),
+        ("glfs/vol@host/p;fence=required;cache=writeback", "fence=required needs cache=none"),
         ("glfs/vol@host/p;open=later", "expected defer or fail"),
         ("glfs/vol@host/p;outage=long", "expected seconds"),
         ("glfs/vol@host/p;profile=fast", "profile=fast is not supported yet"),
@@ -120,7 +122,7 @@ fn any_config() -> impl Strategy<Value = Config> {
             access: if ro { Access::ReadOnly } else { Access::Auto },
             io_threads: if on { IoThreads::On } else { IoThreads::Auto },
             connection: if own { Connection::Own } else { Connection::Shared },
-            fence: if own { Fence::Required } else { Fence::Auto },
+            fence: if own && !writeback { Fence::Required } else { Fence::Auto },
             open: if ro { OnUnreachable::Fail } else { OnUnreachable::Defer },
             open_timeout: Duration::from_secs(timeout),
             ping_timeout: Duration::from_secs(timeout.min(1013)),

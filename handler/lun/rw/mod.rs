@@ -6,7 +6,7 @@ use nix::errno::Errno;
 
 use super::Lun;
 use super::backend::{Backend, Data, Request};
-use super::error::{Op, status};
+use super::error::Op;
 use super::flush;
 use super::screen::is_forced;
 use crate::report;
@@ -62,7 +62,7 @@ impl<B: Backend> Request for Transfer<B> {
         match moved {
             Err(errno) => fail(&self.lun, self.command, self.op, self.offset, errno),
             Ok(bytes) => {
-                self.lun.outage.end();
+                self.lun.served();
                 self.command.data_mut().advance(bytes);
                 self.offset = self.offset.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
                 self.go_on();
@@ -80,7 +80,7 @@ pub(super) fn fail<B: Backend>(lun: &Lun<B>, command: Command, op: Op, offset: u
         _ => "",
     };
     report::error!("{label}: {op_name} offset={offset} len={left} failed: {errno}{hint}");
-    command.complete(status(op, errno, &lun.outage));
+    command.complete(lun.failed(op, errno));
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::super::attention::Attention;
-use super::super::backend::{Compared, NotOpened, Opened, Source};
+use super::super::backend::{Compared, Enforcement, NotOpened, Opened, Ownership, Source};
+use super::super::fence::Fence;
 use super::super::fill::Missing;
 use super::super::flush::Flushes;
 use super::super::geometry::BlockSize;
@@ -60,6 +61,36 @@ impl Memory {
             }
         };
         self.jobs.lock().unwrap().send(Box::new(job)).unwrap();
+    }
+}
+
+impl Ownership for Memory {
+    fn enforcement(&self) -> Result<Enforcement, Errno> {
+        Ok(Enforcement::Impossible("it is memory"))
+    }
+
+    fn take(&self) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    fn release(&self) -> Result<(), Errno> {
+        Ok(())
+    }
+
+    fn is_taken(&self) -> Result<bool, Errno> {
+        Ok(false)
+    }
+
+    fn settling(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn note(&self) -> Result<String, Errno> {
+        Err(Errno::ENODATA)
+    }
+
+    fn set_note(&self, _: &str) -> Result<(), Errno> {
+        Err(Errno::EOPNOTSUPP)
     }
 }
 
@@ -143,6 +174,7 @@ fn lun(moods: Vec<Mood>) -> Arc<Lun<Memory>> {
         link: link(),
         cut_off: AtomicBool::new(false),
         outage: Outage::new(Duration::from_secs(60), "memory"),
+        fence: Fence::new(&"glfs/v@h/memory;fence=off".parse().unwrap()),
         restoring: AtomicBool::new(false),
         attention: Attention::default(),
         missing: Missing::default(),

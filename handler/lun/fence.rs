@@ -1,0 +1,376 @@
+//! Which gateway may use the image. One owns it; the bricks refuse all others (docs/fencing.md).
+//!
+//! With an implicit ALUA group the core asks for the lock before it passes on the first WRITE, with no command in flight; the
+//! initiator decides which gateway that is, by where it sends its commands. READs come without: a standby path is read from by
+//! every scan of the bus. So a READ takes the image only if nobody has it, or if its owner gives no sign of life.
+//!
+//! An owner that is alive is not robbed at the first request either. A gateway that was frozen, and wakes up with old commands in its
+//! ring, asks for the lock too; it asks once, while an initiator that means it asks again.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use super::Lun;
+use super::backend::{Backend, Enforcement};
+use super::config::{Cache, Config, Fence as Mode};
+use super::error::Op;
+use crate::report;
+use crate::runner::{LockOutcome, Sense, Status};
+
+/// An initiator that wants the image from an owner that seems alive must have asked for this long, by WRITEs.
+const INSISTENCE: Duration = Duration::from_millis(1500);
+/// By commands for which the core does not ask: the owner has not given a sign of life for so long either.
+const SILENCE: Duration = Duration::from_secs(8);
+/// Who has not asked for this long does not insist.
+const FORGOTTEN: Duration = Duration::from_secs(30);
+/// Between two looks at who owns the image, while commands are refused.
+const ROUND: Duration = Duration::from_millis(500);
+
+/// Commands pass. The bricks refuse nobody, as far as is known.
+const OPEN: u8 = 0;
+/// Commands pass. The image is ours.
+const OWNED: u8 = 1;
+/// Commands are refused. The image is another gateway's, or nobody's.
+const STANDBY: u8 = 2;
+
+/// The fence of one LUN, on this gateway.
+#[derive(Debug)]
+pub(super) struct Fence {
+    mode: Mode,
+    state: AtomicU8,
+    /// The volume has been found to enforce.
+    enforces: AtomicBool,
+    /// A thread is trying to own the image, for commands that the core did not ask for.
+    claiming: AtomicBool,
+    /// A command has been served since the last sign of life.
+    active: AtomicBool,
+    contest: Mutex<Contest>,
+}
+
+/// What is known of an owner that commands here are refused for.
+#[derive(Debug, Default)]
+struct Contest {
+    /// The first request that was refused, and the last. Forgotten when nobody insists.
+    refused: Option<(Instant, Instant)>,
+    /// The owner's last sign of life, and when it was new.
+    sign: Option<(String, Instant)>,
+    /// When it was last found that somebody else owns the image.
+    taken: Option<Instant>,
+    signs: u64,
+}
+
+impl Fence {
+    /// Of a LUN that is not open yet. With a cache of writes there is nothing to enforce: they are acknowledged before a brick could
+    /// refuse them.
+    pub(super) fn new(config: &Config) -> Self {
+        let mode = if config.cache == Cache::Writeback { Mode::Off } else { config.fence };
+        let state = if mode == Mode::Required { STANDBY } else { OPEN };
+        Self {
+            mode,
+            state: AtomicU8::new(state),
+            enforces: AtomicBool::new(false),
+            claiming: AtomicBool::new(false),
+            active: AtomicBool::new(false),
+            contest: Mutex::default(),
+        }
+    }
+
+    /// Looks at an image that has just been opened. An error is a sentence for the admin: it must not be served.
+    pub(super) fn engage(&self, image: &impl Backend, label: &str) -> Result<(), String> {
+        if self.mode == Mode::Off {
+            return Ok(());
+        }
+        match image.enforcement() {
+            Ok(Enforcement::Impossible(why)) if self.mode == Mode::Required => {
+                return Err(format!("fence=required, but the volume cannot enforce it: {why}"));
+            }
+            Ok(Enforcement::Impossible(_)) => {}
+            Ok(found) => {
+                self.enforces.store(true, Ordering::Relaxed);
+                let standby = found == Enforcement::Active || self.mode == Mode::Required;
+                self.set(if standby { STANDBY } else { OPEN });
+            }
+            Err(errno) if self.mode == Mode::Required => {
+                return Err(format!("fence=required, but the volume does not say whether it can enforce it: {errno}"));
+            }
+            Err(errno) => report::warning!("{label}: whether the image is fenced could not be asked: {errno}"),
+        }
+        Ok(())
+    }
+
+    fn set(&self, state: u8) {
+        self.state.store(state, Ordering::Release);
+    }
+
+    fn is(&self, state: u8) -> bool {
+        self.state.load(Ordering::Acquire) == state
+    }
+
+    fn contest(&self) -> MutexGuard<'_, Contest> {
+        self.contest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether commands pass; the core may count on the lock, then.
+    pub(super) fn passes(&self) -> bool {
+        !self.is(STANDBY)
+    }
+
+    /// A command has been served.
+    pub(super) fn served(&self) {
+        if !self.active.load(Ordering::Relaxed) {
+            self.active.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// What a command is told that is refused because the image is not ours. It makes us look again whether it could be.
+pub(super) fn refuse<B: Backend>(lun: &Arc<Lun<B>>) -> Status {
+    let fence = &lun.fence;
+    let fresh = |since: Instant| since.elapsed() < ROUND;
+    let taken = fence.contest().taken;
+    if taken.is_some_and(fresh) {
+        return Status::Sense(Sense::STANDBY);
+    }
+    if !fence.claiming.swap(true, Ordering::AcqRel) {
+        let lun = Arc::clone(lun);
+        let thread = thread::Builder::new().name(String::from("glfs-claim"));
+        let spawned = thread.spawn({
+            let lun = Arc::clone(&lun);
+            move || {
+                claim(&lun);
+                lun.fence.claiming.store(false, Ordering::Release);
+            }
+        });
+        if spawned.is_err() {
+            lun.fence.claiming.store(false, Ordering::Release);
+        }
+    }
+    // Until that is known.
+    if taken.is_some() { Status::Sense(Sense::STANDBY) } else { Status::Busy }
+}
+
+/// Takes the image for commands that the core did not ask for, if nobody else is using it.
+fn claim<B: Backend>(lun: &Lun<B>) {
+    let (label, fence) = (&lun.label, &lun.fence);
+    let Some(image) = lun.image.get() else { return };
+    if fence.mode == Mode::Auto && matches!(image.enforcement(), Ok(Enforcement::Possible | Enforcement::Impossible(_)))
+    {
+        // The bricks had another reason.
+        return fence.set(OPEN);
+    }
+    let taken = match image.is_taken() {
+        Ok(taken) => taken,
+        Err(errno) => return report::warning!("{label}: who owns the image could not be asked: {errno}"),
+    };
+    if taken {
+        // Where it cannot be read, its translators are frozen as well (disperse): no sign.
+        let sign = image.note().unwrap_or_default();
+        if !fence.contest().insists(sign, Instant::now()) {
+            return;
+        }
+    }
+    // The core may have been faster.
+    if fence.is(STANDBY) && own(lun, &*image, taken).is_ok() {
+        report::warning!("{label}: owned, for commands that came without a lock");
+    }
+}
+
+impl Contest {
+    /// Notes that a command was refused for an owner that shows `sign`. True if that has gone on for so long, without a sign of
+    /// life, that the owner is taken for dead.
+    fn insists(&mut self, sign: String, now: Instant) -> bool {
+        self.taken = Some(now);
+        if self.sign.as_ref().is_none_or(|(last, _)| *last != sign) {
+            self.sign = Some((sign, now));
+            self.refused = None;
+        }
+        let since = self.asked(now);
+        let silent = self.sign.as_ref().is_some_and(|(_, at)| now.duration_since(*at) >= SILENCE);
+        silent && now.duration_since(since) >= SILENCE
+    }
+
+    /// Notes a request. Since when there have been such.
+    fn asked(&mut self, now: Instant) -> Instant {
+        let first = match self.refused {
+            Some((first, last)) if now.duration_since(last) < FORGOTTEN => first,
+            _ => now,
+        };
+        self.refused = Some((first, now));
+        first
+    }
+
+    /// A sign of life of ours.
+    fn sign(&mut self) -> String {
+        self.signs = self.signs.wrapping_add(1);
+        let mut text = nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned();
+        text.truncate(64);
+        // A string takes all that is written to it.
+        let _ = write!(text, " {} {}", std::process::id(), self.signs);
+        text
+    }
+}
+
+/// The core wants the image for WRITEs. No command is in flight. Blocks, within bounds.
+pub(super) fn lock<B: Backend>(lun: &Lun<B>) -> LockOutcome {
+    let (label, fence) = (&lun.label, &lun.fence);
+    if fence.mode == Mode::Off || fence.is(OWNED) {
+        return LockOutcome::Locked;
+    }
+    let Some(image) = lun.image.get() else { return LockOutcome::NotNow };
+    if !fence.enforces.load(Ordering::Relaxed) {
+        // It could not be asked when the image was opened, or its admin may have changed it since.
+        match image.enforcement() {
+            Ok(Enforcement::Impossible(why)) => {
+                report::warning!("{label}: fencing is off: {why}; a gateway that hangs may write late");
+                return LockOutcome::Locked;
+            }
+            Ok(_) => fence.enforces.store(true, Ordering::Relaxed),
+            Err(errno) => {
+                report::warning!("{label}: not locked: whether the image is fenced could not be asked: {errno}");
+                return LockOutcome::NotNow;
+            }
+        }
+    }
+    let taken = match image.is_taken() {
+        Ok(taken) => taken,
+        Err(errno) => {
+            report::warning!("{label}: not locked: who owns the image could not be asked: {errno}");
+            return LockOutcome::NotNow;
+        }
+    };
+    if taken {
+        let mut contest = fence.contest();
+        let now = Instant::now();
+        let since = contest.asked(now);
+        if now.duration_since(since) < INSISTENCE {
+            return LockOutcome::NotNow;
+        }
+    }
+    match own(lun, &*image, taken) {
+        Ok(()) => LockOutcome::Locked,
+        Err(Errno::EDEADLK) => LockOutcome::Reopen,
+        Err(_) => LockOutcome::NotNow,
+    }
+}
+
+/// Takes the image, and says so.
+fn own<B: Backend>(lun: &Lun<B>, image: &B, from_another: bool) -> Result<(), Errno> {
+    let (label, fence) = (&lun.label, &lun.fence);
+    image.take().inspect_err(|errno| {
+        if *errno != Errno::EDEADLK {
+            report::warning!("{label}: not locked: {errno}");
+        }
+    })?;
+    if from_another {
+        thread::sleep(image.settling());
+    }
+    let before = image.note();
+    let sign = {
+        let mut contest = fence.contest();
+        *contest = Contest { signs: contest.signs, ..Contest::default() };
+        contest.sign()
+    };
+    if let Err(errno) = image.set_note(&sign) {
+        report::warning!("{label}: the owner's note could not be left: {errno}");
+    }
+    fence.set(OWNED);
+    match before {
+        Ok(note) if from_another => report::warning!("{label}: fencing: owned, taken from {note}"),
+        _ => report::info_always!("{label}: fencing: owned"),
+    }
+    Ok(())
+}
+
+/// The core, or the end of the LUN, gives the image up.
+pub(super) fn unlock<B: Backend>(lun: &Lun<B>) -> Result<(), Errno> {
+    if !lun.fence.is(OWNED) {
+        return Ok(());
+    }
+    lun.fence.set(STANDBY);
+    lun.image.get().map_or(Ok(()), |image| image.release())
+}
+
+/// Leaves a sign of life, if commands have been served since the last one.
+pub(super) fn beat<B: Backend>(lun: &Lun<B>) {
+    let fence = &lun.fence;
+    if !fence.is(OWNED) || !fence.active.swap(false, Ordering::Relaxed) {
+        return;
+    }
+    let sign = fence.contest().sign();
+    // In an outage there is nobody to see it either.
+    if let Some(Err(errno)) = lun.image.get().map(|image| image.set_note(&sign)) {
+        report::warning!("{}: the owner's note could not be left: {errno}", lun.label);
+    }
+}
+
+/// A command has failed. True if that says that the image is not ours any more, which the core has then been told.
+pub(super) fn failed<B: Backend>(lun: &Lun<B>, op: Op, errno: Errno) -> bool {
+    let fence = &lun.fence;
+    let refused = match errno {
+        Errno::EBUSY => true,
+        Errno::EAGAIN => matches!(op, Op::Read | Op::Unmap | Op::WriteSame | Op::CompareAndWrite),
+        // The descriptor has lost its lock with its brick.
+        Errno::EBADFD | Errno::EBADF => fence.is(OWNED),
+        _ => false,
+    };
+    if !refused {
+        return false;
+    }
+    if fence.mode == Mode::Off {
+        report::error!(
+            "{}: refused by the bricks ({errno}): the image is fenced, and fence=off; see docs/fencing.md",
+            lun.label
+        );
+        return false;
+    }
+    if !fence.enforces.load(Ordering::Relaxed) {
+        return false;
+    }
+    let before = fence.state.swap(STANDBY, Ordering::AcqRel);
+    if before == OWNED {
+        report::warning!("{}: fencing: not owned any more ({errno})", lun.label);
+        // Before the command is answered; and once, for all that fail alike.
+        lun.link.lock_lost();
+    }
+    true
+}
+
+/// The image has been opened anew: what was owned was the old one.
+pub(super) fn reopened<B: Backend>(lun: &Lun<B>) {
+    if lun.fence.state.compare_exchange(OWNED, STANDBY, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+        lun.link.lock_lost();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_is_taken_for_dead_when_it_is_silent_while_somebody_insists() {
+        let (mut contest, begin) = (Contest::default(), Instant::now());
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        let sign = |text: &str| text.to_owned();
+        assert!(!contest.insists(sign("a 1"), at(0)));
+        assert!(!contest.insists(sign("a 1"), at(7)));
+        assert!(contest.insists(sign("a 1"), at(8)));
+    }
+
+    #[test]
+    fn an_owner_that_lives_and_a_command_long_ago_are_no_reason() {
+        let (mut contest, begin) = (Contest::default(), Instant::now());
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        let sign = |text: &str| text.to_owned();
+        for second in 0..100 {
+            assert!(!contest.insists(format!("a {}", second / 5), at(second)), "beats every 5 s");
+        }
+        assert!(!contest.insists(sign("a 20"), at(100)));
+        assert!(!contest.insists(sign("a 20"), at(140)), "nobody asked in between");
+        assert!(contest.insists(sign("a 20"), at(149)));
+    }
+}

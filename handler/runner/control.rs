@@ -1,0 +1,157 @@
+//! The callbacks that are not about a command: opening and closing, the lock, changes of a LUN, the handler as a whole.
+//!
+//! As in `vtable.rs`, no decision is taken here.
+
+use std::ffi::{CStr, c_char, c_int};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use nix::errno::Errno;
+
+use super::abi::{self, CfgInfo, TcmuDevice};
+use super::device::Device;
+use super::entry::{NO_DEVICE, guard};
+use super::handler::{LockOutcome, LockState};
+
+pub(super) unsafe extern "C" fn open_cb(device: *mut TcmuDevice, _reopen: bool) -> c_int {
+    guard(
+        "open",
+        device,
+        || negative(Errno::EIO),
+        |runner| {
+            let Some(raw) = NonNull::new(device) else { return negative(Errno::EINVAL) };
+            // SAFETY: the core's argument of this very callback.
+            let opened = runner.handler.open(&unsafe { Device::new(&runner.symbols, raw) });
+            match opened {
+                Ok(lun) => {
+                    runner.devices.insert(&runner.symbols, device, lun);
+                    0
+                }
+                Err(errno) => negative(errno),
+            }
+        },
+    )
+}
+
+pub(super) unsafe extern "C" fn close_cb(device: *mut TcmuDevice) {
+    guard(
+        "close",
+        device,
+        || (),
+        |runner| {
+            if let Some(slot) = runner.devices.remove(&runner.symbols, device) {
+                Arc::clone(&slot.lun).close();
+            }
+        },
+    );
+}
+
+pub(super) unsafe extern "C" fn lock_cb(device: *mut TcmuDevice, _tag: u16) -> c_int {
+    guard(
+        "lock",
+        device,
+        || abi::sts::BUSY,
+        |runner| match runner.devices.get(device).map(|slot| slot.lun.lock()) {
+            Some(LockOutcome::Locked) => abi::sts::OK,
+            Some(LockOutcome::Reopen) => abi::sts::FENCED,
+            Some(LockOutcome::NotNow) | None => abi::sts::BUSY,
+        },
+    )
+}
+
+pub(super) unsafe extern "C" fn unlock_cb(device: *mut TcmuDevice) -> c_int {
+    guard(
+        "unlock",
+        device,
+        || abi::sts::HW_ERR,
+        |runner| {
+            if let Some(slot) = runner.devices.get(device) {
+                slot.lun.unlock();
+            }
+            abi::sts::OK
+        },
+    )
+}
+
+pub(super) unsafe extern "C" fn get_lock_state_cb(device: *mut TcmuDevice) -> c_int {
+    guard(
+        "get_lock_state",
+        device,
+        || abi::lock::UNKNOWN,
+        |runner| match runner.devices.get(device).map(|slot| slot.lun.lock_state()) {
+            Some(LockState::Locked) => abi::lock::WRITE_LOCKED,
+            Some(LockState::Unlocked) => abi::lock::UNLOCKED,
+            None => abi::lock::UNKNOWN,
+        },
+    )
+}
+
+pub(super) unsafe extern "C" fn reconfig_cb(device: *mut TcmuDevice, info: *mut CfgInfo) -> c_int {
+    guard(
+        "reconfig",
+        device,
+        || negative(Errno::EIO),
+        |runner| {
+            // SAFETY: NULL, or a struct that the core keeps alive during this callback.
+            let (Some(slot), Some(info)) = (runner.devices.get(device), unsafe { info.as_ref() }) else {
+                return negative(Errno::EAGAIN);
+            };
+            let [first_byte, ..] = info.value.to_ne_bytes();
+            let changed = match info.kind {
+                abi::TCMULIB_CFG_DEV_SIZE => slot.lun.resize(info.value),
+                abi::TCMULIB_CFG_WRITE_CACHE => slot.lun.set_write_cache(first_byte != 0),
+                // TCMULIB_CFG_DEV_CFGSTR: another image under a live LUN is another LUN.
+                _ => Err(Errno::EOPNOTSUPP),
+            };
+            changed.map_or_else(negative, |()| 0)
+        },
+    )
+}
+
+pub(super) unsafe extern "C" fn check_config_cb(cfgstring: *const c_char, reason: *mut *mut c_char) -> bool {
+    guard(
+        "check_config",
+        NO_DEVICE,
+        || false,
+        |runner| {
+            if cfgstring.is_null() {
+                return false;
+            }
+            // SAFETY: not NULL, so a NUL-terminated string of the caller's.
+            let text = unsafe { CStr::from_ptr(cfgstring) };
+            let verdict =
+                text.to_str().map_err(|e| format!("Not UTF-8: {e}")).and_then(|t| runner.handler.check_config(t));
+            let Err(why) = verdict else { return true };
+            let why = std::ffi::CString::new(why).unwrap_or_default();
+            if !reason.is_null() {
+                // The core releases the text with free(), so it must be malloc's.
+                // SAFETY: a NUL-terminated string; the result is NULL or owned by the caller.
+                let copy = unsafe { libc::strdup(why.as_ptr()) };
+                // SAFETY: not NULL, so a place of the caller's for one pointer.
+                unsafe { reason.write(copy) };
+            }
+            false
+        },
+    )
+}
+
+pub(super) unsafe extern "C" fn update_logdir_cb() -> bool {
+    guard(
+        "update_logdir",
+        NO_DEVICE,
+        || false,
+        |runner| {
+            runner.handler.update_logdir();
+            true
+        },
+    )
+}
+
+pub(super) unsafe extern "C" fn destroy_cb() {
+    guard("destroy", NO_DEVICE, || (), |runner| runner.handler.destroy());
+}
+
+/// Control callbacks answer with `-errno`; a positive number would be taken for success by the kernel.
+fn negative(errno: Errno) -> c_int {
+    -(errno as c_int)
+}

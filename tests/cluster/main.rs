@@ -1,0 +1,115 @@
+//! The plugin on a cluster of three Gluster nodes, under load, with faults: what was acknowledged is there afterwards.
+//!
+//! The process moves into namespaces of its own before it has a second thread; nodes and gateways get networks of their own below
+//! it, joined by a bridge. Gateways are child processes with the real plugin. The host's glusterd is neither seen nor touched.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::exit,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::multiple_unsafe_ops_per_block,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests fail by panicking, and talk"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod agent;
+mod atomic;
+mod checker;
+mod faults;
+mod fencing;
+mod full;
+mod gateway;
+mod journal;
+mod layouts;
+mod load;
+mod made_up;
+mod misfortune;
+#[path = "../support/namespaces.rs"]
+mod namespaces;
+mod network;
+mod nodes;
+mod random;
+mod replica;
+mod servers;
+mod soak;
+mod stamp;
+mod verdict;
+mod volumes;
+
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+use libtest_mimic::{Arguments, Trial};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [agent::GATEWAY, gateway, folder] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        agent::serve(gateway, folder);
+    }
+    if !nix::unistd::geteuid().is_root() || Command::new("glusterd").arg("--version").output().is_err() {
+        let message = "the tests on a Gluster cluster need root and glusterd (Debian: glusterfs-server)";
+        if std::env::var_os("CI").is_some() {
+            eprintln!("FAILED: {message}");
+            return ExitCode::FAILURE;
+        }
+        eprintln!("SKIPPED, nothing was tested: {message}");
+        return ExitCode::SUCCESS;
+    }
+    namespaces::enter();
+    let test = |name: &str, body: fn()| {
+        Trial::test(name, move || {
+            let begin = Instant::now();
+            body();
+            println!("{:.0?} in all", begin.elapsed());
+            Ok(())
+        })
+    };
+    let tests = vec![
+        test("the_checker_catches_a_lost_write", made_up::a_lost_write),
+        test("the_checker_catches_a_stale_write", made_up::a_stale_write),
+        test("the_checker_catches_a_late_duplicate", made_up::a_late_duplicate),
+        test("the_checker_catches_a_write_of_a_fenced_gateway", made_up::a_write_of_a_fenced_gateway),
+        test("the_checker_catches_a_torn_block", made_up::a_torn_block),
+        test("the_checker_catches_wrong_reads", made_up::reads),
+        test("the_checker_lets_pass_what_may_be", made_up::what_may_be_is_let_pass),
+        test("a_brick_of_a_replica_dies_and_comes_back", replica::a_brick_dies_and_comes_back),
+        test("a_node_vanishes_without_a_word", replica::a_node_vanishes),
+        test("a_brick_freezes", replica::a_brick_freezes),
+        test("all_bricks_are_away_and_come_back", replica::all_bricks_are_away),
+        test("quorum_is_lost_and_comes_back", replica::quorum_is_lost),
+        test("one_brick_comes_back_later_than_the_others", replica::one_brick_comes_back_later),
+        test("graphs_switch_under_load", replica::graphs_switch),
+        test("a_graph_switches_while_a_brick_is_frozen", replica::a_graph_switches_while_a_brick_is_frozen),
+        test("the_volfile_server_dies_and_comes_back", replica::the_volfile_server_dies),
+        test("an_arbiter_and_then_a_data_brick_die", layouts::an_arbiter_and_then_a_data_brick_die),
+        test("a_brick_of_a_disperse_volume_dies", layouts::a_brick_of_a_disperse_volume_dies),
+        test("a_sharded_image_grows_and_a_brick_dies", layouts::a_sharded_image_grows_and_a_brick_dies),
+        test("bricks_are_added_and_rebalanced_under_load", layouts::bricks_are_added_and_rebalanced),
+        test("increments_of_two_gateways_add_up", atomic::increments_add_up),
+        test("a_frozen_owner_of_a_brick_lands_nothing_late", fencing::frozen_owner_of_a_brick),
+        test("a_frozen_owner_of_a_replica_lands_nothing_late", fencing::frozen_owner_of_a_replica),
+        test("a_frozen_owner_of_an_arbiter_volume_lands_nothing_late", fencing::frozen_owner_of_an_arbiter_volume),
+        test("a_frozen_owner_of_a_disperse_volume_lands_nothing_late", fencing::frozen_owner_of_a_disperse_volume),
+        test("without_a_fence_a_frozen_gateway_writes_late", fencing::without_a_fence),
+        test("the_image_of_a_dead_owner_is_free", fencing::dead_owner),
+        test("the_image_of_an_owner_that_vanished_is_taken", fencing::vanished_owner),
+        test("an_owner_whose_bricks_restart_owns_again", fencing::bricks_restart_under_the_owner),
+        test("a_standby_gateway_does_not_take_what_is_in_use", fencing::standby_reads),
+        test("what_cannot_be_fenced_is_refused_or_warned_about", fencing::impossible),
+        test("dead_servers_are_passed_over", servers::dead_ones_are_passed_over),
+        test("space_runs_out_and_comes_back", full::space_runs_out_and_comes_back),
+        test("random_faults_lose_nothing", soak::random_faults),
+    ];
+    // One after the other: a node that one test kills would be missing in another.
+    let conclusion = libtest_mimic::run(&Arguments { test_threads: Some(1), ..Arguments::from_args() }, tests);
+    nodes::stop();
+    conclusion.exit_code()
+}

@@ -1,0 +1,130 @@
+//! What befalls the cluster of the soak, and how it ends.
+
+use nix::sys::signal::Signal;
+
+use crate::faults;
+use crate::gateway::Gateway;
+use crate::nodes::{NODES, cluster};
+use crate::random::Random;
+use crate::volumes::Volume;
+
+/// Bricks and nodes by their number; brick `n` is on node `n`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Misfortune {
+    BrickDies(usize),
+    BrickFreezes(usize),
+    /// Two of three.
+    QuorumDies(usize),
+    AllBricksDie,
+    NodeIsCutOff(usize),
+    NodeIsSlow(usize),
+    GlusterdDies(usize),
+    GlusterdFreezes(usize),
+    GatewayIsCutOff(usize),
+    GatewayFreezes(usize),
+    /// The second one: the first shall live to show that it does not grow.
+    GatewayDies,
+    GraphSwitches,
+    /// A full heal, at the wrong time.
+    EverythingIsHealed,
+}
+
+/// Whom it may befall.
+#[derive(Debug)]
+pub(crate) struct Victims<'a> {
+    pub(crate) volume: &'a Volume,
+    pub(crate) gateways: [&'a Gateway; 2],
+}
+
+impl Misfortune {
+    pub(crate) fn random(random: &mut Random) -> Self {
+        let mut one_of = |count: usize| usize::try_from(random.below(count as u64)).unwrap();
+        match one_of(13) {
+            0 => Self::BrickDies(one_of(NODES)),
+            1 => Self::BrickFreezes(one_of(NODES)),
+            2 => Self::QuorumDies(one_of(NODES)),
+            3 => Self::AllBricksDie,
+            4 => Self::NodeIsCutOff(one_of(NODES)),
+            5 => Self::NodeIsSlow(one_of(NODES)),
+            6 => Self::GlusterdDies(one_of(NODES)),
+            7 => Self::GlusterdFreezes(one_of(NODES)),
+            8 => Self::GatewayIsCutOff(one_of(2)),
+            9 => Self::GatewayFreezes(one_of(2)),
+            10 => Self::GatewayDies,
+            11 => Self::GraphSwitches,
+            _ => Self::EverythingIsHealed,
+        }
+    }
+
+    /// Whether the two befall one thing, or one needs the CLI of a cluster that the other has lamed.
+    pub(crate) fn meets(self, other: Self) -> bool {
+        self.kind() == other.kind() || self.needs_cli() && other.lames_cli() || self.lames_cli() && other.needs_cli()
+    }
+
+    fn kind(self) -> u32 {
+        match self {
+            Self::BrickDies(_) | Self::BrickFreezes(_) | Self::QuorumDies(_) | Self::AllBricksDie => 0,
+            Self::NodeIsCutOff(_) | Self::NodeIsSlow(_) => 1,
+            Self::GlusterdDies(_) | Self::GlusterdFreezes(_) => 2,
+            Self::GatewayIsCutOff(_) | Self::GatewayFreezes(_) | Self::GatewayDies => 3,
+            Self::GraphSwitches | Self::EverythingIsHealed => 4,
+        }
+    }
+
+    fn needs_cli(self) -> bool {
+        self.kind() == 4
+    }
+
+    fn lames_cli(self) -> bool {
+        matches!(self.kind(), 1 | 2)
+    }
+
+    pub(crate) fn strike(self, victims: &Victims<'_>) {
+        let volume = victims.volume;
+        match self {
+            Self::BrickDies(brick) => faults::kill_brick(volume, brick),
+            Self::BrickFreezes(brick) => faults::freeze_brick(volume, brick),
+            Self::QuorumDies(spared) => {
+                (0..NODES).filter(|&brick| brick != spared).for_each(|brick| faults::kill_brick(volume, brick));
+            }
+            Self::AllBricksDie => (0..NODES).for_each(|brick| faults::kill_brick(volume, brick)),
+            Self::NodeIsCutOff(node) => cluster().node(node).cable.cut(),
+            Self::NodeIsSlow(node) => cluster().node(node).cable.slow(),
+            Self::GlusterdDies(node) => faults::kill_glusterd(node),
+            Self::GlusterdFreezes(node) => faults::freeze_glusterd(node),
+            Self::GatewayIsCutOff(gateway) => victims.gateways[gateway].cable().cut(),
+            Self::GatewayFreezes(gateway) => victims.gateways[gateway].signal(Signal::SIGSTOP),
+            Self::GatewayDies => victims.gateways[1].signal(Signal::SIGKILL),
+            Self::GraphSwitches => {
+                let now = cluster().cli(0, &["volume", "get", &volume.name, "performance.open-behind"]);
+                volume.set("performance.open-behind", if now.contains("off") { "on" } else { "off" });
+            }
+            Self::EverythingIsHealed => {
+                // Refused while one of the healing daemons is on its way.
+                drop(cluster().try_cli(0, &["volume", "heal", &volume.name, "full"]));
+            }
+        }
+    }
+
+    /// Ends it; what is dead stays so.
+    pub(crate) fn end(self, victims: &Victims<'_>) {
+        match self {
+            Self::BrickFreezes(brick) => faults::thaw_brick(victims.volume, brick),
+            Self::NodeIsCutOff(node) => cluster().node(node).cable.mend(),
+            Self::NodeIsSlow(node) => cluster().node(node).cable.fast(),
+            Self::GlusterdDies(node) => cluster().node(node).start_glusterd(),
+            Self::GlusterdFreezes(node) => faults::thaw_glusterd(node),
+            Self::GatewayIsCutOff(gateway) => victims.gateways[gateway].cable().mend(),
+            Self::GatewayFreezes(gateway) => victims.gateways[gateway].signal(Signal::SIGCONT),
+            _ => {}
+        }
+    }
+
+    /// Brings dead bricks back, when the cluster can again be told to.
+    pub(crate) fn start_what_is_dead(volume: &Volume) {
+        cluster().all_connected();
+        if volume.up() < NODES {
+            volume.restart_bricks();
+        }
+    }
+}

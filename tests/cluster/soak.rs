@@ -1,0 +1,133 @@
+//! Faults of all kinds in random groups, while two gateways keep their images under load. After every group the cluster is healed,
+//! and all is compared with all.
+//!
+//! `SOAK_MINUTES` and `SOAK_FAULTS` end it, whichever comes first; `SOAK_SEED` repeats the faults of a run, if not its timing.
+//! There is one writer per image: gateways that take an image from each other belong to the tests of fencing.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::checker::History;
+use crate::gateway::Gateway;
+use crate::misfortune::{Misfortune, Victims};
+use crate::nodes::cluster;
+use crate::random::Random;
+use crate::replica::{BLOCKS, seconds};
+use crate::stamp::Content;
+use crate::verdict::assert_history;
+use crate::volumes::Volume;
+
+const IMAGES: [&str; 2] = ["one.img", "two.img"];
+const DEPTH: u64 = 8;
+const COPIES: [usize; 3] = [0, 1, 2];
+
+/// A number from the environment, or what does for an everyday run.
+fn asked(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}")))
+}
+
+/// An image, its gateway, and what is known to be in it.
+struct Side {
+    image: &'static str,
+    gateway: Gateway,
+    /// Gateways that were killed since the last look.
+    dead: Vec<Gateway>,
+    known: Vec<Content>,
+}
+
+impl Side {
+    /// Opens the image in a new gateway, after the death of the old one.
+    fn replace(&mut self, volume: &Volume) {
+        let new = Gateway::with(&volume.cfgstring(self.image, ""), BLOCKS * 4096);
+        self.dead.push(std::mem::replace(&mut self.gateway, new));
+        self.gateway.load(0, BLOCKS, DEPTH);
+    }
+
+    /// Everything since the last look.
+    fn history(&self) -> History {
+        let mut history = History::after(&self.known);
+        let since = self.dead.iter().chain([&self.gateway]).filter_map(|gateway| gateway.journals().last());
+        since.for_each(|journal| history.add(journal));
+        history
+    }
+}
+
+pub(crate) fn random_faults() {
+    let (minutes, most) = (asked("SOAK_MINUTES", 0), asked("SOAK_FAULTS", 12));
+    let limit = if minutes == 0 { seconds(30) } else { seconds(60 * minutes) };
+    let seed = asked("SOAK_SEED", u64::from(std::process::id()) ^ crate::journal::now());
+    println!("SOAK_SEED={seed}: up to {most} faults, {limit:?}");
+    let _turn = cluster().turn();
+    let volume = Volume::start(&["replica", "3"], 3, &[("network.ping-timeout", "3")]);
+    let mut sides = IMAGES.map(|image| {
+        volume.image(image, BLOCKS * 4096);
+        let gateway = Gateway::with(&volume.cfgstring(image, ""), BLOCKS * 4096);
+        Side { image, gateway, dead: Vec::new(), known: [Content::Zeros].repeat(usize::try_from(BLOCKS).unwrap()) }
+    });
+    let (mut random, mut faults, mut rounds, mut settled) = (Random::new(seed), 0, 0, None);
+    let begin = Instant::now();
+    while begin.elapsed() < limit && faults < most {
+        for side in &mut sides {
+            side.gateway.load(0, BLOCKS, DEPTH);
+        }
+        sleep(seconds(1));
+        faults += group(&volume, &mut sides, &mut random);
+        rounds += 1;
+        let acknowledged = look(&volume, &mut sides);
+        let usage = sides.each_mut().map(|side| side.gateway.usage());
+        println!(
+            "{rounds}: {faults} faults, {:.0?}; {acknowledged} writes; KiB, fds, threads {usage:?}",
+            begin.elapsed()
+        );
+        // A first group lets caches and pools grow to their size.
+        settled.get_or_insert(usage[0]);
+    }
+    let ([kib, fds, _], [last_kib, last_fds, _]) = (settled.unwrap(), sides[0].gateway.usage());
+    println!("{faults} faults: {kib} -> {last_kib} KiB, {fds} -> {last_fds} descriptors");
+    assert!(last_fds <= fds + 16, "descriptors grew from {fds} to {last_fds}");
+    assert!(last_kib <= kib + 65536, "memory grew from {kib} to {last_kib} KiB");
+}
+
+/// One to four misfortunes at once, and their end. How many.
+fn group(volume: &Volume, sides: &mut [Side; 2], random: &mut Random) -> u64 {
+    let mut struck: Vec<Misfortune> = Vec::new();
+    for _ in 0..=random.below(4) {
+        let next = Misfortune::random(random);
+        // Two that befall one thing would have to end in an order.
+        if struck.iter().all(|other| !other.meets(next)) {
+            println!("  {next:?}");
+            next.strike(&Victims { volume, gateways: sides.each_ref().map(|side| &side.gateway) });
+            struck.push(next);
+        }
+        sleep(Duration::from_millis(random.below(1500)));
+    }
+    sleep(Duration::from_millis(random.below(6000)));
+    for &misfortune in &struck {
+        misfortune.end(&Victims { volume, gateways: sides.each_ref().map(|side| &side.gateway) });
+    }
+    Misfortune::start_what_is_dead(volume);
+    if struck.contains(&Misfortune::GatewayDies) {
+        sides[1].replace(volume);
+    }
+    sleep(seconds(1));
+    struck.len() as u64
+}
+
+/// Ends the load and compares everything. How many writes there were.
+fn look(volume: &Volume, sides: &mut [Side; 2]) -> usize {
+    for side in &mut *sides {
+        let done = side.gateway.stop();
+        assert_eq!(done.errors, 0, "{}: {done:?}", side.image);
+    }
+    volume.heal();
+    volume.assert_alike(&COPIES);
+    let mut acknowledged = 0;
+    for side in sides {
+        let history = side.history();
+        assert_history(&history, volume, side.image, BLOCKS, &COPIES);
+        acknowledged += history.acknowledged();
+        side.known = Content::of_file(&volume.brick(0).join(side.image), BLOCKS);
+        side.dead.clear();
+    }
+    acknowledged
+}
