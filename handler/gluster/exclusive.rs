@@ -167,7 +167,7 @@ impl Exchange {
 /// The bytes that a call has moved; none is the end of the file, or a write that goes nowhere.
 fn moved_on(result: isize) -> Result<usize, Errno> {
     match usize::try_from(result) {
-        Ok(0) => Err(Errno::EIO),
+        Ok(0) => Err(Errno::ENODATA),
         Ok(bytes) => Ok(bytes),
         Err(_) => Err(Errno::last()),
     }

@@ -1,7 +1,7 @@
 //! Volfile servers: which of them answer.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -44,13 +44,37 @@ impl Server {
                 let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
                 for address in (host.as_str(), *port).to_socket_addrs()? {
                     match TcpStream::connect_timeout(&address, PATIENCE) {
-                        Ok(_) => return Ok(Family::of(&address)),
+                        Ok(stream) => match greet(stream) {
+                            Ok(()) => return Ok(Family::of(&address)),
+                            Err(e) => failure = e,
+                        },
                         Err(e) => failure = e,
                     }
                 }
                 Err(failure)
             }
         }
+    }
+}
+
+/// Says something, and waits for any reaction: a glusterd that hangs has a kernel that takes connections all the same. What it is
+/// asked is the procedure 0 of its handshake program, which does nothing (RFC 5531; 10.3, `glusterfs3.h`). One that wants TLS hangs up, which
+/// is a reaction too.
+fn greet(mut stream: TcpStream) -> io::Result<()> {
+    const LAST_FRAGMENT: u32 = 1 << 31;
+    const GLUSTER_HNDSK_PROGRAM: u32 = 14_398_633;
+    const GLUSTER_HNDSK_VERSION: u32 = 2;
+    // XID, CALL, RPC version, program, version, procedure, no credentials, no verifier.
+    let call = [1, 0, 2, GLUSTER_HNDSK_PROGRAM, GLUSTER_HNDSK_VERSION, 0, 0, 0, 0, 0];
+    let bytes = u32::try_from(size_of_val(&call)).unwrap_or(0);
+    let message: Vec<u8> = [LAST_FRAGMENT | bytes].iter().chain(&call).flat_map(|word| word.to_be_bytes()).collect();
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(&message)?;
+    match stream.read(&mut [0; 4]) {
+        Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+            Err(io::Error::new(io::ErrorKind::TimedOut, "takes connections, and does not answer"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -116,6 +140,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let alive = at(listener.local_addr().unwrap().port());
         // Port 9 is discard's, and nobody runs it.
+        std::thread::Builder::new().spawn(move || listener.accept()).unwrap();
         let servers = [at(9), alive.clone(), at(1)];
         assert_eq!(reachable_first(&servers).unwrap(), (vec![alive, at(1), at(9)], Family::Any));
     }

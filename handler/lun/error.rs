@@ -50,22 +50,26 @@ pub(super) fn status(op: Op, errno: Errno, outage: &Outage) -> Status {
         Errno::EROFS | Errno::EPERM | Errno::EACCES => Status::Sense(Sense::WRITE_PROTECTED),
         // Only misaligned I/O to a volume that demands O_DIRECT is answered so.
         Errno::EINVAL => Status::InvalidCdb,
-        _ => match op {
-            Op::Read => Status::ReadError,
-            Op::Write | Op::Flush | Op::Unmap | Op::WriteSame | Op::CompareAndWrite => Status::WriteError,
-        },
+        // A flush that has failed must say so: the next one may find nothing left to write.
+        Errno::EIO if op != Op::Flush => outage.doubt().unwrap_or_else(|| medium_error(op)),
+        _ => medium_error(op),
+    }
+}
+
+fn medium_error(op: Op) -> Status {
+    match op {
+        Op::Read => Status::ReadError,
+        Op::Write | Op::Flush | Op::Unmap | Op::WriteSame | Op::CompareAndWrite => Status::WriteError,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
     fn errors_that_pass_are_busy_and_a_full_volume_is_not_a_broken_disk() {
-        let status = |op, errno| status(op, errno, &Outage::new(Duration::from_secs(60), "test"));
+        let status = |op, errno| status(op, errno, &Outage::new(&"glfs/v@h/test".parse().unwrap()));
         for errno in [Errno::ENOTCONN, Errno::ETIMEDOUT, Errno::EAGAIN, Errno::ESTALE] {
             assert_eq!(status(Op::Write, errno), Status::Busy);
         }
@@ -73,14 +77,14 @@ mod tests {
             assert_eq!(status(Op::Write, errno), Status::Sense(Sense::SPACE_ALLOCATION_FAILED));
         }
         assert_eq!(status(Op::Write, Errno::EROFS), Status::Sense(Sense::WRITE_PROTECTED));
-        assert_eq!(status(Op::Read, Errno::EIO), Status::ReadError);
-        assert_eq!(status(Op::Flush, Errno::EIO), Status::WriteError);
+        assert_eq!(status(Op::Read, Errno::ENXIO), Status::ReadError);
+        assert_eq!(status(Op::Flush, Errno::ENXIO), Status::WriteError);
         assert_eq!(status(Op::Read, Errno::ENOMEM), Status::NoResource);
     }
 
     #[test]
     fn an_outage_that_lasts_is_not_ready() {
-        let outage = Outage::new(Duration::ZERO, "test");
+        let outage = Outage::new(&"glfs/v@h/test;outage=0".parse().unwrap());
         assert_eq!(status(Op::Read, Errno::ENOTCONN, &outage), Status::Sense(Sense::NOT_READY));
         assert_eq!(status(Op::Read, Errno::EAGAIN, &outage), Status::Busy);
     }

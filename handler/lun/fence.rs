@@ -8,7 +8,6 @@
 //! An owner that is alive is not robbed at the first request either. A gateway that was frozen, and wakes up with old commands in its
 //! ring, asks for the lock too; it asks once, while an initiator that means it asks again.
 
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -19,19 +18,13 @@ use nix::errno::Errno;
 use super::Lun;
 use super::backend::{Backend, Enforcement};
 use super::config::{Cache, Config, Fence as Mode};
+use super::contest::Contest;
 use super::error::Op;
 use crate::report;
 use crate::runner::{LockOutcome, Sense, Status};
 
 /// An initiator that wants the image from an owner that seems alive must have asked for this long, by WRITEs.
 const INSISTENCE: Duration = Duration::from_millis(1500);
-/// By commands for which the core does not ask: the owner has not served a command for so long. Longer than it takes from one sign of
-/// life to the next (`watch.rs`) and over a busy volume.
-const SILENCE: Duration = Duration::from_secs(5);
-/// How long a sign of life is good for.
-const ALIVE: Duration = Duration::from_secs(10);
-/// Who has not asked for this long does not insist.
-const FORGOTTEN: Duration = Duration::from_secs(10);
 /// Between two looks at who owns the image, while commands are refused.
 const ROUND: Duration = Duration::from_millis(500);
 
@@ -54,20 +47,6 @@ pub(super) struct Fence {
     /// A command has been served since the last sign of life.
     active: AtomicBool,
     contest: Mutex<Contest>,
-}
-
-/// What is known of an owner that commands here are refused for.
-#[derive(Debug, Default)]
-struct Contest {
-    /// The first request that was refused, and the last. Forgotten when nobody insists.
-    refused: Option<(Instant, Instant)>,
-    /// The owner's last sign of life, and since when it has been the last one.
-    sign: Option<(String, Instant)>,
-    /// When the owner was last seen to serve.
-    alive: Option<Instant>,
-    /// When somebody last looked.
-    looked: Option<Instant>,
-    signs: u64,
 }
 
 impl Fence {
@@ -139,7 +118,7 @@ pub(super) fn refuse<B: Backend>(lun: &Arc<Lun<B>>) -> Status {
     let fence = &lun.fence;
     let (alive, due) = {
         let contest = fence.contest();
-        (contest.is_alive(Instant::now()), contest.looked.is_none_or(|looked| looked.elapsed() >= ROUND))
+        (contest.is_alive(Instant::now()), !contest.was_looked_at_within(ROUND))
     };
     // Another gateway serves it: that is no outage, but a reason to go there.
     let answer = if alive { Status::Sense(Sense::STANDBY) } else { Status::Busy };
@@ -186,52 +165,6 @@ fn claim<B: Backend>(lun: &Lun<B>) {
     // The core may have been faster.
     if fence.is(STANDBY) && own(lun, &*image, taken).is_ok() {
         report::warning!("{label}: owned, for commands that came without a lock");
-    }
-}
-
-impl Contest {
-    /// Notes that commands are refused for an owner that shows `sign`. True if they have been for long enough, without another sign, to
-    /// say that it serves nobody.
-    fn is_silent(&mut self, sign: String, now: Instant) -> bool {
-        let first = self.asked(now);
-        self.looked = Some(now);
-        let unchanged = match &self.sign {
-            Some((last, since)) if *last == sign => *since,
-            seen => {
-                // The first look tells nothing: the sign may be old.
-                if seen.is_some() && first != now {
-                    self.alive = Some(now);
-                }
-                self.sign = Some((sign, now));
-                now
-            }
-        };
-        now.duration_since(unchanged.max(first)) >= SILENCE
-    }
-
-    /// Whether the owner was seen to serve of late.
-    fn is_alive(&self, now: Instant) -> bool {
-        self.alive.is_some_and(|alive| now.duration_since(alive) < ALIVE)
-    }
-
-    /// Notes a request. Since when there have been such.
-    fn asked(&mut self, now: Instant) -> Instant {
-        let first = match self.refused {
-            Some((first, last)) if now.duration_since(last) < FORGOTTEN => first,
-            _ => now,
-        };
-        self.refused = Some((first, now));
-        first
-    }
-
-    /// A sign of life of ours.
-    fn sign(&mut self) -> String {
-        self.signs = self.signs.wrapping_add(1);
-        let mut text = nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned();
-        text.truncate(64);
-        // A string takes all that is written to it.
-        let _ = write!(text, " {} {}", std::process::id(), self.signs);
-        text
     }
 }
 
@@ -292,7 +225,7 @@ fn own<B: Backend>(lun: &Lun<B>, image: &B, from_another: bool) -> Result<(), Er
     let before = image.note();
     let sign = {
         let mut contest = fence.contest();
-        *contest = Contest { signs: contest.signs, ..Contest::default() };
+        contest.end();
         contest.sign()
     };
     if let Err(errno) = image.set_note(&sign) {
@@ -364,37 +297,5 @@ pub(super) fn failed<B: Backend>(lun: &Lun<B>, op: Op, errno: Errno) -> bool {
 pub(super) fn reopened<B: Backend>(lun: &Lun<B>) {
     if lun.fence.state.compare_exchange(OWNED, STANDBY, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
         lun.link.lock_lost();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(begin: Instant, seconds: u64) -> Instant {
-        begin + Duration::from_secs(seconds)
-    }
-
-    #[test]
-    fn an_owner_that_is_silent_while_somebody_insists_serves_nobody() {
-        let (mut contest, begin) = (Contest::default(), Instant::now());
-        assert!(!contest.is_silent(String::from("a 1"), begin));
-        assert!(!contest.is_silent(String::from("a 1"), at(begin, 4)));
-        assert!(!contest.is_alive(at(begin, 4)));
-        assert!(contest.is_silent(String::from("a 1"), at(begin, 5)));
-    }
-
-    #[test]
-    fn an_owner_that_lives_and_a_command_long_ago_are_no_reason() {
-        let (mut contest, begin) = (Contest::default(), Instant::now());
-        for second in 0..100 {
-            assert!(!contest.is_silent(format!("a {}", second / 3), at(begin, second)), "beats every 3 s");
-            assert_eq!(contest.is_alive(at(begin, second)), second >= 3);
-        }
-        // A day later: that the sign is another one by now tells nothing, nor that it does not change at once.
-        assert!(!contest.is_silent(String::from("a 99"), at(begin, 86_400)));
-        assert!(!contest.is_alive(at(begin, 86_400)));
-        assert!(!contest.is_silent(String::from("a 99"), at(begin, 86_404)));
-        assert!(contest.is_silent(String::from("a 99"), at(begin, 86_405)));
     }
 }

@@ -180,7 +180,7 @@ impl<B: Backend> Request for Fill<B> {
     fn done(mut self, outcome: Result<usize, Errno>) {
         let moved = match (outcome, self.means) {
             (Ok(_), Means::Discard | Means::Zerofill) => self.piece,
-            (Ok(0), Means::Write) if self.piece > 0 => return self.fail(Errno::EIO),
+            (Ok(0), Means::Write) if self.piece > 0 => return self.fail(Errno::ENODATA),
             (Ok(bytes), Means::Write) => {
                 self.phase = self.phase.saturating_add(bytes).checked_rem(self.block.len()).unwrap_or(0);
                 u64::try_from(bytes).unwrap_or(u64::MAX)

@@ -5,6 +5,7 @@ mod attention;
 pub mod backend;
 mod compare_and_write;
 pub mod config;
+mod contest;
 mod error;
 mod fence;
 mod fill;
@@ -123,7 +124,7 @@ impl<B: Backend> Lun<B> {
             bytes: AtomicU64::new(device.blocks().saturating_mul(device.block_size().into())),
             link: device.link(),
             cut_off: AtomicBool::new(false),
-            outage: Outage::new(config.outage, &label),
+            outage: Outage::new(config),
             fence: Fence::new(config),
             restoring: AtomicBool::new(false),
             attention: Attention::default(),

@@ -4,8 +4,14 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::config::{Cache, Config};
 use crate::report;
 use crate::runner::{Sense, Status};
+
+/// How long an EIO may be a sign of an outage: replicas answer so for a moment when they lose each other, before they know.
+const DOUBT: Duration = Duration::from_secs(3);
+/// After so long without an EIO the next one is in doubt again.
+const CLEAR: Duration = Duration::from_secs(60);
 
 /// After so long without a failure an outage may be over: nobody has looked.
 const UNKNOWN: Duration = Duration::from_secs(3);
@@ -17,15 +23,26 @@ pub(super) struct Outage {
     since: AtomicU64,
     /// When a command failed last.
     last: AtomicU64,
+    /// The first EIO of late, and the last.
+    doubt: (AtomicU64, AtomicU64),
     budget: Duration,
+    /// A command that failed may be repeated without harm. With writes held back it may have been told of another one's loss.
+    doubtful: bool,
     /// The LUN's name in log lines.
     label: String,
 }
 
 impl Outage {
-    /// None now. `budget`: how long an outage is something that passes.
-    pub(super) fn new(budget: Duration, label: &str) -> Self {
-        Self { since: AtomicU64::new(0), last: AtomicU64::new(0), budget, label: label.to_owned() }
+    /// None now.
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            since: AtomicU64::new(0),
+            last: AtomicU64::new(0),
+            doubt: Default::default(),
+            budget: config.outage,
+            doubtful: config.cache == Cache::None,
+            label: config.label(),
+        }
     }
 
     /// A command has failed because the storage is away. The initiator is to repeat it; but not for ever.
@@ -51,6 +68,24 @@ impl Outage {
         } else {
             Status::Sense(Sense::NOT_READY)
         }
+    }
+
+    /// A command has failed with EIO. What it is told, if that may come from an outage: one is going on, or this is the first EIO for
+    /// long, so that it is worth another try.
+    pub(super) fn doubt(&self) -> Option<Status> {
+        if self.lasting().is_some() {
+            return Some(self.status());
+        }
+        if self.doubtful { self.doubt_at(now()) } else { None }
+    }
+
+    fn doubt_at(&self, now: u64) -> Option<Status> {
+        let since = |then: u64| Duration::from_millis(now.saturating_sub(then));
+        let last = self.doubt.1.swap(now, Ordering::Relaxed);
+        if last == 0 || since(last) >= CLEAR {
+            self.doubt.0.store(now, Ordering::Relaxed);
+        }
+        (since(self.doubt.0.load(Ordering::Relaxed)) < DOUBT).then_some(Status::Busy)
     }
 
     /// For how long the storage has been away. None: it is not, as far as is known.
@@ -103,8 +138,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_eio_that_stays_is_told_and_one_that_passes_is_not() {
+        let outage = Outage::new(&"glfs/v@h/test".parse().unwrap());
+        assert_eq!(outage.doubt_at(5), Some(Status::Busy));
+        assert_eq!(outage.doubt_at(3_004), Some(Status::Busy));
+        assert_eq!(outage.doubt_at(3_005), None);
+        assert_eq!(outage.doubt_at(60_000), None, "a block that cannot be read, again");
+        assert_eq!(outage.doubt_at(120_000), Some(Status::Busy));
+    }
+
+    #[test]
     fn an_outage_is_busy_within_its_budget_and_not_ready_after_it() {
-        let outage = Outage::new(Duration::from_secs(120), "test");
+        let outage = Outage::new(&"glfs/v@h/test".parse().unwrap());
         assert_eq!(outage.status_at(5), Status::Busy);
         assert_eq!(outage.status_at(120_004), Status::Busy);
         assert_eq!(outage.status_at(120_005), Status::Sense(Sense::NOT_READY));

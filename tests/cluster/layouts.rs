@@ -24,7 +24,7 @@ fn survives(volume: &Volume, gateway: &mut Gateway, brick: usize) {
 pub(crate) fn an_arbiter_and_then_a_data_brick_die() {
     const DATA: [usize; 2] = [0, 1];
     let _turn = cluster().turn();
-    let (volume, mut gateway) = under_load(&["replica", "3", "arbiter", "1"], 3, &[]);
+    let (volume, mut gateway) = under_load(&["replica", "3", "arbiter", "1"], 3, &[], "");
     survives(&volume, &mut gateway, 2);
     gateway.load(0, BLOCKS, DEPTH);
     sleep(seconds(1));
@@ -36,7 +36,7 @@ pub(crate) fn an_arbiter_and_then_a_data_brick_die() {
 /// One brick's fragments are healed, and then needed: another brick is dead while the image is read.
 pub(crate) fn a_brick_of_a_disperse_volume_dies() {
     let _turn = cluster().turn();
-    let (volume, mut gateway) = under_load(&["disperse", "3", "redundancy", "1"], 3, &[]);
+    let (volume, mut gateway) = under_load(&["disperse", "3", "redundancy", "1"], 3, &[], "");
     survives(&volume, &mut gateway, 1);
     for other in [0, 2] {
         faults::kill_brick(&volume, other);
@@ -50,7 +50,7 @@ pub(crate) fn a_brick_of_a_disperse_volume_dies() {
 pub(crate) fn a_sharded_image_grows_and_a_brick_dies() {
     let _turn = cluster().turn();
     let options = [("features.shard", "on"), ("features.shard-block-size", "4MB")];
-    let (volume, mut gateway) = under_load(&["replica", "3"], 3, &options);
+    let (volume, mut gateway) = under_load(&["replica", "3"], 3, &options, "");
     volume.image(IMAGE, 2 * BLOCKS * 4096);
     let begin = std::time::Instant::now();
     while gateway.ask("bytes").good() != (2 * BLOCKS * 4096).to_string() {

@@ -58,10 +58,10 @@ pub(crate) fn random_faults() {
     let seed = asked("SOAK_SEED", u64::from(std::process::id()) ^ crate::journal::now());
     println!("SOAK_SEED={seed}: up to {most} faults, {limit:?}");
     let _turn = cluster().turn();
-    let volume = Volume::start(&["replica", "3"], 3, &[("network.ping-timeout", "3")]);
+    let volume = Volume::start(&["replica", "3"], 3, &crate::replica::NOT_EAGER);
     let mut sides = IMAGES.map(|image| {
         volume.image(image, BLOCKS * 4096);
-        let gateway = Gateway::with(&volume.cfgstring(image, ""), BLOCKS * 4096);
+        let gateway = Gateway::with(&volume.cfgstring(image, ";ping-timeout=3"), BLOCKS * 4096);
         Side { image, gateway, dead: Vec::new(), known: [Content::Zeros].repeat(usize::try_from(BLOCKS).unwrap()) }
     });
     let (mut random, mut faults, mut rounds, mut settled) = (Random::new(seed), 0, 0, None);

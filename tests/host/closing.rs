@@ -26,7 +26,7 @@ fn close_waits_for_an_answer_that_is_slow_to_come() {
     let volume = LocalVolume::new();
     volume.image("slow.img", MIB);
     let mut lun = Lun::opened(&volume.cfgstring("slow.img", ""), MIB);
-    faults::set(&volume.path("slow.img"), Some(Fault::Late(libc::EIO)));
+    faults::set(&volume.path("slow.img"), Some(Fault::Late(libc::ENXIO)));
     let pending = lun.submit_write(0, &[3; 512]);
     assert_eq!(pending.answered(), None);
     lun.close();

@@ -96,7 +96,7 @@ fn an_error_is_told_and_leaves_no_lock_behind() {
     let one = Lun::opened(&volume.cfgstring("disk.img", ""), MIB);
     let other = Lun::opened(&volume.cfgstring("disk.img", ";connection=own"), MIB);
     for (errno, status) in
-        [(libc::EIO, WR_ERR), (libc::ENOTCONN, BUSY), (libc::ENOMEM, 1), (libc::ENOSPC, PASSTHROUGH_ERR)]
+        [(libc::ENXIO, WR_ERR), (libc::ENOTCONN, BUSY), (libc::ENOMEM, 1), (libc::ENOSPC, PASSTHROUGH_ERR)]
     {
         faults::set(&path, Some(Fault::AtSubmit(errno)));
         assert_eq!(one.submit_compare_and_write(0, &[0; 512], &[0; 512]).wait().0, status);

@@ -1,8 +1,10 @@
 //! What the initiator is told about an error of the volume, whichever way the error comes.
 
+use std::time::Duration;
+
 use libc::{
-    EACCES, EAGAIN, EBADFD, EBUSY, EDQUOT, EINVAL, EIO, ENOMEM, ENOSPC, ENOTCONN, EOPNOTSUPP, EPERM, EROFS, ESTALE,
-    ETIMEDOUT,
+    EACCES, EAGAIN, EBADFD, EBUSY, EDQUOT, EINVAL, EIO, ENOMEM, ENOSPC, ENOTCONN, ENXIO, EOPNOTSUPP, EPERM, EROFS,
+    ESTALE, ETIMEDOUT,
 };
 
 use crate::support::eventually;
@@ -39,7 +41,7 @@ fn every_errno_has_its_status_however_it_arrives() {
         (EPERM, PASSTHROUGH_ERR, PASSTHROUGH_ERR, PROTECTED),
         (EACCES, PASSTHROUGH_ERR, PASSTHROUGH_ERR, PROTECTED),
         (EINVAL, INVALID_CDB, INVALID_CDB, None),
-        (EIO, RD_ERR, WR_ERR, None),
+        (ENXIO, RD_ERR, WR_ERR, None),
         (EOPNOTSUPP, RD_ERR, WR_ERR, None),
     ];
     for (errno, read, write, sense) in table {
@@ -126,11 +128,25 @@ fn a_storm_of_errors_does_not_flood_the_log() {
     let volume = LocalVolume::new();
     volume.image("storm.img", MIB);
     let lun = Lun::opened(&volume.cfgstring("storm.img", ""), MIB);
-    faults::set(&volume.path("storm.img"), Some(Fault::AtSubmit(EIO)));
+    faults::set(&volume.path("storm.img"), Some(Fault::AtSubmit(ENXIO)));
     for _ in 0..2000 {
         assert_eq!(lun.read(512, 512).0, RD_ERR);
     }
     faults::set(&volume.path("storm.img"), None);
     let lines = log::lines("storm.img: READ");
     assert!(lines.len() <= 20, "{} lines", lines.len());
+}
+
+#[test]
+fn an_eio_that_stays_is_a_medium_error() {
+    let volume = LocalVolume::new();
+    volume.image("bad.img", MIB);
+    let lun = Lun::opened(&volume.cfgstring("bad.img", ""), MIB);
+    faults::set(&volume.path("bad.img"), Some(Fault::Late(EIO)));
+    assert_eq!(lun.write(0, &[1; 512]), BUSY);
+    assert_eq!(lun.flush(), WR_ERR, "a flush is not repeated: it may find nothing left to write");
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!((lun.write(0, &[1; 512]), lun.read(0, 512).0), (WR_ERR, RD_ERR));
+    faults::set(&volume.path("bad.img"), None);
+    assert_eq!(lun.write(0, &[1; 512]), OK);
 }

@@ -1,6 +1,6 @@
 //! UNMAP and WRITE SAME: what the range holds afterwards, whatever the volume can and cannot do.
 
-use libc::{EIO, EOPNOTSUPP};
+use libc::{ENXIO, EOPNOTSUPP};
 
 use crate::support::faults::{self, Fault};
 use crate::support::pattern;
@@ -121,7 +121,7 @@ fn write_same_with_the_unmap_bit_frees_zeros_and_writes_anything_else() {
 fn an_unmap_that_fails_is_retried_as_writes() {
     let volume = LocalVolume::new();
     let (lun, path) = full(&volume);
-    faults::set(&path, Some(Fault::NoDiscard(EIO)));
+    faults::set(&path, Some(Fault::NoDiscard(ENXIO)));
     assert_eq!(lun.submit_unmap(MIB, 2 * MIB).wait().0, OK);
     holds(&lun, 1 << 20, 2 << 20, &[0]);
     // An accident, not a lack: the next one tries again.
@@ -142,7 +142,7 @@ fn an_unmap_that_cannot_be_done_is_told_with_the_next_command_once() {
     assert_eq!((status, command.sense(), command.is_deferred()), (PASSTHROUGH_ERR, (7, 0x27, 7), true));
     assert_eq!(lun.read(0, 512).0, OK, "told once");
     // A WRITE SAME carries its own error.
-    faults::set(&path, Some(Fault::Late(EIO)));
+    faults::set(&path, Some(Fault::Late(ENXIO)));
     assert_eq!(lun.submit_write_same(MIB, MIB, &[2; 512]).wait().0, WR_ERR);
     faults::set(&path, None);
     assert_eq!(lun.read(0, 512).0, OK);

@@ -56,7 +56,7 @@ impl<B: Backend> Request for Transfer<B> {
     /// so somebody has cut it off: the data is lost, and inventing zeros would hide it.
     fn done(mut self, outcome: Result<usize, Errno>) {
         let moved = match outcome {
-            Ok(0) if !self.command.data().is_empty() => Err(Errno::EIO),
+            Ok(0) if !self.command.data().is_empty() => Err(Errno::ENODATA),
             other => other,
         };
         match moved {

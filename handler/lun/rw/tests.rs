@@ -173,7 +173,7 @@ fn lun(moods: Vec<Mood>) -> Arc<Lun<Memory>> {
         bytes: AtomicU64::new(SIZE as u64),
         link: link(),
         cut_off: AtomicBool::new(false),
-        outage: Outage::new(Duration::from_secs(60), "memory"),
+        outage: Outage::new(&"glfs/v@h/memory".parse().unwrap()),
         fence: Fence::new(&"glfs/v@h/memory;fence=off".parse().unwrap()),
         restoring: AtomicBool::new(false),
         attention: Attention::default(),
@@ -208,7 +208,7 @@ fn a_dropped_command_is_answered_with_hardware_error() {
 fn mood() -> impl Strategy<Value = Mood> {
     prop_oneof![
         4 => (1_usize..1500).prop_map(Mood::Short),
-        1 => Just(Mood::Fails(Errno::EIO)),
+        1 => Just(Mood::Fails(Errno::ENXIO)),
     ]
 }
 
