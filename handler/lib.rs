@@ -11,17 +11,20 @@
 //!
 //! # The life of a WRITE
 //! The core's command thread calls `write_cb` (`runner/vtable.rs`). It wraps the raw pointers into a [`runner::Command`], finds
-//! the device's LUN, and calls [`lun`]'s `write`, which checks the range and moves the command into a request (`lun/rw.rs`).
+//! the device's LUN, and calls [`lun`]'s `write`, which finds the image open and ours, checks the range and moves the command into a
+//! request (`lun/rw`).
 //! The backend (`gluster/file.rs`) submits it with `glfs_pwritev_async` and returns; so do all the others. Later a thread of libgfapi
 //! calls `answered` (`gluster/aio.rs`), which hands the outcome to the request: done, continued if short, or failed with the
 //! status for its errno; and the command is completed, once, by being consumed.
 //!
 //! # Threads
 //! The core's command thread submits and returns. libgfapi's event threads complete. `glfs-complete` completes what libgfapi
-//! answered inside the submitting call; `glfs-submit`, one for each volume, submits what follows from an answer; `glfs-exclusive` does a LUN's COMPARE AND WRITEs. Calls that block run on `glfs-open`,
-//! `glfs-close` and `glfs-stat` while their caller waits, with a bound. `glfs-watch` looks for images that have grown.
-//! `glfs-reaper` disconnects volumes that nobody uses. No lock is held across a submit or a completion, and only one across a call
-//! into the daemon: that of [`runner::Link`], which keeps the device alive meanwhile.
+//! answered inside the submitting call; `glfs-submit`, one for each volume, submits what follows from an answer; `glfs-exclusive`
+//! does a LUN's COMPARE AND WRITEs. Calls that block run on `glfs-open`, `glfs-close`, `glfs-stat` and `glfs-owner` while their
+//! caller waits, with a bound. `glfs-watch` looks every few seconds for images that have grown, and shows that a LUN's owner is
+//! alive; `glfs-restore` gets a LUN its image back, `glfs-claim` the right to use it. `glfs-reaper` disconnects volumes that nobody
+//! uses. No lock is held across a submit or a completion, and only one across a call into the daemon: that of [`runner::Link`], which
+//! keeps the device alive meanwhile.
 
 pub mod gluster;
 #[forbid(unsafe_code)]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 /// An owner that shows no other sign of life while somebody insists serves nobody: it has not served a command for so long. Longer than it takes from one sign of
 /// life to the next (`watch.rs`) and over a busy volume.
-const SILENCE: Duration = Duration::from_secs(5);
+const SILENCE: Duration = Duration::from_secs(8);
 /// How long a sign of life is good for.
 const ALIVE: Duration = Duration::from_secs(10);
 /// Who has not asked for this long does not insist.
@@ -92,9 +92,9 @@ mod tests {
     fn an_owner_that_is_silent_while_somebody_insists_serves_nobody() {
         let (mut contest, begin) = (Contest::default(), Instant::now());
         assert!(!contest.is_silent(String::from("a 1"), begin));
-        assert!(!contest.is_silent(String::from("a 1"), at(begin, 4)));
-        assert!(!contest.is_alive(at(begin, 4)));
-        assert!(contest.is_silent(String::from("a 1"), at(begin, 5)));
+        assert!(!contest.is_silent(String::from("a 1"), at(begin, 7)));
+        assert!(!contest.is_alive(at(begin, 7)));
+        assert!(contest.is_silent(String::from("a 1"), at(begin, 8)));
     }
 
     #[test]
@@ -107,7 +107,7 @@ mod tests {
         // A day later: that the sign is another one by now tells nothing, nor that it does not change at once.
         assert!(!contest.is_silent(String::from("a 99"), at(begin, 86_400)));
         assert!(!contest.is_alive(at(begin, 86_400)));
-        assert!(!contest.is_silent(String::from("a 99"), at(begin, 86_404)));
-        assert!(contest.is_silent(String::from("a 99"), at(begin, 86_405)));
+        assert!(!contest.is_silent(String::from("a 99"), at(begin, 86_407)));
+        assert!(contest.is_silent(String::from("a 99"), at(begin, 86_408)));
     }
 }

@@ -25,6 +25,8 @@ use crate::runner::{LockOutcome, Sense, Status};
 
 /// An initiator that wants the image from an owner that seems alive must have asked for this long, by WRITEs.
 const INSISTENCE: Duration = Duration::from_millis(1500);
+/// Between two requests by WRITEs.
+const RESPITE: Duration = Duration::from_millis(300);
 /// Between two looks at who owns the image, while commands are refused.
 const ROUND: Duration = Duration::from_millis(500);
 
@@ -201,6 +203,9 @@ pub(super) fn lock<B: Backend>(lun: &Lun<B>) -> LockOutcome {
         let now = Instant::now();
         let since = contest.asked(now);
         if now.duration_since(since) < INSISTENCE {
+            drop(contest);
+            // The core asks again with the next command, which comes at once.
+            thread::sleep(RESPITE);
             return LockOutcome::NotNow;
         }
     }

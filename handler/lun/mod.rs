@@ -37,7 +37,7 @@ use self::geometry::{BlockSize, fits};
 use self::image::Image;
 use self::outage::Outage;
 use crate::report;
-use crate::runner::{self, Command, Device, Limits, Link, LockOutcome, LockState, Rejected, Sense, Status};
+use crate::runner::{self, Cdb, Command, Device, Limits, Link, LockOutcome, LockState, Rejected, Sense, Status};
 
 pub use self::screen::{is_answered_in_part, screen};
 
@@ -260,11 +260,16 @@ impl<B: Backend> runner::Lun for Lun<B> {
         Ok(())
     }
 
-    fn test_unit_ready(&self) -> Option<Status> {
+    fn prior(self: Arc<Self>, cdb: &Cdb) -> Option<Status> {
+        const TEST_UNIT_READY: u8 = 0;
         if self.image.get().is_none() {
             return Some(Status::Sense(Sense::BECOMING_READY));
         }
-        self.attention.take().or_else(|| self.outage.exhausted())
+        if cdb.opcode() == TEST_UNIT_READY {
+            return self.attention.take().or_else(|| self.outage.exhausted());
+        }
+        // A disk that is removed is flushed through all of its paths. That must not move the lock to the last one.
+        (!self.fence.passes()).then(|| fence::refuse(&self))
     }
 
     fn lock(&self) -> LockOutcome {

@@ -100,9 +100,9 @@ pub trait Lun: Send + Sync {
     /// The command, if it cannot be served at all.
     fn flush(self: Arc<Self>, command: Command) -> Result<(), Rejected>;
 
-    /// TEST UNIT READY, which has no data and is not accounted for by the core. Some: the final status, in place of GOOD. On the
-    /// command thread: must not block.
-    fn test_unit_ready(&self) -> Option<Status>;
+    /// A TEST UNIT READY or SYNCHRONIZE CACHE has come. Some: its final status; None leaves it to the core. On the command thread: must
+    /// not block.
+    fn prior(self: Arc<Self>, cdb: &Cdb) -> Option<Status>;
 
     /// The core wants to pass on WRITEs of a LUN with an implicit ALUA group, through this gateway and no other. No command is in
     /// flight. Runs on a thread of the core's own, possibly while the LUN is being closed; may block, while all commands get BUSY.

@@ -163,7 +163,9 @@ unsafe extern "C" fn caw_cb(
     }
 }
 
-const TEST_UNIT_READY: u8 = 0;
+/// What a LUN is asked about before the core looks at it: TEST UNIT READY, which the core always calls good; and SYNCHRONIZE CACHE (10),
+/// (16), for which it would ask for the lock.
+const PRIOR: [u8; 3] = [0x00, 0x35, 0x91];
 
 unsafe extern "C" fn handle_cmd_cb(device: *mut TcmuDevice, cmd: *mut TcmurCmd) -> c_int {
     guard(
@@ -181,8 +183,8 @@ unsafe extern "C" fn handle_cmd_cb(device: *mut TcmuDevice, cmd: *mut TcmurCmd) 
             let blocks = unsafe { (runner.symbols.tcmu_dev_get_num_lbas)(device) };
             let screened = runner.handler.screen(&cdb, blocks).or_else(|| {
                 // From the table: this callback also runs while the LUN is being closed.
-                let slot = (cdb.opcode() == TEST_UNIT_READY).then(|| runner.devices.get(device));
-                slot.flatten()?.lun.test_unit_ready()
+                let slot = PRIOR.contains(&cdb.opcode()).then(|| runner.devices.get(device)).flatten()?;
+                Arc::clone(&slot.lun).prior(&cdb)
             });
             // SAFETY: as above.
             screened.map_or(abi::sts::NOT_HANDLED, |status| unsafe { command::screened(cmd, status) })
