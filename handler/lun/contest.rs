@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// life to the next (`watch.rs`) and over a busy volume.
 const SILENCE: Duration = Duration::from_secs(8);
 /// How long a sign of life is good for.
-const ALIVE: Duration = Duration::from_secs(10);
+const ALIVE: Duration = Duration::from_secs(5);
 /// Who has not asked for this long does not insist.
 const FORGOTTEN: Duration = Duration::from_secs(10);
 /// What is known of an owner that commands here are refused for.
