@@ -10,7 +10,7 @@ const BLOCKS: u64 = 256;
 /// Both increment one number: none of the increments is lost, and none is made twice. `CAW_INCREMENTS` asks for more of them.
 pub(crate) fn increments_add_up() {
     let each = std::env::var("CAW_INCREMENTS").map_or(1000, |number| number.parse::<u64>().unwrap()) / 2;
-    let _turn = cluster().turn();
+    let _turn = cluster().shared();
     let volume = Volume::start(&["replica", "3"], 3, &[]);
     volume.image(IMAGE, BLOCKS * 4096);
     let gateway = || Gateway::with(&volume.cfgstring(IMAGE, ""), BLOCKS * 4096);

@@ -101,7 +101,7 @@ fn number_of_rounds() -> u64 {
 }
 
 fn frozen_owner(layout: &[&str], bricks: usize) {
-    let _turn = cluster().turn();
+    let _turn = cluster().shared();
     let volume = fenced(layout, bricks);
     let (longest, stale) = rounds(&volume, ";fence=required", number_of_rounds(), false);
     assert_eq!(stale, 0);
@@ -130,14 +130,14 @@ pub(crate) fn frozen_owner_of_a_disperse_volume() {
 
 /// The same without a fence must be caught, or the tests above prove nothing.
 pub(crate) fn without_a_fence() {
-    let _turn = cluster().turn();
+    let _turn = cluster().shared();
     let volume = fenced(&[], 1);
     let (_, stale) = rounds(&volume, ";fence=off", 20, true);
     assert!(stale > 0, "nothing came late in 20 rounds: the test cannot see it");
 }
 
 pub(crate) fn dead_owner() {
-    let _turn = cluster().turn();
+    let _turn = cluster().shared();
     let volume = fenced(&["replica", "3"], 3);
     let (mut owner, mut next) = (gateway(&volume, ";fence=required"), gateway(&volume, ";fence=required"));
     lock(&mut owner);
@@ -150,7 +150,7 @@ pub(crate) fn dead_owner() {
 }
 
 pub(crate) fn vanished_owner() {
-    let _turn = cluster().turn();
+    let _turn = cluster().shared();
     let volume = fenced(&["replica", "3"], 3);
     let (mut owner, mut next) = (gateway(&volume, ";fence=required"), gateway(&volume, ";fence=required"));
     lock(&mut owner);
@@ -170,7 +170,7 @@ pub(crate) fn vanished_owner() {
 /// The bricks have forgotten the lock, and enforce it all the same: the owner asks for it again, and nobody else got in between.
 pub(crate) fn bricks_restart_under_the_owner() {
     for (layout, bricks) in [(&[][..], 1), (&["replica", "3"][..], 3)] {
-        let _turn = cluster().turn();
+        let _turn = cluster().shared();
         let volume = fenced(layout, bricks);
         let (mut owner, mut other) = (gateway(&volume, ";fence=required"), gateway(&volume, ";fence=required"));
         lock(&mut owner);
@@ -198,7 +198,7 @@ pub(crate) fn bricks_restart_under_the_owner() {
 
 /// Every scan of the bus reads through every path.
 pub(crate) fn standby_reads() {
-    let _turn = cluster().turn();
+    let _turn = cluster().shared();
     let volume = fenced(&["replica", "3"], 3);
     let (mut owner, mut standby) = (gateway(&volume, ";fence=required"), gateway(&volume, ";fence=required"));
     // Nobody has it: the first READ takes it.
@@ -232,7 +232,7 @@ pub(crate) fn standby_reads() {
 }
 
 pub(crate) fn impossible() {
-    let _turn = cluster().turn();
+    let _turn = cluster().shared();
     let plain = Volume::start(&[], 1, &[]);
     let sharded = Volume::start(&[], 1, &[&OPTIONS[..], &[("features.shard", "on")]].concat());
     for (volume, reason) in [(&plain, "locks.mandatory-locking forced"), (&sharded, "features.shard")] {

@@ -16,7 +16,7 @@ const LOADED: u64 = 1024;
 
 /// What has space goes on to be served; the rest fails, and says why. Nothing is lost, and space that is freed is used.
 pub(crate) fn space_runs_out_and_comes_back() {
-    let _turn = cluster().turn();
+    let _turn = cluster().shared();
     let mut filler = None;
     let volume = Volume::start_on(&[], 1, &[], |folder| {
         let node = cluster().node(0);

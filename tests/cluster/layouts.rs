@@ -23,7 +23,7 @@ fn survives(volume: &Volume, gateway: &mut Gateway, brick: usize) {
 /// The arbiter has no data: without it the other two must both be right, and without one of them it decides whether the other is.
 pub(crate) fn an_arbiter_and_then_a_data_brick_die() {
     const DATA: [usize; 2] = [0, 1];
-    let _turn = cluster().turn();
+    let _turn = cluster().shared();
     let (volume, mut gateway) = under_load(&["replica", "3", "arbiter", "1"], 3, &[], "");
     survives(&volume, &mut gateway, 2);
     gateway.load(0, BLOCKS, DEPTH);
@@ -35,7 +35,7 @@ pub(crate) fn an_arbiter_and_then_a_data_brick_die() {
 
 /// One brick's fragments are healed, and then needed: another brick is dead while the image is read.
 pub(crate) fn a_brick_of_a_disperse_volume_dies() {
-    let _turn = cluster().turn();
+    let _turn = cluster().shared();
     let (volume, mut gateway) = under_load(&["disperse", "3", "redundancy", "1"], 3, &[], "");
     survives(&volume, &mut gateway, 1);
     for other in [0, 2] {
@@ -48,7 +48,7 @@ pub(crate) fn a_brick_of_a_disperse_volume_dies() {
 
 /// The image grows under load, and what it has grown by is written while a brick is dead.
 pub(crate) fn a_sharded_image_grows_and_a_brick_dies() {
-    let _turn = cluster().turn();
+    let _turn = cluster().shared();
     let options = [("features.shard", "on"), ("features.shard-block-size", "4MB")];
     let (volume, mut gateway) = under_load(&["replica", "3"], 3, &options, "");
     volume.image(IMAGE, 2 * BLOCKS * 4096);
@@ -72,7 +72,7 @@ pub(crate) fn a_sharded_image_grows_and_a_brick_dies() {
 /// the load rests, images move from under the open LUNs, which must find them again.
 pub(crate) fn bricks_are_added_and_rebalanced() {
     const IMAGES: [&str; 3] = ["one.img", "two.img", "three.img"];
-    let _turn = cluster().turn();
+    let _turn = cluster().shared();
     let mut volume = Volume::start(&[], 1, &[]);
     let open = |image: &&str| {
         volume.image(image, BLOCKS * 4096);

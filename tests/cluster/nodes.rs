@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
@@ -39,8 +39,8 @@ pub(crate) struct Cluster {
     root: PathBuf,
     /// Two commands at once would find the cluster locked.
     cli: Mutex<()>,
-    /// Faults of nodes are faults for everybody: a test has the cluster for itself.
-    turn: Mutex<()>,
+    /// Faults of nodes are faults for everybody.
+    turn: RwLock<()>,
 }
 
 static CLUSTER: OnceLock<Cluster> = OnceLock::new();
@@ -110,7 +110,8 @@ impl Cluster {
         names(&root);
         let nodes: Vec<Node> = (0..NODES).map(|number| Node::start(number, &root)).collect();
         nodes.iter().for_each(Node::start_glusterd);
-        let cluster = Self { nodes, folder: Mutex::new(Some(folder)), root, cli: Mutex::new(()), turn: Mutex::new(()) };
+        let cluster =
+            Self { nodes, folder: Mutex::new(Some(folder)), root, cli: Mutex::new(()), turn: RwLock::new(()) };
         // A node that is probed learns the prober's address only: the first one's name comes from the second.
         for (prober, probed) in [(0, 1), (0, 2), (1, 0)] {
             cluster.cli(prober, &["peer", "probe", &name(probed)]);
@@ -130,9 +131,14 @@ impl Cluster {
         });
     }
 
-    /// Whoever shall have the cluster for itself. Lives on after a test that failed.
-    pub(crate) fn turn(&self) -> MutexGuard<'_, ()> {
-        self.turn.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    /// For tests whose faults befall whole nodes: nobody else is on the cluster. Goes on after a test that failed.
+    pub(crate) fn alone(&self) -> RwLockWriteGuard<'_, ()> {
+        self.turn.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For tests whose faults befall only their own volume and gateways.
+    pub(crate) fn shared(&self) -> RwLockReadGuard<'_, ()> {
+        self.turn.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn node(&self, node: usize) -> &Node {
@@ -146,7 +152,7 @@ impl Cluster {
 
     /// The gluster CLI on a node, repeated while the cluster says that it is busy.
     pub(crate) fn try_cli(&self, node: usize, arguments: &[&str]) -> Result<String, String> {
-        let _turn = self.cli.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _turn = self.cli.lock().unwrap_or_else(PoisonError::into_inner);
         let begin = Instant::now();
         loop {
             let command = [&["gluster", "--mode=script", "--wignore"], arguments].concat();

@@ -48,7 +48,7 @@ fn healed_and_right(volume: &Volume, mut gateway: Gateway) -> Done {
 }
 
 pub(crate) fn a_brick_dies_and_comes_back() {
-    let _turn = cluster().turn();
+    let _turn = cluster().shared();
     let (volume, gateway) = replica("");
     let killed = now();
     faults::kill_brick(&volume, 1);
@@ -62,7 +62,7 @@ pub(crate) fn a_brick_dies_and_comes_back() {
 /// A node that vanishes is found out by pings only.
 pub(crate) fn a_node_vanishes() {
     const PING: u64 = 5;
-    let _turn = cluster().turn();
+    let _turn = cluster().alone();
     let (volume, gateway) = replica(";ping-timeout=5");
     let cut = now();
     cluster().node(2).cable.cut();
@@ -76,7 +76,7 @@ pub(crate) fn a_node_vanishes() {
 /// The same without a broken connection: the brick's kernel goes on to acknowledge what it gets.
 pub(crate) fn a_brick_freezes() {
     const PING: u64 = 3;
-    let _turn = cluster().turn();
+    let _turn = cluster().shared();
     let (volume, gateway) = replica(";ping-timeout=3");
     let frozen = now();
     faults::freeze_brick(&volume, 1);
@@ -88,7 +88,7 @@ pub(crate) fn a_brick_freezes() {
 }
 
 pub(crate) fn all_bricks_are_away() {
-    let _turn = cluster().turn();
+    let _turn = cluster().shared();
     let (volume, gateway) = replica("");
     (0..3).for_each(|brick| faults::kill_brick(&volume, brick));
     let gone = now();
@@ -104,7 +104,7 @@ pub(crate) fn all_bricks_are_away() {
 }
 
 pub(crate) fn quorum_is_lost() {
-    let _turn = cluster().turn();
+    let _turn = cluster().shared();
     // One block more than the load has, to ask about.
     let volume = Volume::start(&["replica", "3"], 3, &[]);
     volume.image(IMAGE, (BLOCKS + 1) * 4096);
@@ -136,7 +136,7 @@ pub(crate) fn quorum_is_lost() {
 /// After an outage two bricks are back first, and serve; the third comes a moment later with what it had when it died. Reads go to the
 /// bricks in turn: it must not be asked before it is healed.
 pub(crate) fn one_brick_comes_back_later() {
-    let _turn = cluster().turn();
+    let _turn = cluster().shared();
     let (volume, gateway) = under_load(&["replica", "3"], 3, &NOT_EAGER, "");
     for (late, delay) in [(2, 0), (0, 20), (2, 50), (0, 200)] {
         faults::kill_brick(&volume, 0);
@@ -158,7 +158,7 @@ pub(crate) fn one_brick_comes_back_later() {
 }
 
 pub(crate) fn graphs_switch() {
-    let _turn = cluster().turn();
+    let _turn = cluster().shared();
     let (volume, gateway) = replica("");
     let begin = now();
     for value in ["off", "on", "off"] {
@@ -173,7 +173,7 @@ pub(crate) fn graphs_switch() {
 
 /// A graph that is left has commands that wait for a brick which does not answer; the new graph is to open the image again there.
 pub(crate) fn a_graph_switches_while_a_brick_is_frozen() {
-    let _turn = cluster().turn();
+    let _turn = cluster().shared();
     let (volume, gateway) = replica(";ping-timeout=3");
     faults::freeze_brick(&volume, 2);
     volume.set("performance.open-behind", "off");
@@ -185,7 +185,7 @@ pub(crate) fn a_graph_switches_while_a_brick_is_frozen() {
 
 /// The server that the gateway had its volume's layout from.
 pub(crate) fn the_volfile_server_dies() {
-    let _turn = cluster().turn();
+    let _turn = cluster().alone();
     let volume = Volume::start(&["replica", "3"], 3, &[]);
     volume.image(IMAGE, BLOCKS * 4096);
     let mut gateway = Gateway::with(&volume.cfgstring(IMAGE, ";log-level=info"), BLOCKS * 4096);

@@ -29,7 +29,7 @@ fn opens_within(volume: &Volume, servers: &[&str], limit: Duration) {
 }
 
 pub(crate) fn dead_ones_are_passed_over() {
-    let _turn = cluster().turn();
+    let _turn = cluster().alone();
     let volume = Volume::start(&["replica", "3"], 3, &[]);
     volume.image(IMAGE, BLOCKS * 4096);
     let (first, second) = (name(0), name(1));

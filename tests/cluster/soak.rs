@@ -57,7 +57,7 @@ pub(crate) fn random_faults() {
     let limit = if minutes == 0 { seconds(30) } else { seconds(60 * minutes) };
     let seed = asked("SOAK_SEED", u64::from(std::process::id()) ^ crate::journal::now());
     println!("SOAK_SEED={seed}: up to {most} faults, {limit:?}");
-    let _turn = cluster().turn();
+    let _turn = cluster().alone();
     let volume = Volume::start(&["replica", "3"], 3, &crate::replica::NOT_EAGER);
     let mut sides = IMAGES.map(|image| {
         volume.image(image, BLOCKS * 4096);
