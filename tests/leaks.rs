@@ -50,7 +50,7 @@ fn a_thousand_cycles_and_two_hundred_failures_leave_memory_and_descriptors_flat(
     let bad = [
         volume.cfgstring("missing.img", ""),
         volume.cfgstring("", "").replace("/;", ";"),
-        "glfs/v@127.0.0.1/d;port=9".to_owned(),
+        "glfs/v@127.0.0.1/d;port=9;open=fail".to_owned(),
         "glfs/v@h/d;volfile=/no/such".to_owned(),
         "glfs/malformed".to_owned(),
     ];

@@ -83,7 +83,9 @@ pub(super) fn enforcement(descriptor: &Descriptor, volume: &Volume) -> Result<En
         Err(Errno::EINVAL) => Ok(Enforcement::Impossible(
             "it needs the volume options locks.mandatory-locking forced and features.enforce-mandatory-lock on",
         )),
-        Err(Errno::EPERM) => Ok(Enforcement::Impossible("the volume does not let this host set trusted attributes")),
+        Err(Errno::EPERM | Errno::EACCES | Errno::EROFS | Errno::EOPNOTSUPP) => {
+            Ok(Enforcement::Impossible("the volume does not let this host set trusted attributes on the image"))
+        }
         Err(errno) => Err(errno),
     }
 }

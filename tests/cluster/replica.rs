@@ -137,7 +137,7 @@ pub(crate) fn quorum_is_lost() {
 /// bricks in turn: it must not be asked before it is healed.
 pub(crate) fn one_brick_comes_back_later() {
     let _turn = cluster().shared();
-    let (volume, gateway) = under_load(&["replica", "3"], 3, &NOT_EAGER, "");
+    let (volume, gateway) = under_load(&["replica", "3"], 3, &NOT_EAGER, ";ping-timeout=3");
     for (late, delay) in [(2, 0), (0, 20), (2, 50), (0, 200)] {
         faults::kill_brick(&volume, 0);
         faults::kill_brick(&volume, 2);
