@@ -80,7 +80,7 @@ pub(super) fn submit<R: Request>(
     };
     let prepared = Prepared { fd, cookie };
     if ANSWERING.get() {
-        descriptor.submissions().run(Box::new(move || prepared.submit(call)));
+        descriptor.volume().submissions().run(Box::new(move || prepared.submit(call)));
     } else {
         prepared.submit(call);
     }

@@ -13,7 +13,6 @@ use nix::errno::Errno;
 
 use super::slab::Slab;
 use super::volume::Volume;
-use super::worker::Queue;
 use crate::report;
 
 /// An open descriptor.
@@ -69,11 +68,6 @@ impl Descriptor {
         &self.slab
     }
 
-    /// Where calls go that must not be submitted on the thread that makes them.
-    pub(super) fn submissions(&self) -> &Queue {
-        self.volume.submissions()
-    }
-
     /// The raw descriptor, for those who have counted themselves.
     pub(super) fn as_ptr(&self) -> *mut glfs_fd_t {
         self.fd.as_ptr()
@@ -89,10 +83,11 @@ impl Descriptor {
         result
     }
 
-    /// Waits until no call but the caller's is in flight, at most for `patience`. Whether that is so.
-    pub(super) fn is_quiet_within(&self, patience: Duration) -> bool {
+    /// Waits until no more than `calls` are in flight, at most for `patience`. Whether that is so.
+    pub(super) fn drains_to(&self, calls: usize, patience: Duration) -> bool {
         let begin = Instant::now();
-        while self.in_flight.load(Ordering::SeqCst) > 1 {
+        // SeqCst pairs with `begin`, its Acquire half with `end`.
+        while self.in_flight.load(Ordering::SeqCst) > calls {
             if begin.elapsed() > patience {
                 return false;
             }
@@ -129,19 +124,11 @@ impl Descriptor {
     /// The volume's; EBUSY if calls are missing: then the descriptor stays open for good.
     pub(super) fn close(self: &Arc<Self>, patience: Duration) -> Result<(), Errno> {
         // The core closes a LUN when all commands are answered, which is a moment before their calls have returned.
-        let begin = Instant::now();
-        // SeqCst pairs with `begin`, its Acquire half with `end`.
-        while self.in_flight.load(Ordering::SeqCst) > 0 {
-            if begin.elapsed() > patience {
-                report::error_always!(
-                    "A file stays open: calls in it have not been answered for {} s",
-                    patience.as_secs()
-                );
-                // Their answers may still come, and will look at this.
-                let _leaked = Arc::into_raw(Arc::clone(self));
-                return Err(Errno::EBUSY);
-            }
-            std::thread::sleep(Duration::from_millis(1));
+        if !self.drains_to(0, patience) {
+            report::error_always!("A file stays open: calls in it have not been answered for {} s", patience.as_secs());
+            // Their answers may still come, and will look at this.
+            let _leaked = Arc::into_raw(Arc::clone(self));
+            return Err(Errno::EBUSY);
         }
         // SAFETY: the descriptor is open, no call is in flight, and none will come (`closed`).
         if unsafe { gfapi::glfs_close(self.as_ptr()) } == 0 { Ok(()) } else { Err(Errno::last()) }

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use super::aio::{self, Call};
 use super::descriptor::Descriptor;
 use super::exclusive::{Exchange, Exclusive};
-use super::ownership;
+use super::ownership::{self, Layout};
 use super::volume::Volume;
 use super::worker::bounded;
 use crate::lun::backend::{Backend, Compared, Enforcement, Ownership, Request};
@@ -49,9 +49,7 @@ impl File {
     pub(super) fn kind(&self) -> Result<libc::mode_t, Errno> {
         Ok(self.descriptor.stat()?.st_mode & libc::S_IFMT)
     }
-}
 
-impl File {
     /// Makes a call that may hang as long as the volume does.
     fn blocking<T: Send + 'static>(
         &self,
@@ -62,35 +60,37 @@ impl File {
         let descriptor = Arc::clone(&self.descriptor);
         bounded(name, patience, move || call(&descriptor)).unwrap_or(Err(Errno::ETIMEDOUT))
     }
+
+    /// Makes a call about who owns the file.
+    fn about_owner<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Descriptor, Layout) -> Result<T, Errno> + Send + 'static,
+    ) -> Result<T, Errno> {
+        self.blocking("glfs-owner", LOCK_PATIENCE, |descriptor| call(descriptor, descriptor.volume().layout()))
+    }
 }
 
 impl Ownership for File {
     fn enforcement(&self) -> Result<Enforcement, Errno> {
-        self.blocking("glfs-owner", LOCK_PATIENCE, |descriptor| ownership::enforcement(descriptor, descriptor.volume()))
+        self.about_owner(ownership::enforcement)
     }
 
     fn take(&self) -> Result<(), Errno> {
         if self.exclusive.has_owner() {
             return Err(Errno::EDEADLK);
         }
-        self.blocking("glfs-owner", LOCK_PATIENCE, |descriptor| {
-            ownership::take(descriptor, descriptor.volume().layout())
-        })?;
+        self.about_owner(ownership::take)?;
         self.owned.store(true, Ordering::Release);
         Ok(())
     }
 
     fn release(&self) -> Result<(), Errno> {
         self.owned.store(false, Ordering::Release);
-        self.blocking("glfs-owner", LOCK_PATIENCE, |descriptor| {
-            ownership::release(descriptor, descriptor.volume().layout())
-        })
+        self.about_owner(ownership::release)
     }
 
     fn is_taken(&self) -> Result<bool, Errno> {
-        self.blocking("glfs-owner", LOCK_PATIENCE, |descriptor| {
-            ownership::is_taken(descriptor, descriptor.volume().layout())
-        })
+        self.about_owner(ownership::is_taken)
     }
 
     fn settling(&self) -> Duration {
@@ -98,12 +98,12 @@ impl Ownership for File {
     }
 
     fn note(&self) -> Result<String, Errno> {
-        self.blocking("glfs-owner", LOCK_PATIENCE, ownership::note)
+        self.about_owner(|descriptor, _| ownership::note(descriptor))
     }
 
     fn set_note(&self, note: &str) -> Result<(), Errno> {
         let note = note.to_owned();
-        self.blocking("glfs-owner", LOCK_PATIENCE, move |descriptor| ownership::set_note(descriptor, &note))
+        self.about_owner(move |descriptor, _| ownership::set_note(descriptor, &note))
     }
 }
 

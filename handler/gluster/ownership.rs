@@ -15,7 +15,6 @@ use libgfapi_sys as gfapi;
 use nix::errno::Errno;
 
 use super::descriptor::Descriptor;
-use super::volume::Volume;
 use crate::lun::backend::Enforcement;
 
 /// Makes the bricks enforce locks on a file. Anything may be its value.
@@ -72,8 +71,8 @@ impl Layout {
 }
 
 /// What the volume can do for this file.
-pub(super) fn enforcement(descriptor: &Descriptor, volume: &Volume) -> Result<Enforcement, Errno> {
-    if volume.layout().sharded {
+pub(super) fn enforcement(descriptor: &Descriptor, layout: Layout) -> Result<Enforcement, Errno> {
+    if layout.sharded {
         return Ok(Enforcement::Impossible("the volume is sharded (features.shard), and shards are not covered"));
     }
     // Changes a mark that is there; asks what is possible where there is none.
@@ -99,7 +98,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// be let through.
 pub(super) fn take(descriptor: &Descriptor, layout: Layout) -> Result<(), Errno> {
     let counted = descriptor.begin().is_some();
-    let quiet = descriptor.is_quiet_within(DRAIN);
+    let quiet = descriptor.drains_to(1, DRAIN);
     descriptor.end();
     if !counted || !quiet {
         return Err(Errno::EINPROGRESS);

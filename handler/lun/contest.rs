@@ -3,13 +3,14 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-/// An owner that shows no other sign of life while somebody insists serves nobody: it has not served a command for so long. Longer than it takes from one sign of
-/// life to the next (`watch.rs`) and over a busy volume.
+/// An owner that shows no other sign of life for so long, while somebody insists, serves nobody. Longer than it takes from one sign
+/// to the next (`watch.rs`) and over a busy volume.
 const SILENCE: Duration = Duration::from_secs(8);
 /// How long a sign of life is good for.
 const ALIVE: Duration = Duration::from_secs(5);
 /// Who has not asked for this long does not insist.
 const FORGOTTEN: Duration = Duration::from_secs(10);
+
 /// What is known of an owner that commands here are refused for.
 #[derive(Debug, Default)]
 pub(super) struct Contest {
@@ -73,7 +74,6 @@ impl Contest {
     pub(super) fn sign(&mut self) -> String {
         self.signs = self.signs.wrapping_add(1);
         let mut text = nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned();
-        text.truncate(64);
         // A string takes all that is written to it.
         let _ = write!(text, " {} {}", std::process::id(), self.signs);
         text

@@ -128,17 +128,14 @@ pub(super) fn refuse<B: Backend>(lun: &Arc<Lun<B>>) -> Status {
         return answer;
     }
     if !fence.claiming.swap(true, Ordering::AcqRel) {
-        let lun = Arc::clone(lun);
+        let claimant = Arc::clone(lun);
         let thread = thread::Builder::new().name(String::from("glfs-claim"));
-        let spawned = thread.spawn({
-            let lun = Arc::clone(&lun);
-            move || {
-                claim(&lun);
-                lun.fence.claiming.store(false, Ordering::Release);
-            }
+        let spawned = thread.spawn(move || {
+            claim(&claimant);
+            claimant.fence.claiming.store(false, Ordering::Release);
         });
         if spawned.is_err() {
-            lun.fence.claiming.store(false, Ordering::Release);
+            fence.claiming.store(false, Ordering::Release);
         }
     }
     answer
@@ -266,8 +263,8 @@ pub(super) fn beat<B: Backend>(lun: &Lun<B>) {
     }
 }
 
-/// A command has failed. True if that says that the image is not ours any more, which the core has then been told.
-pub(super) fn failed<B: Backend>(lun: &Lun<B>, op: Op, errno: Errno) -> bool {
+/// A command has failed. If that says that the image is not ours any more, the core is told.
+pub(super) fn failed<B: Backend>(lun: &Lun<B>, op: Op, errno: Errno) {
     let fence = &lun.fence;
     let refused = match errno {
         Errno::EBUSY => true,
@@ -277,17 +274,17 @@ pub(super) fn failed<B: Backend>(lun: &Lun<B>, op: Op, errno: Errno) -> bool {
         _ => false,
     };
     if !refused {
-        return false;
+        return;
     }
     if fence.mode == Mode::Off {
         report::error!(
             "{}: refused by the bricks ({errno}): the image is fenced, and fence=off; see docs/fencing.md",
             lun.label
         );
-        return false;
+        return;
     }
     if !fence.enforces.load(Ordering::Relaxed) {
-        return false;
+        return;
     }
     let before = fence.state.swap(STANDBY, Ordering::AcqRel);
     if before == OWNED {
@@ -295,7 +292,6 @@ pub(super) fn failed<B: Backend>(lun: &Lun<B>, op: Op, errno: Errno) -> bool {
         // Before the command is answered; and once, for all that fail alike.
         lun.link.lock_lost();
     }
-    true
 }
 
 /// The image has been opened anew: what was owned was the old one.

@@ -20,11 +20,9 @@ enum Current<B> {
 }
 
 impl<B> Image<B> {
-    /// Open, or not yet.
-    pub(super) fn new(opened: Option<Opened<B>>) -> Self {
-        let writable = opened.as_ref().is_none_or(|opened| opened.writable);
-        let current = opened.map_or(Current::NotYet, |opened| Current::Open(Arc::new(opened.image)));
-        Self { current: RwLock::new(current), writable: AtomicBool::new(writable) }
+    /// Not open yet.
+    pub(super) fn new() -> Self {
+        Self { current: RwLock::new(Current::NotYet), writable: AtomicBool::new(true) }
     }
 
     /// The image, if it is open. Not to be kept: it may be replaced, and then what is submitted to the old one fails.

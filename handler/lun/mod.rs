@@ -117,7 +117,7 @@ impl<B: Backend> Lun<B> {
         // Even without a cache on our side the bricks have one (their page cache): initiators must flush.
         device.set_write_cache(true);
         let lun = Arc::new(Self {
-            image: Image::new(None),
+            image: Image::new(),
             source: Box::new(source),
             open_timeout: config.open_timeout,
             block_size,

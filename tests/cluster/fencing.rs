@@ -136,13 +136,19 @@ pub(crate) fn without_a_fence() {
     assert!(stale > 0, "nothing came late in 20 rounds: the test cannot see it");
 }
 
-pub(crate) fn dead_owner() {
-    let _turn = cluster().shared();
-    let volume = fenced(&["replica", "3"], 3);
-    let (mut owner, mut next) = (gateway(&volume, ";fence=required"), gateway(&volume, ";fence=required"));
+/// An owner in mid-write, and another gateway.
+fn owner_and_next(volume: &Volume) -> (Gateway, Gateway) {
+    let (mut owner, next) = (gateway(volume, ";fence=required"), gateway(volume, ";fence=required"));
     lock(&mut owner);
     owner.load(0, CONTESTED, 16);
     thread::sleep(Duration::from_millis(300));
+    (owner, next)
+}
+
+pub(crate) fn dead_owner() {
+    let _turn = cluster().shared();
+    let volume = fenced(&["replica", "3"], 3);
+    let (owner, mut next) = owner_and_next(&volume);
     owner.signal(Signal::SIGKILL);
     let (locked, written) = (lock(&mut next), overwrite(&mut next, 1));
     println!("killed: locked after {locked:.1?}, written after another {written:.1?}");
@@ -152,10 +158,7 @@ pub(crate) fn dead_owner() {
 pub(crate) fn vanished_owner() {
     let _turn = cluster().shared();
     let volume = fenced(&["replica", "3"], 3);
-    let (mut owner, mut next) = (gateway(&volume, ";fence=required"), gateway(&volume, ";fence=required"));
-    lock(&mut owner);
-    owner.load(0, CONTESTED, 16);
-    thread::sleep(Duration::from_millis(300));
+    let (mut owner, mut next) = owner_and_next(&volume);
     owner.cable().cut();
     let (locked, written) = (lock(&mut next), overwrite(&mut next, 1));
     println!("cut off: locked after {locked:.1?}, written after another {written:.1?}");

@@ -44,7 +44,7 @@ mod stamp;
 mod verdict;
 mod volumes;
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Instant;
 
 use libtest_mimic::{Arguments, Trial};
@@ -54,14 +54,8 @@ fn main() -> ExitCode {
     if let [agent::GATEWAY, gateway, folder] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         agent::serve(gateway, folder);
     }
-    if !nix::unistd::geteuid().is_root() || Command::new("glusterd").arg("--version").output().is_err() {
-        let message = "the tests on a Gluster cluster need root and glusterd (Debian: glusterfs-server)";
-        if std::env::var_os("CI").is_some() {
-            eprintln!("FAILED: {message}");
-            return ExitCode::FAILURE;
-        }
-        eprintln!("SKIPPED, nothing was tested: {message}");
-        return ExitCode::SUCCESS;
+    if let Some(end) = support::prerequisites::missing() {
+        return end;
     }
     namespaces::enter();
     let test = |name: &str, body: fn()| {

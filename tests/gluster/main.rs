@@ -27,7 +27,7 @@ mod outages;
 mod shadow;
 mod types;
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -38,14 +38,8 @@ fn main() -> ExitCode {
         [failures::IN_VAIN, cfgstring] => failures::open_in_vain(cfgstring),
         _ => {}
     }
-    if !nix::unistd::geteuid().is_root() || Command::new("glusterd").arg("--version").output().is_err() {
-        let message = "the tests against real Gluster need root and glusterd (Debian: glusterfs-server)";
-        if std::env::var_os("CI").is_some() {
-            eprintln!("FAILED: {message}");
-            return ExitCode::FAILURE;
-        }
-        eprintln!("SKIPPED, nothing was tested: {message}");
-        return ExitCode::SUCCESS;
+    if let Some(end) = support::prerequisites::missing() {
+        return end;
     }
     cluster::enter_namespaces();
     let test = |name: &str, body: fn()| {

@@ -164,9 +164,11 @@ impl Source for Nowhere {
 
 fn lun(moods: Vec<Mood>) -> Arc<Lun<Memory>> {
     let (label, block_size) = (String::from("memory"), BlockSize::new(512).unwrap());
+    let image = Image::new();
+    image.replace(Opened { image: Memory::new(moods), writable: true });
     Arc::new(Lun {
         label,
-        image: Image::new(Some(Opened { image: Memory::new(moods), writable: true })),
+        image,
         source: Box::new(Nowhere),
         open_timeout: Duration::from_secs(1),
         block_size,
