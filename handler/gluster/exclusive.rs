@@ -22,18 +22,11 @@ use nix::errno::Errno;
 
 use super::aio;
 use super::descriptor::Descriptor;
-use crate::lun::backend::Compared;
+use crate::lun::backend::{Compared, Exchange};
 use crate::report;
 
 /// How long to try for the lock. The call that waits for it has no bound of its own, and the initiator repeats.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// What to replace by what.
-pub(super) struct Exchange {
-    pub(super) offset: u64,
-    pub(super) expected: Vec<u8>,
-    pub(super) new: Vec<u8>,
-}
 
 type Done = Box<dyn FnOnce(Result<Compared, Errno>) + Send>;
 type Job = Box<dyn FnOnce() + Send>;
@@ -52,15 +45,15 @@ impl Exclusive {
         self.owner.get().is_some()
     }
 
-    /// Does the exchange later, and says `done`. `owned`: nobody else can touch the file meanwhile.
-    pub(super) fn compare_and_write(&self, descriptor: Arc<Descriptor>, exchange: Exchange, owned: bool, done: Done) {
+    /// Does the exchange later, and says `done`.
+    pub(super) fn compare_and_write(&self, descriptor: Arc<Descriptor>, exchange: Exchange, done: Done) {
         let jobs = self.jobs.get_or_init(start);
         let has_owner = Arc::clone(&self.owner);
         // Counted from now on, so that the file stays open until the job gives it up.
         let usable = descriptor.begin().is_some() && jobs.is_some();
         let job: Job = Box::new(move || {
             let outcome = match usable {
-                true if owned => exchange.exchange(&descriptor),
+                true if exchange.owned => exchange.exchange(&descriptor),
                 true if *has_owner.get_or_init(|| set_owner(&descriptor)) => exchange.locked(&descriptor),
                 _ => Err(Errno::ENOMEM),
             };

@@ -2,7 +2,6 @@
 
 use std::ffi::c_int;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use libgfapi_sys as gfapi;
@@ -10,11 +9,11 @@ use nix::errno::Errno;
 
 use super::aio::{self, Call};
 use super::descriptor::Descriptor;
-use super::exclusive::{Exchange, Exclusive};
+use super::exclusive::Exclusive;
 use super::ownership::{self, Layout};
 use super::volume::Volume;
 use super::worker::bounded;
-use crate::lun::backend::{Backend, Compared, Enforcement, Ownership, Request};
+use crate::lun::backend::{Backend, Compared, Enforcement, Exchange, Ownership, Request};
 use crate::report;
 
 /// How long a close, or a look at the size, may take.
@@ -28,8 +27,6 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 pub struct File {
     descriptor: Arc<Descriptor>,
     exclusive: Exclusive,
-    /// Nobody else may use the file, as far as is known.
-    owned: AtomicBool,
 }
 
 impl File {
@@ -39,7 +36,7 @@ impl File {
     /// The volume's.
     pub(super) fn open(volume: Arc<Volume>, path: &str, flags: c_int) -> Result<Self, Errno> {
         let descriptor = Arc::new(Descriptor::open(volume, path, flags)?);
-        Ok(Self { descriptor, exclusive: Exclusive::default(), owned: AtomicBool::new(false) })
+        Ok(Self { descriptor, exclusive: Exclusive::default() })
     }
 
     /// The type bits of its mode. Blocks.
@@ -79,13 +76,10 @@ impl Ownership for File {
         if self.exclusive.has_owner() {
             return Err(Errno::EDEADLK);
         }
-        self.about_owner(ownership::take)?;
-        self.owned.store(true, Ordering::Release);
-        Ok(())
+        self.about_owner(ownership::take)
     }
 
     fn release(&self) -> Result<(), Errno> {
-        self.owned.store(false, Ordering::Release);
         self.about_owner(ownership::release)
     }
 
@@ -154,19 +148,8 @@ impl Backend for File {
         aio::finish_nothing(&self.descriptor, request);
     }
 
-    fn compare_and_write(
-        &self,
-        offset: u64,
-        expected: Vec<u8>,
-        new: Vec<u8>,
-        done: impl FnOnce(Result<Compared, Errno>) + Send + 'static,
-    ) {
-        self.exclusive.compare_and_write(
-            Arc::clone(&self.descriptor),
-            Exchange { offset, expected, new },
-            self.owned.load(Ordering::Acquire),
-            Box::new(done),
-        );
+    fn compare_and_write(&self, exchange: Exchange, done: impl FnOnce(Result<Compared, Errno>) + Send + 'static) {
+        self.exclusive.compare_and_write(Arc::clone(&self.descriptor), exchange, Box::new(done));
     }
 
     fn sync(&self, request: impl Request) {

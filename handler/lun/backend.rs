@@ -17,6 +17,19 @@ pub trait Request: Send + Sized + 'static {
     fn done(self, outcome: Result<usize, Errno>);
 }
 
+/// What a [`Backend::compare_and_write`] is to do.
+#[derive(Debug)]
+pub struct Exchange {
+    /// Where, in bytes.
+    pub offset: u64,
+    /// What must be there.
+    pub expected: Vec<u8>,
+    /// What is to be there; as long.
+    pub new: Vec<u8>,
+    /// The image is ours: nobody else can touch it meanwhile.
+    pub owned: bool,
+}
+
 /// What a [`Backend::compare_and_write`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compared {
@@ -97,15 +110,9 @@ pub trait Backend: Ownership + Send + Sync + 'static {
     /// Finishes a request that asks for nothing, as it finishes every other: not inside this call.
     fn nothing(&self, request: impl Request);
 
-    /// Replaces the bytes at `offset` by `new` if they are `expected`, atomically against all other such calls on this image, by
-    /// whatever gateway. (Of an image that is owned, there are none by others.) `done` is called as [`Request::done`] is.
-    fn compare_and_write(
-        &self,
-        offset: u64,
-        expected: Vec<u8>,
-        new: Vec<u8>,
-        done: impl FnOnce(Result<Compared, Errno>) + Send + 'static,
-    );
+    /// Replaces bytes if they are what is expected, atomically against all other such calls on this image, by whatever gateway.
+    /// `done` is called as [`Request::done`] is.
+    fn compare_and_write(&self, exchange: Exchange, done: impl FnOnce(Result<Compared, Errno>) + Send + 'static);
 
     /// Makes every write that was done before this call durable.
     fn sync(&self, request: impl Request);

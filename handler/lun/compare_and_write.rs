@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::Lun;
-use super::backend::{Backend, Compared};
+use super::backend::{Backend, Compared, Exchange};
 use super::error::Op;
 use super::rw::fail;
 use crate::runner::{Command, Sense, Status};
@@ -15,7 +15,8 @@ use crate::runner::{Command, Sense, Status};
 pub(super) fn start<B: Backend>(lun: Arc<Lun<B>>, image: &B, command: Command, offset: u64) {
     let mut expected = command.data().load();
     let new = expected.split_off(expected.len() / 2);
-    image.compare_and_write(offset, expected, new, move |outcome| match outcome {
+    let exchange = Exchange { offset, expected, new, owned: lun.fence.is_owned() };
+    image.compare_and_write(exchange, move |outcome| match outcome {
         Ok(compared) => {
             lun.served();
             command.complete(match compared {

@@ -107,6 +107,11 @@ impl Fence {
         !self.is(STANDBY)
     }
 
+    /// Whether the image is ours, and nobody else's commands pass.
+    pub(super) fn is_owned(&self) -> bool {
+        self.is(OWNED)
+    }
+
     /// A command has been served.
     pub(super) fn served(&self) {
         if !self.active.load(Ordering::Relaxed) {

@@ -26,18 +26,18 @@ const OPTIONS: [(&str, &str); 4] = [
 ];
 const LOCKED: i32 = 5;
 
-fn fenced(layout: &[&str], bricks: usize) -> Volume {
+pub(crate) fn fenced(layout: &[&str], bricks: usize) -> Volume {
     let volume = Volume::start(layout, bricks, &OPTIONS);
     volume.image(IMAGE, BLOCKS * 4096);
     volume
 }
 
-fn gateway(volume: &Volume, options: &str) -> Gateway {
+pub(crate) fn gateway(volume: &Volume, options: &str) -> Gateway {
     Gateway::with(&volume.cfgstring(IMAGE, options), BLOCKS * 4096)
 }
 
 /// Locks as the core does for an initiator that goes on sending WRITEs: again and again. How long it took.
-fn lock(gateway: &mut Gateway) -> Duration {
+pub(crate) fn lock(gateway: &mut Gateway) -> Duration {
     let begin = Instant::now();
     loop {
         if gateway.ask("lock 65535").status == OK {
@@ -55,7 +55,7 @@ fn reopen(gateway: &mut Gateway, volume: &Volume, options: &str) {
 }
 
 /// Writes the contested blocks, repeating what is refused; how long it took.
-fn overwrite(gateway: &mut Gateway, number: u64) -> Duration {
+pub(crate) fn overwrite(gateway: &mut Gateway, number: u64) -> Duration {
     let begin = Instant::now();
     while gateway.ask(&format!("write 0 {CONTESTED} {number}")).status != OK {
         assert!(begin.elapsed() < Duration::from_secs(90), "not written");

@@ -88,6 +88,7 @@ fn main() -> ExitCode {
         test("a_sharded_image_grows_and_a_brick_dies", layouts::a_sharded_image_grows_and_a_brick_dies),
         test("bricks_are_added_and_rebalanced_under_load", layouts::bricks_are_added_and_rebalanced),
         test("increments_of_two_gateways_add_up", atomic::increments_add_up),
+        test("increments_add_up_when_a_fence_is_gone", atomic::increments_add_up_when_a_fence_is_gone),
         test("a_frozen_owner_of_a_brick_lands_nothing_late", fencing::frozen_owner_of_a_brick),
         test("a_frozen_owner_of_a_replica_lands_nothing_late", fencing::frozen_owner_of_a_replica),
         test("a_frozen_owner_of_an_arbiter_volume_lands_nothing_late", fencing::frozen_owner_of_an_arbiter_volume),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::super::attention::Attention;
-use super::super::backend::{Compared, Enforcement, NotOpened, Opened, Ownership, Source};
+use super::super::backend::{Compared, Enforcement, Exchange, NotOpened, Opened, Ownership, Source};
 use super::super::fence::Fence;
 use super::super::fill::Missing;
 use super::super::flush::Flushes;
@@ -128,13 +128,7 @@ impl Backend for Memory {
         self.later(request, |_, _, _| 0);
     }
 
-    fn compare_and_write(
-        &self,
-        _: u64,
-        _: Vec<u8>,
-        _: Vec<u8>,
-        _: impl FnOnce(Result<Compared, Errno>) + Send + 'static,
-    ) {
+    fn compare_and_write(&self, _: Exchange, _: impl FnOnce(Result<Compared, Errno>) + Send + 'static) {
         panic!("no test here needs it");
     }
 
