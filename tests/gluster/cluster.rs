@@ -23,6 +23,26 @@ pub(crate) const HOST: &str = "10.77.99.1";
 /// An address that swallows what is sent to it. (On the loopback device, all addresses of the node's network are the node's.)
 pub(crate) const NOWHERE: &str = "10.77.98.2";
 
+/// How the node is reached, where that is not by [`HOST`] in plain text.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct World {
+    /// The node's name or address.
+    pub(crate) host: &'static str,
+    /// Lines for glusterd's own volfile.
+    pub(crate) glusterd: &'static str,
+    /// Of FUSE mounts.
+    pub(crate) mount: &'static str,
+    /// Makes it so. Called in the process's own namespaces.
+    pub(crate) prepare: fn(),
+}
+
+/// Set before there is a cluster; else it is an ordinary one.
+pub(crate) static WORLD: OnceLock<World> = OnceLock::new();
+
+fn world() -> World {
+    *WORLD.get_or_init(|| World { host: HOST, glusterd: "", mount: "rw", prepare: || {} })
+}
+
 /// One folder a volume, one pid file a brick.
 const BRICK_PIDS: &str = "/run/gluster/vols";
 
@@ -58,7 +78,11 @@ fn start() -> TempDir {
         mount(Some(&own), place, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
     }
     fs::create_dir("/run/gluster").unwrap();
-    run("glusterd", &["--pid-file=/run/glusterd.pid"]).unwrap();
+    (world().prepare)();
+    let volfile = dir.path().join("glusterd.vol");
+    let text = fs::read_to_string("/etc/glusterfs/glusterd.vol").unwrap();
+    fs::write(&volfile, text.replace("end-volume", &format!("{}\nend-volume", world().glusterd))).unwrap();
+    run("glusterd", &["--pid-file=/run/glusterd.pid", "-f", volfile.to_str().unwrap()]).unwrap();
     eventually("glusterd answers", || run("gluster", &["volume", "list"]).is_ok());
     dir
 }
@@ -107,7 +131,7 @@ pub(crate) fn gluster(arguments: &[&str]) -> String {
     run("gluster", &[&["--mode=script", "--wignore"], arguments].concat()).unwrap()
 }
 
-fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
+pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
     let output = Command::new(program).args(arguments).output().map_err(|e| format!("{program}: {e}"))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() {
@@ -133,7 +157,7 @@ impl Volume {
             .iter()
             .map(|brick| {
                 fs::create_dir_all(brick).unwrap();
-                format!("{HOST}:{}", brick.display())
+                format!("{}:{}", world().host, brick.display())
             })
             .collect();
         let places: Vec<&str> = places.iter().map(String::as_str).collect();
@@ -174,14 +198,15 @@ impl Volume {
         let place = root().join(format!("mount-{}", self.name));
         fs::create_dir_all(&place).unwrap();
         let text = place.to_str().unwrap();
-        run("mount", &["-t", "glusterfs", &format!("{HOST}:/{}", self.name), text]).unwrap();
+        let World { host, mount, .. } = world();
+        run("mount", &["-t", "glusterfs", "-o", mount, &format!("{host}:/{}", self.name), text]).unwrap();
         let file = fs::File::options().create(true).write(true).truncate(false).open(place.join(image));
         file.unwrap().set_len(bytes).unwrap();
         run("umount", &[text]).unwrap();
     }
 
     pub(crate) fn cfgstring(&self, image: &str, options: &str) -> String {
-        format!("glfs/{}@{HOST}/{image}{options}", self.name)
+        format!("glfs/{}@{}/{image}{options}", self.name, world().host)
     }
 
     /// kill -9 of all bricks.

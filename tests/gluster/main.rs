@@ -26,6 +26,7 @@ mod failures;
 mod outages;
 mod shadow;
 mod types;
+mod worlds;
 
 use std::process::ExitCode;
 
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [durability::GATEWAY, cfgstring] => durability::gateway(cfgstring),
         [failures::IN_VAIN, cfgstring] => failures::open_in_vain(cfgstring),
+        [worlds::WORLD, world] => worlds::live_in(world),
         _ => {}
     }
     if let Some(end) = support::prerequisites::missing() {
@@ -73,6 +75,9 @@ fn main() -> ExitCode {
         test("a_lun_comes_up_before_its_bricks_and_serves_when_they_do", outages::deferred),
         test("luns_whose_server_is_silent_do_not_hold_up_the_daemon", outages::silent_server),
         test("a_descriptor_that_has_gone_bad_is_replaced_under_the_lun", outages::bad_descriptor),
+        test("an_ipv6_cluster_is_reached_by_name_and_by_address", worlds::ipv6),
+        test("a_volume_with_tls_is_served", worlds::tls),
+        test("a_cluster_with_tls_everywhere_is_served", worlds::management_tls),
         test("opens_of_a_missing_volume_leave_nothing_behind", failures::missing_volume_often),
     ];
     let conclusion = libtest_mimic::run(&Arguments { test_threads: Some(2), ..Arguments::from_args() }, tests);

@@ -1,0 +1,128 @@
+//! Clusters of other kinds: each has a process with namespaces, and a glusterd, of its own.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use nix::mount::{MsFlags, mount};
+
+use crate::cluster::{self, HOST, Volume, World, run};
+use crate::support::pattern;
+use crate::support::runner::{Lun, OK};
+
+/// The argument that makes this executable live in another world.
+pub(crate) const WORLD: &str = "--world";
+
+const BYTES: u64 = 1 << 20;
+
+pub(crate) fn ipv6() {
+    visit("ipv6");
+}
+
+pub(crate) fn tls() {
+    visit("tls");
+}
+
+pub(crate) fn management_tls() {
+    visit("tls-everywhere");
+}
+
+fn visit(world: &str) {
+    let output = Command::new(std::env::current_exe().unwrap()).args([WORLD, world]).stdin(Stdio::null()).output();
+    let output = output.unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{world}: {}", String::from_utf8_lossy(&text));
+}
+
+/// Does the tests of `world`, and ends.
+pub(crate) fn live_in(world: &str) -> ! {
+    let plain = World { host: HOST, glusterd: "", mount: "rw", prepare: || {} };
+    let (world, body): (World, fn()) = match world {
+        "ipv6" => (
+            World {
+                host: "six",
+                glusterd: "option transport.address-family inet6",
+                mount: "xlator-option=transport.address-family=inet6",
+                prepare: six,
+            },
+            by_name_and_by_address,
+        ),
+        "tls" => (World { prepare: certificate, ..plain }, with_tls),
+        "tls-everywhere" => (
+            World {
+                prepare: || {
+                    certificate();
+                    fs::write("/var/lib/glusterd/secure-access", "").unwrap();
+                },
+                ..plain
+            },
+            with_tls,
+        ),
+        other => panic!("no world {other}"),
+    };
+    cluster::WORLD.set(world).unwrap();
+    cluster::enter_namespaces();
+    body();
+    cluster::stop();
+    std::process::exit(0)
+}
+
+/// What was written through one LUN comes back through the next.
+fn serves(cfgstring: &str, seed: u64) {
+    let data = pattern(seed, 65536);
+    let lun = Lun::opened(&format!("{cfgstring};open=fail"), BYTES);
+    assert_eq!(lun.write(4096, &data), OK);
+    assert_eq!(lun.flush(), OK);
+    drop(lun);
+    let lun = Lun::opened(&format!("{cfgstring};open=fail"), BYTES);
+    assert!(lun.read(4096, data.len()) == (OK, data), "{cfgstring}");
+}
+
+const ADDRESS: &str = "fd00:77::1";
+
+/// A host that has a name, whose only address is one of IPv6.
+fn six() {
+    run("ip", &["-6", "addr", "add", &format!("{ADDRESS}/64"), "dev", "lo", "nodad"]).unwrap();
+    let own = Path::new("/run/hosts");
+    fs::write(own, format!("::1 localhost\n{ADDRESS} six\n")).unwrap();
+    mount(Some(own), "/etc/hosts", None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+}
+
+fn by_name_and_by_address() {
+    let volume = Volume::start(&[], 1, &[]);
+    volume.image("disk.img", BYTES);
+    serves(&volume.cfgstring("disk.img", ""), 1);
+    // No colon survives on its way through the kernel.
+    let escaped = ADDRESS.replace(':', "%3A");
+    serves(&format!("glfs/{}@{escaped}/disk.img", volume.name), 2);
+    // A dead server first.
+    serves(&format!("glfs/{}@fd00%3A77%3A%3A2/disk.img;server={escaped}", volume.name), 3);
+}
+
+/// A certificate where Gluster looks for it, which vouches for itself.
+fn certificate() {
+    let folder = Path::new("/run/ssl");
+    fs::create_dir(folder).unwrap();
+    let at = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    let (key, certificate) = (at("glusterfs.key"), at("glusterfs.pem"));
+    let new = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=gluster"];
+    run("openssl", &[&new[..], &["-keyout", &key, "-out", &certificate]].concat()).unwrap();
+    fs::copy(&certificate, at("glusterfs.ca")).unwrap();
+    // Beside what else is there: the system's own settings.
+    for entry in fs::read_dir("/usr/lib/ssl").unwrap() {
+        let entry = entry.unwrap();
+        std::os::unix::fs::symlink(fs::canonicalize(entry.path()).unwrap(), folder.join(entry.file_name())).unwrap();
+    }
+    mount(Some(folder), "/usr/lib/ssl", None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+}
+
+fn with_tls() {
+    let options = [("client.ssl", "on"), ("server.ssl", "on"), ("auth.ssl-allow", "gluster")];
+    let volume = Volume::start(&[], 1, &options);
+    volume.image("disk.img", BYTES);
+    serves(&volume.cfgstring("disk.img", ""), 1);
+    // Who has no certificate is kept out: it was TLS that let us in.
+    fs::remove_file("/usr/lib/ssl/glusterfs.key").unwrap();
+    let mut stranger = Lun::new(&volume.cfgstring("disk.img", ";open=fail;open-timeout=5;connection=own"), BYTES, 512);
+    assert_ne!(stranger.open(), 0, "opened without a certificate");
+}
