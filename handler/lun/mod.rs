@@ -310,7 +310,8 @@ impl<B: Backend> runner::Lun for Lun<B> {
         if enabled {
             return Ok(());
         }
-        report::warning_always!(
+        // Twice for every LUN of a restored configuration, which says that there is no cache.
+        report::info_always!(
             "{}: the write cache bit stays set: the bricks cache, so initiators must flush",
             self.label
         );
