@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::load::{Answer, Load, Region, answer, offset};
+use crate::load::{Answer, Disk, Load, Region, answer, offset};
+use crate::plain::Plain;
 use crate::stamp::{BLOCK, Content, Stamp};
 use crate::support::log;
 use crate::support::runner::{Lun, OK, Pending, table};
@@ -27,6 +28,8 @@ const MISCOMPARE: u8 = 0x0e;
 struct Agent {
     gateway: u64,
     lun: Option<Arc<Lun>>,
+    /// In its place.
+    plain: Option<Arc<Plain>>,
     next: Arc<AtomicU64>,
     load: Option<Load>,
 }
@@ -34,8 +37,13 @@ struct Agent {
 /// Serves until its standard input ends. libgfapi's log goes to `folder`.
 pub(crate) fn serve(gateway: &str, folder: &str) -> ! {
     folder.clone_into(&mut LOG_DIR.lock().unwrap());
-    let mut agent =
-        Agent { gateway: gateway.parse().unwrap(), lun: None, next: Arc::new(AtomicU64::new(1)), load: None };
+    let mut agent = Agent {
+        gateway: gateway.parse().unwrap(),
+        lun: None,
+        plain: None,
+        next: Arc::new(AtomicU64::new(1)),
+        load: None,
+    };
     println!("ready");
     for line in std::io::stdin().lines().map_while(Result::ok) {
         let begin = Instant::now();
@@ -51,6 +59,11 @@ impl Agent {
         let words: Vec<&str> = line.split(' ').collect();
         let number = |at: usize| words[at].parse::<u64>().unwrap();
         match words[0] {
+            "plain" => {
+                let folder = LOG_DIR.lock().unwrap().clone();
+                self.plain = Some(Arc::new(Plain::open(words[1], &format!("{folder}/plain.log"))));
+                (OK, String::new())
+            }
             "open" => {
                 let mut lun = Lun::new(words[1], number(2), 512);
                 let status = lun.open();
@@ -73,8 +86,12 @@ impl Agent {
             "caw-increment" => self.increment(number(1), number(2)),
             "load" => {
                 let region = Region { first: number(1), blocks: number(2), depth: number(3) };
-                let lun = Arc::clone(self.lun());
-                self.load = Some(Load::start(&lun, self.gateway, &self.next, region, Path::new(words[4])));
+                let disk: Arc<dyn Disk> = if let Some(plain) = &self.plain {
+                    Arc::<Plain>::clone(plain)
+                } else {
+                    Arc::<Lun>::clone(self.lun())
+                };
+                self.load = Some(Load::start(&disk, self.gateway, &self.next, region, Path::new(words[4])));
                 (OK, String::new())
             }
             "stop" => (OK, self.load.take().expect("a load").stop().map(|count| count.to_string()).join(" ")),
@@ -112,13 +129,12 @@ impl Agent {
     /// What the blocks hold: gateway:number, zeros or torn.
     fn read(&self, first: u64, count: u64) -> (i32, String) {
         let len = usize::try_from(count).unwrap() * BLOCK;
-        match answer(self.lun().submit_read(offset(first), len)) {
-            Answer::Good(command) => {
-                let contents =
-                    (first..).zip(command.data.chunks(BLOCK)).map(|(at, bytes)| match Content::of(bytes, at) {
-                        Content::Write(stamp) => format!("{}:{}", stamp.gateway, stamp.number),
-                        other => format!("{other:?}").to_lowercase(),
-                    });
+        match Disk::read(&**self.lun(), offset(first), len) {
+            Answer::Good(data) => {
+                let contents = (first..).zip(data.chunks(BLOCK)).map(|(at, bytes)| match Content::of(bytes, at) {
+                    Content::Write(stamp) => format!("{}:{}", stamp.gateway, stamp.number),
+                    other => format!("{other:?}").to_lowercase(),
+                });
                 (OK, contents.collect::<Vec<_>>().join(" "))
             }
             Answer::Repeat => (REPEAT, String::new()),
@@ -134,8 +150,8 @@ impl Agent {
             let len = usize::try_from(PIECE.min(bytes - at)).unwrap();
             let patience = Instant::now();
             loop {
-                match answer(self.lun().submit_read(i64::try_from(at).unwrap(), len)) {
-                    Answer::Good(command) => break file.write_all_at(&command.data, at).unwrap(),
+                match Disk::read(&**self.lun(), i64::try_from(at).unwrap(), len) {
+                    Answer::Good(data) => break file.write_all_at(&data, at).unwrap(),
                     Answer::Repeat if patience.elapsed() < Duration::from_secs(30) => {
                         thread::sleep(Duration::from_millis(50));
                     }
@@ -166,8 +182,8 @@ impl Agent {
                     return (FAILED, format!("status {status}, sense {:x?}", command.sense()));
                 }
                 others += 1;
-                if let Answer::Good(command) = answer(self.lun().submit_read(at, LEN)) {
-                    known.copy_from_slice(&command.data);
+                if let Answer::Good(data) = Disk::read(&**self.lun(), at, LEN) {
+                    known.copy_from_slice(&data);
                 }
             }
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::journal::{self, Journal};
 use crate::random::Random;
 use crate::stamp::{BLOCK, Content, Stamp};
-use crate::support::runner::{BUSY, FakeCommand, Lun, OK, PASSTHROUGH_ERR, Pending};
+use crate::support::runner::{BUSY, Lun, OK, PASSTHROUGH_ERR, Pending};
 
 /// An initiator's pause before it repeats a command.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -49,7 +49,7 @@ pub(crate) struct Load {
 pub(crate) fn answer(pending: Pending) -> Answer {
     let (status, command) = pending.wait();
     match status {
-        OK => Answer::Good(command),
+        OK => Answer::Good(command.data.clone()),
         BUSY => Answer::Repeat,
         // NOT READY.
         PASSTHROUGH_ERR if command.sense().0 == 2 => Answer::Repeat,
@@ -59,14 +59,36 @@ pub(crate) fn answer(pending: Pending) -> Answer {
 }
 
 pub(crate) enum Answer {
-    Good(FakeCommand),
+    /// Done: the data of a READ.
+    Good(Vec<u8>),
     Repeat,
     Failed(String),
 }
 
+/// What a load can be put on.
+pub(crate) trait Disk: Send + Sync {
+    fn write(&self, offset: i64, data: &[u8]) -> Answer;
+    fn read(&self, offset: i64, len: usize) -> Answer;
+    fn flush(&self) -> Answer;
+}
+
+impl Disk for Lun {
+    fn write(&self, offset: i64, data: &[u8]) -> Answer {
+        answer(self.submit_write(offset, data))
+    }
+
+    fn read(&self, offset: i64, len: usize) -> Answer {
+        answer(self.submit_read(offset, len))
+    }
+
+    fn flush(&self) -> Answer {
+        answer(self.submit_flush())
+    }
+}
+
 /// One initiator's thread.
 struct Worker {
-    lun: Arc<Lun>,
+    disk: Arc<dyn Disk>,
     gateway: u64,
     next: Arc<AtomicU64>,
     region: Region,
@@ -80,13 +102,19 @@ struct Worker {
 
 impl Load {
     /// `next` numbers the writes of this gateway, from load to load.
-    pub(crate) fn start(lun: &Arc<Lun>, gateway: u64, next: &Arc<AtomicU64>, region: Region, journal: &Path) -> Self {
+    pub(crate) fn start(
+        disk: &Arc<dyn Disk>,
+        gateway: u64,
+        next: &Arc<AtomicU64>,
+        region: Region,
+        journal: &Path,
+    ) -> Self {
         let journal = Arc::new(Journal::create(journal));
         let (stop, abandon) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let counts = Arc::new(Counts::default());
         let start = |seed: u64| {
             let mut worker = Worker {
-                lun: Arc::clone(lun),
+                disk: Arc::clone(disk),
                 gateway,
                 next: Arc::clone(next),
                 region,
@@ -125,7 +153,7 @@ impl Worker {
             let block = self.region.first + self.random.below(self.region.blocks);
             match self.random.below(64) {
                 0 => {
-                    let flushed = self.persist(Lun::submit_flush).is_some();
+                    let flushed = self.persist(|disk| disk.flush()).is_some();
                     self.counts.flushed.fetch_add(u64::from(flushed), Ordering::SeqCst);
                 }
                 1..=20 => self.read(block),
@@ -138,25 +166,25 @@ impl Worker {
         let stamp = Stamp { gateway: self.gateway, number: self.next.fetch_add(1, Ordering::SeqCst) };
         let data = stamp.fill(block);
         self.journal.begin(stamp, block);
-        let acknowledged = self.persist(|lun| lun.submit_write(offset(block), &data)).is_some();
+        let acknowledged = self.persist(|disk| disk.write(offset(block), &data)).is_some();
         self.journal.end(stamp, acknowledged);
         self.counts.acknowledged.fetch_add(u64::from(acknowledged), Ordering::SeqCst);
     }
 
     fn read(&self, block: u64) {
         let begin = journal::now();
-        if let Some(command) = self.persist(|lun| lun.submit_read(offset(block), BLOCK)) {
-            self.journal.read(self.gateway, block, begin, Content::of(&command.data, block));
+        if let Some(data) = self.persist(|disk| disk.read(offset(block), BLOCK)) {
+            self.journal.read(self.gateway, block, begin, Content::of(&data, block));
             self.counts.read.fetch_add(1, Ordering::SeqCst);
         }
     }
 
     /// Repeats a command until it is done, as an initiator does; None if it failed.
-    fn persist(&self, submit: impl Fn(&Lun) -> Pending) -> Option<FakeCommand> {
+    fn persist(&self, submit: impl Fn(&dyn Disk) -> Answer) -> Option<Vec<u8>> {
         let mut stopped = None;
         loop {
-            match answer(submit(&self.lun)) {
-                Answer::Good(command) => return Some(command),
+            match submit(&*self.disk) {
+                Answer::Good(data) => return Some(data),
                 Answer::Failed(why) => {
                     eprintln!("gateway {}: {why}", self.gateway);
                     break;

@@ -36,6 +36,7 @@ mod misfortune;
 mod namespaces;
 mod network;
 mod nodes;
+mod plain;
 mod random;
 mod replica;
 mod servers;

@@ -61,6 +61,22 @@ impl Misfortune {
         self.kind() == other.kind() || self.needs_cli() && other.lames_cli() || self.lames_cli() && other.needs_cli()
     }
 
+    /// Whether Gluster promises to lose nothing if this befalls it as well: of the copies only one may be away at a time, or most of them
+    /// must go together. (What it loses otherwise, it loses with every client: `SOAK_CLIENT=plain`.)
+    pub(crate) fn is_bearable_with(self, others: &[Self]) -> bool {
+        self.copies() == 0 || others.iter().all(|other| other.copies() == 0)
+    }
+
+    /// How many copies are away.
+    fn copies(self) -> u32 {
+        match self {
+            Self::BrickDies(_) | Self::BrickFreezes(_) | Self::NodeIsCutOff(_) | Self::NodeIsSlow(_) => 1,
+            Self::QuorumDies(_) => 2,
+            Self::AllBricksDie => 3,
+            _ => 0,
+        }
+    }
+
     fn kind(self) -> u32 {
         match self {
             Self::BrickDies(_) | Self::BrickFreezes(_) | Self::QuorumDies(_) | Self::AllBricksDie => 0,

@@ -1,7 +1,8 @@
 //! Faults of all kinds in random groups, while two gateways keep their images under load. After every few groups the cluster is
 //! healed, and all is compared with all.
 //!
-//! `SOAK_MINUTES` and `SOAK_FAULTS` end it, whichever comes first; `SOAK_SEED` repeats the faults of a run, if not its timing.
+//! `SOAK_MINUTES` and `SOAK_FAULTS` end it, whichever comes first; `SOAK_SEED` repeats the faults of a run, if not its timing;
+//! `SOAK_CLIENT=plain` puts another client of Gluster in the handler's place.
 //! There is one writer per image: gateways that take an image from each other belong to the tests of fencing.
 
 use std::thread::sleep;
@@ -26,6 +27,25 @@ fn asked(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}")))
 }
 
+/// Whether faults may come together that no replica survives for sure (`SOAK_LIMITS=none`).
+fn is_unlimited() -> bool {
+    std::env::var("SOAK_LIMITS").is_ok_and(|limits| limits == "none")
+}
+
+/// Whether the load goes through libgfapi alone (`SOAK_CLIENT=plain`), for comparison.
+fn is_plain() -> bool {
+    std::env::var("SOAK_CLIENT").is_ok_and(|client| client == "plain")
+}
+
+fn client(volume: &Volume, image: &str) -> Gateway {
+    if is_plain() {
+        let mut client = Gateway::start();
+        client.ask(&format!("plain {}", volume.cfgstring(image, ""))).good();
+        return client;
+    }
+    Gateway::with(&volume.cfgstring(image, ";ping-timeout=3"), BLOCKS * 4096)
+}
+
 /// An image, its gateway, and what is known to be in it.
 struct Side {
     image: &'static str,
@@ -38,7 +58,7 @@ struct Side {
 impl Side {
     /// Opens the image in a new gateway, after the death of the old one.
     fn replace(&mut self, volume: &Volume) {
-        let new = Gateway::with(&volume.cfgstring(self.image, ""), BLOCKS * 4096);
+        let new = client(volume, self.image);
         self.dead.push(std::mem::replace(&mut self.gateway, new));
         self.gateway.load(0, BLOCKS, DEPTH);
     }
@@ -58,10 +78,11 @@ pub(crate) fn random_faults() {
     let seed = asked("SOAK_SEED", u64::from(std::process::id()) ^ crate::journal::now());
     println!("SOAK_SEED={seed}: up to {most} faults, {limit:?}");
     let _turn = cluster().alone();
-    let volume = Volume::start(&["replica", "3"], 3, &crate::replica::NOT_EAGER);
+    let plain: &[_] = if is_plain() { &crate::plain::OPTIONS } else { &[] };
+    let volume = Volume::start(&["replica", "3"], 3, &[&crate::replica::NOT_EAGER, plain].concat());
     let mut sides = IMAGES.map(|image| {
         volume.image(image, BLOCKS * 4096);
-        let gateway = Gateway::with(&volume.cfgstring(image, ";ping-timeout=3"), BLOCKS * 4096);
+        let gateway = client(&volume, image);
         Side { image, gateway, dead: Vec::new(), known: [Content::Zeros].repeat(usize::try_from(BLOCKS).unwrap()) }
     });
     let (mut random, mut faults, mut rounds) = (Random::new(seed), 0, 0);
@@ -106,7 +127,7 @@ fn group(volume: &Volume, sides: &mut [Side; 2], random: &mut Random) -> Vec<Mis
     for _ in 0..=random.below(4) {
         let next = Misfortune::random(random);
         // Two that befall one thing would have to end in an order.
-        if struck.iter().all(|other| !other.meets(next)) {
+        if struck.iter().all(|other| !other.meets(next)) && (is_unlimited() || next.is_bearable_with(&struck)) {
             println!("  {next:?}");
             next.strike(&Victims { volume, gateways: sides.each_ref().map(|side| &side.gateway) });
             struck.push(next);
@@ -120,6 +141,10 @@ fn group(volume: &Volume, sides: &mut [Side; 2], random: &mut Random) -> Vec<Mis
         misfortune.end(&Victims { volume, gateways: sides.each_ref().map(|side| &side.gateway) });
     }
     Misfortune::start_what_is_dead(volume);
+    if !is_unlimited() {
+        // The next copy to fail must not be the only good one.
+        volume.heal();
+    }
     if struck.contains(&Misfortune::GatewayDies) {
         sides[1].replace(volume);
     }
