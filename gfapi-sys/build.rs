@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::exit;
 
 /// Every libgfapi function the project calls. A new one is added here, and nowhere else.
-const FUNCTIONS: [&str; 26] = [
+const FUNCTIONS: [&str; 29] = [
     "glfs_new",
     "glfs_set_volfile",
     "glfs_set_volfile_server",
@@ -32,6 +32,9 @@ const FUNCTIONS: [&str; 26] = [
     "glfs_get_volfile",
     "glfs_pread",
     "glfs_pwrite",
+    "glfs_opendir",
+    "glfs_readdir",
+    "glfs_closedir",
 ];
 
 /// libgfapi's own number (GlusterFS 6 and later): the first with the five-argument completion callback.

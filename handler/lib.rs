@@ -7,7 +7,8 @@
 //! * [`runner`] is all that knows the daemon: its C ABI, its threads, its log.
 //! * [`lun`] is what a disk does: sizes, ranges, short transfers, what an error means to an initiator. No `unsafe`.
 //! * [`gluster`] is all that knows libgfapi: connections, files, asynchronous calls.
-//! * this file puts the three together.
+//! * [`metrics`] counts what all of them do, and knows none of them.
+//! * this file puts them together.
 //!
 //! # The life of a WRITE
 //! The core's command thread calls `write_cb` (`runner/vtable.rs`). It wraps the raw pointers into a [`runner::Command`], finds
@@ -23,17 +24,19 @@
 //! does a LUN's COMPARE AND WRITEs. Calls that block run on `glfs-open`, `glfs-close`, `glfs-stat` and `glfs-owner` while their
 //! caller waits, with a bound. `glfs-watch` looks every few seconds for images that have grown, and shows that a LUN's owner is
 //! alive; `glfs-restore` gets a LUN its image back, `glfs-claim` the right to use it. `glfs-reaper` disconnects volumes that nobody
-//! uses. No lock is held across a submit or a completion, and only one across a call into the daemon: that of [`runner::Link`], which
+//! uses. `glfs-metrics` tells the numbers to whoever asks, and has `glfs-meta` look how a volume is. No lock is held across a submit or a completion, and only one across a call into the daemon: that of [`runner::Link`], which
 //! keeps the device alive meanwhile.
 
 pub mod gluster;
 #[forbid(unsafe_code)]
 pub mod lun;
+#[forbid(unsafe_code)]
+pub mod metrics;
 mod report;
 pub mod runner;
 
 use std::ffi::c_int;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -74,6 +77,7 @@ impl runner::Handler for Glfs {
             Errno::EINVAL
         })?;
         self.update_logdir();
+        start_metrics();
         Ok(Lun::open(device, &config, gluster::Opener::new(&config))?)
     }
 
@@ -86,6 +90,20 @@ impl runner::Handler for Glfs {
     fn destroy(&self) {
         gluster::shut_down(FAREWELL);
     }
+}
+
+/// Begins to count, when the first LUN is opened: before that there is nothing to be told.
+fn start_metrics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        metrics::set_storage(metrics::Storage { volumes: gluster::volumes, version: gluster::version });
+        let mut settings = metrics::Settings::default();
+        if let Some(socket) = std::env::var_os("TCMU_GLFS_METRICS_SOCKET") {
+            settings.enabled = !socket.is_empty();
+            settings.socket = socket.into();
+        }
+        metrics::configure(settings);
+    });
 }
 
 /// What tcmu-runner calls after loading the library: the only symbol that is exported.

@@ -64,6 +64,11 @@ fn luns_know_neither_storage_nor_raw_values() {
 }
 
 #[test]
+fn the_metrics_know_neither_side() {
+    forbid("handler/metrics", &["glfs_", "tcmur", "crate::gluster", "crate::lun", "crate::runner", "unsafe", "libc::"]);
+}
+
+#[test]
 fn unsafe_stays_at_the_edges() {
     for (path, text) in sources("handler") {
         let inner = path.strip_prefix(Path::new(ROOT).join("handler")).unwrap();

@@ -164,6 +164,10 @@ impl Backend for File {
         u64::try_from(stat.st_size).map_err(|_| Errno::EIO)
     }
 
+    fn encrypted(&self) -> Option<bool> {
+        self.descriptor.volume().health().encrypted()
+    }
+
     fn close(&self) -> Result<(), Errno> {
         if !self.descriptor.shut() {
             return Ok(());

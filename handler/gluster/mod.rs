@@ -7,6 +7,7 @@ mod descriptor;
 mod exclusive;
 mod file;
 mod graph;
+mod health;
 mod identity;
 mod ownership;
 mod pool;
@@ -29,6 +30,7 @@ use crate::lun::backend::{NotOpened, Opened, Source};
 use crate::lun::config::{Access, Config, Connection};
 
 pub use file::File;
+pub use health::{version, volumes};
 pub use pool::{set_log_file, shut_down};
 pub use server::Unreachable;
 

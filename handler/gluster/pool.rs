@@ -123,6 +123,13 @@ pub(super) fn acquire(target: &Target, after: Option<Instant>) -> Result<Arc<Vol
     Ok(volume)
 }
 
+/// The connections that there are; one that is being made is not.
+pub(super) fn connected() -> Vec<Arc<Volume>> {
+    let entries: Vec<Arc<Entry>> = with_pool(|pool| pool.entries.values().cloned().collect());
+    let connections = entries.iter().filter_map(|entry| entry.connection.try_lock().ok());
+    connections.filter_map(|connection| connection.volume.clone()).collect()
+}
+
 /// For how long others have been connecting to `target` already.
 pub(super) fn connecting(target: &Target) -> Duration {
     let entry = with_pool(|pool| pool.entries.get(target).cloned());

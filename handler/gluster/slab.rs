@@ -7,8 +7,8 @@ use std::fmt;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// Bytes that a slot takes, and how they are aligned. A READ or WRITE needs 80.
-const ROOM: usize = 112;
+/// Bytes that a slot takes, and how they are aligned. A READ or WRITE needs them all.
+const ROOM: usize = 120;
 const ALIGN: usize = 64;
 /// A device's ring rarely has more commands in flight: the kernel's target allows 128 per session by default.
 const SLOTS: u32 = 128;

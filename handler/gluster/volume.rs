@@ -14,6 +14,7 @@ use nix::errno::Errno;
 
 use super::OpenError;
 use super::graph::Graph;
+use super::health::Health;
 use super::ownership::Layout;
 use super::server::{Family, Server, reachable_first};
 use super::worker::Queue;
@@ -51,6 +52,7 @@ pub(super) struct Volume {
     has_bricks: bool,
     layout: OnceLock<Layout>,
     since: Instant,
+    health: Health,
     /// Of its own: a call may block while the graph changes, and the LUNs of other volumes shall not wait for that.
     submissions: Queue,
 }
@@ -94,6 +96,7 @@ impl Volume {
             has_bricks: true,
             layout,
             since: Instant::now(),
+            health: Health::default(),
             submissions: Queue::new("glfs-submit"),
         };
         volume.set_up(target, &servers, family, log).map_err(setup)?;
@@ -161,6 +164,16 @@ impl Volume {
     /// Since when it has been there.
     pub(super) fn since(&self) -> Instant {
         self.since
+    }
+
+    /// The volume's name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What is known of how it is.
+    pub(super) fn health(&self) -> &Health {
+        &self.health
     }
 
     /// The server that the graph came from.

@@ -123,6 +123,11 @@ pub trait Backend: Ownership + Send + Sync + 'static {
     /// What the storage said.
     fn size(&self) -> Result<u64, Errno>;
 
+    /// Whether the connection to the storage is encrypted, if that is known. Does not block.
+    fn encrypted(&self) -> Option<bool> {
+        None
+    }
+
     /// Waits for the last requests and closes the image; requests submitted later fail. Blocks, within bounds.
     ///
     /// # Errors

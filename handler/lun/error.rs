@@ -6,35 +6,7 @@ use super::outage::Outage;
 use crate::runner::{Sense, Status};
 
 /// The kinds of work a LUN asks of its storage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Op {
-    /// READ.
-    Read,
-    /// WRITE.
-    Write,
-    /// SYNCHRONIZE CACHE.
-    Flush,
-    /// UNMAP, and WRITE SAME with the UNMAP bit.
-    Unmap,
-    /// WRITE SAME.
-    WriteSame,
-    /// COMPARE AND WRITE.
-    CompareAndWrite,
-}
-
-impl Op {
-    /// As log lines call it.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Read => "READ",
-            Self::Write => "WRITE",
-            Self::Flush => "SYNCHRONIZE CACHE",
-            Self::Unmap => "UNMAP",
-            Self::WriteSame => "WRITE SAME",
-            Self::CompareAndWrite => "COMPARE AND WRITE",
-        }
-    }
-}
+pub(super) use crate::metrics::Op;
 
 /// The status for `errno` in `op`. Errors that pass by themselves are an outage: BUSY, so that the initiator repeats the command,
 /// until it has lasted too long. What an initiator can act upon has a sense of its own; the rest is a medium error.
@@ -65,11 +37,12 @@ fn medium_error(op: Op) -> Status {
 
 #[cfg(test)]
 mod tests {
+    use super::super::outage::testing::outage;
     use super::*;
 
     #[test]
     fn errors_that_pass_are_busy_and_a_full_volume_is_not_a_broken_disk() {
-        let status = |op, errno| status(op, errno, &Outage::new(&"glfs/v@h/test".parse().unwrap()));
+        let status = |op, errno| status(op, errno, &outage("glfs/v@h/test"));
         for errno in [Errno::ENOTCONN, Errno::ETIMEDOUT, Errno::EAGAIN, Errno::ESTALE] {
             assert_eq!(status(Op::Write, errno), Status::Busy);
         }
@@ -84,7 +57,7 @@ mod tests {
 
     #[test]
     fn an_outage_that_lasts_is_not_ready() {
-        let outage = Outage::new(&"glfs/v@h/test;outage=0".parse().unwrap());
+        let outage = outage("glfs/v@h/test;outage=0");
         assert_eq!(status(Op::Read, Errno::ENOTCONN, &outage), Status::Sense(Sense::NOT_READY));
         assert_eq!(status(Op::Read, Errno::EAGAIN, &outage), Status::Busy);
     }

@@ -20,6 +20,7 @@ use super::backend::{Backend, Enforcement};
 use super::config::{Cache, Config, Fence as Mode};
 use super::contest::Contest;
 use super::error::Op;
+use crate::metrics::{Event, FenceState, Meter};
 use crate::report;
 use crate::runner::{LockOutcome, Sense, Status};
 
@@ -49,12 +50,13 @@ pub(super) struct Fence {
     /// A command has been served since the last sign of life.
     active: AtomicBool,
     contest: Mutex<Contest>,
+    meter: Arc<Meter>,
 }
 
 impl Fence {
     /// Of a LUN that is not open yet. With a cache of writes there is nothing to enforce: they are acknowledged before a brick could
     /// refuse them.
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, meter: &Arc<Meter>) -> Self {
         let mode = if config.cache == Cache::Writeback { Mode::Off } else { config.fence };
         let state = if mode == Mode::Required { STANDBY } else { OPEN };
         Self {
@@ -64,6 +66,7 @@ impl Fence {
             claiming: AtomicBool::new(false),
             active: AtomicBool::new(false),
             contest: Mutex::default(),
+            meter: Arc::clone(meter),
         }
     }
 
@@ -92,6 +95,24 @@ impl Fence {
 
     fn set(&self, state: u8) {
         self.state.store(state, Ordering::Release);
+    }
+
+    /// Becomes owned, or standby. What it was before.
+    fn change(&self, state: u8) -> u8 {
+        let before = self.state.swap(state, Ordering::AcqRel);
+        if before != state {
+            self.meter.count(if state == OWNED { Event::Owned } else { Event::Standby });
+        }
+        before
+    }
+
+    /// Who may use the image.
+    pub(super) fn state(&self) -> FenceState {
+        match self.state.load(Ordering::Relaxed) {
+            OPEN => FenceState::Open,
+            OWNED => FenceState::Owned,
+            _ => FenceState::Standby,
+        }
     }
 
     fn is(&self, state: u8) -> bool {
@@ -238,7 +259,7 @@ fn own<B: Backend>(lun: &Lun<B>, image: &B, from_another: bool) -> Result<(), Er
     if let Err(errno) = image.set_note(&sign) {
         report::warning!("{label}: the owner's note could not be left: {errno}");
     }
-    fence.set(OWNED);
+    fence.change(OWNED);
     match before {
         Ok(note) if from_another => report::warning!("{label}: fencing: owned, taken from {note}"),
         _ => report::info_always!("{label}: fencing: owned"),
@@ -251,7 +272,7 @@ pub(super) fn unlock<B: Backend>(lun: &Lun<B>) -> Result<(), Errno> {
     if !lun.fence.is(OWNED) {
         return Ok(());
     }
-    lun.fence.set(STANDBY);
+    lun.fence.change(STANDBY);
     lun.image.get().map_or(Ok(()), |image| image.release())
 }
 
@@ -291,8 +312,7 @@ pub(super) fn failed<B: Backend>(lun: &Lun<B>, op: Op, errno: Errno) {
     if !fence.enforces.load(Ordering::Relaxed) {
         return;
     }
-    let before = fence.state.swap(STANDBY, Ordering::AcqRel);
-    if before == OWNED {
+    if fence.change(STANDBY) == OWNED {
         report::warning!("{}: fencing: not owned any more ({errno})", lun.label);
         // Before the command is answered; and once, for all that fail alike.
         lun.link.lock_lost();
@@ -301,7 +321,9 @@ pub(super) fn failed<B: Backend>(lun: &Lun<B>, op: Op, errno: Errno) {
 
 /// The image has been opened anew: what was owned was the old one.
 pub(super) fn reopened<B: Backend>(lun: &Lun<B>) {
-    if lun.fence.state.compare_exchange(OWNED, STANDBY, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+    let fence = &lun.fence;
+    if fence.state.compare_exchange(OWNED, STANDBY, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+        fence.meter.count(Event::Standby);
         lun.link.lock_lost();
     }
 }

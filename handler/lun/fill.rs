@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use super::Lun;
 use super::backend::{Backend, Data, Request};
 use super::error::Op;
+use crate::metrics::Event;
 use crate::report;
 use crate::runner::{Buffer, Command, Sense, Status};
 
@@ -166,6 +167,7 @@ impl<B: Backend> Fill<B> {
         if self.op == Op::Unmap {
             // The initiator has been told GOOD already, or will be.
             let sense = if let Status::Sense(sense) = status { sense } else { Sense::WRITE_ERROR };
+            self.lun.meter.count(Event::Deferred);
             self.lun.attention.set(sense.deferred());
         }
         self.command.complete(status);

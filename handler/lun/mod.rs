@@ -12,6 +12,7 @@ mod fill;
 mod flush;
 mod geometry;
 mod image;
+mod numbers;
 mod outage;
 mod restore;
 mod rw;
@@ -36,6 +37,7 @@ use self::flush::Flushes;
 use self::geometry::{BlockSize, fits};
 use self::image::Image;
 use self::outage::Outage;
+use crate::metrics::{self, Meter, Span, Work};
 use crate::report;
 use crate::runner::{self, Cdb, Command, Device, Limits, Link, LockOutcome, LockState, Rejected, Sense, Status};
 
@@ -63,6 +65,7 @@ pub struct Lun<B: Backend> {
     attention: Attention,
     missing: Missing,
     flushes: Flushes,
+    meter: Arc<Meter>,
 }
 
 impl<B: Backend> fmt::Debug for Lun<B> {
@@ -90,6 +93,7 @@ impl<B: Backend> Lun<B> {
     /// The image cannot be opened, or is unfit; the reason is logged.
     pub fn open(device: &Device<'_>, config: &Config, source: impl Source<Backend = B>) -> Result<Arc<Self>, Errno> {
         let label = config.label();
+        let meter = metrics::meter(&numbers::name(device, config), &label);
         let block_size = BlockSize::new(device.block_size()).map_err(|why| {
             report::error_always!("{label}: {why}");
             Errno::EINVAL
@@ -124,12 +128,13 @@ impl<B: Backend> Lun<B> {
             bytes: AtomicU64::new(device.blocks().saturating_mul(device.block_size().into())),
             link: device.link(),
             cut_off: AtomicBool::new(false),
-            outage: Outage::new(config),
-            fence: Fence::new(config),
+            outage: Outage::new(config, &meter),
+            fence: Fence::new(config, &meter),
             restoring: AtomicBool::new(false),
             attention: Attention::default(),
             missing: Missing::default(),
             flushes: Flushes::default(),
+            meter,
             label,
         });
         match opened {
@@ -138,6 +143,7 @@ impl<B: Backend> Lun<B> {
         }
         let watched: Weak<Self> = Arc::downgrade(&lun);
         watch::add(watched);
+        numbers::show(&lun, config);
         Ok(lun)
     }
 
@@ -210,6 +216,10 @@ fn length(command: &Command) -> u64 {
 }
 
 impl<B: Backend> runner::Lun for Lun<B> {
+    fn begin(&self, work: Work) -> Option<Span> {
+        self.meter.begin(work)
+    }
+
     fn read(self: Arc<Self>, command: Command, offset: u64) -> Result<(), Rejected> {
         let len = length(&command);
         let (command, image) = self.admit(command, Op::Read, offset, len)?;
@@ -269,7 +279,15 @@ impl<B: Backend> runner::Lun for Lun<B> {
             return self.attention.take().or_else(|| self.outage.exhausted());
         }
         // A disk that is removed is flushed through all of its paths. That must not move the lock to the last one.
-        (!self.fence.passes()).then(|| fence::refuse(&self))
+        if self.fence.passes() {
+            return None;
+        }
+        let span = self.begin(Work { op: Op::Flush, offset: 0, bytes: 0 });
+        let status = fence::refuse(&self);
+        if let Some(span) = span {
+            span.end(status.class());
+        }
+        Some(status)
     }
 
     fn lock(&self) -> LockOutcome {
@@ -320,6 +338,7 @@ impl<B: Backend> runner::Lun for Lun<B> {
 
     fn close(self: Arc<Self>) {
         self.link.retire();
+        self.meter.detach();
         match self.image.close().map(|image| image.close()) {
             None | Some(Ok(())) => report::info_always!("{}: closed", self.label),
             Some(Err(errno)) => {

@@ -1,10 +1,11 @@
 //! How long the storage has been away, and what an initiator is told meanwhile.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::config::{Cache, Config};
+use crate::metrics::{Event, Meter};
 use crate::report;
 use crate::runner::{Sense, Status};
 
@@ -30,11 +31,12 @@ pub(super) struct Outage {
     doubtful: bool,
     /// The LUN's name in log lines.
     label: String,
+    meter: Arc<Meter>,
 }
 
 impl Outage {
     /// None now.
-    pub(super) fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config, meter: &Arc<Meter>) -> Self {
         Self {
             since: AtomicU64::new(0),
             last: AtomicU64::new(0),
@@ -42,6 +44,7 @@ impl Outage {
             budget: config.outage,
             doubtful: config.cache == Cache::None,
             label: config.label(),
+            meter: Arc::clone(meter),
         }
     }
 
@@ -55,6 +58,7 @@ impl Outage {
     fn status_at(&self, now: u64) -> Status {
         let began = match self.since.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => {
+                self.meter.count(Event::Outage);
                 let (label, budget) = (&self.label, self.budget.as_secs());
                 report::warning!(
                     "{label}: the storage is away; initiators are told BUSY for {budget} s, then NOT READY"
@@ -134,12 +138,22 @@ fn now() -> u64 {
 }
 
 #[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+
+    /// Of a LUN with this configuration.
+    pub(in crate::lun) fn outage(cfgstring: &str) -> Outage {
+        Outage::new(&cfgstring.parse().unwrap(), &crate::metrics::meter(cfgstring, cfgstring))
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn an_eio_that_stays_is_told_and_one_that_passes_is_not() {
-        let outage = Outage::new(&"glfs/v@h/test".parse().unwrap());
+        let outage = testing::outage("glfs/v@h/test");
         assert_eq!(outage.doubt_at(5), Some(Status::Busy));
         assert_eq!(outage.doubt_at(3_004), Some(Status::Busy));
         assert_eq!(outage.doubt_at(3_005), None);
@@ -149,7 +163,7 @@ mod tests {
 
     #[test]
     fn an_outage_is_busy_within_its_budget_and_not_ready_after_it() {
-        let outage = Outage::new(&"glfs/v@h/test".parse().unwrap());
+        let outage = testing::outage("glfs/v@h/test");
         assert_eq!(outage.status_at(5), Status::Busy);
         assert_eq!(outage.status_at(120_004), Status::Busy);
         assert_eq!(outage.status_at(120_005), Status::Sense(Sense::NOT_READY));

@@ -14,6 +14,7 @@ use super::Lun;
 use super::backend::{Backend, Opened};
 use super::fence;
 use super::image::Replaced;
+use crate::metrics::Event;
 use crate::report;
 use crate::runner::Sense;
 
@@ -100,6 +101,7 @@ fn again<B: Backend>(lun: &Arc<Lun<B>>, image: &B, after: Option<Instant>) -> bo
         && (!answers || after.is_some())
         && image.size().is_ok()
     {
+        lun.meter.count(Event::Reopened);
         report::warning_always!("{}: opened anew after an outage of {} s", lun.label, lasting.as_secs());
         discard(lun, lun.image.replace(Opened { image, writable }));
         fence::reopened(lun);

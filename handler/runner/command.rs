@@ -10,6 +10,7 @@ use super::entry::RUNNER;
 use super::iovec::IoVecs;
 use super::status::Status;
 use super::symbols::Symbols;
+use crate::metrics::Span;
 use crate::report;
 
 /// One command of the core, owned by whoever is working on it.
@@ -22,6 +23,8 @@ pub struct Command {
     /// None once answered.
     raw: Option<Raw>,
     data: IoVecs,
+    /// Ends when it is answered.
+    span: Option<Span>,
 }
 
 struct Raw {
@@ -56,7 +59,12 @@ impl Command {
         cmd: NonNull<TcmurCmd>,
         data: IoVecs,
     ) -> Self {
-        Self { raw: Some(Raw { symbols, device, cmd }), data }
+        Self { raw: Some(Raw { symbols, device, cmd }), data, span: None }
+    }
+
+    /// Measures the command from here on.
+    pub(super) fn measure(&mut self, span: Option<Span>) {
+        self.span = span;
     }
 
     /// What is left to transfer.
@@ -85,6 +93,7 @@ impl Command {
 
     fn finish(&mut self, status: Status) {
         if let Some(raw) = self.raw.take() {
+            self.end(status);
             // SAFETY: the command is not answered yet.
             unsafe { set_sense(raw.cmd.as_ptr(), status) };
             // SAFETY: the command is the core's and not answered yet (`raw` was still there); no lock of ours is held.
@@ -94,12 +103,21 @@ impl Command {
 
     /// Gives the command back to the core by return value of the callback it came with.
     pub(super) fn reject(mut self, status: Status) -> c_int {
+        // As a return value, the number of Ok would mean "queued": the one status that cannot be rejected with.
+        let status = if status == Status::Ok { Status::HardwareError } else { status };
+        self.end(status);
         if let Some(raw) = self.raw.take() {
             // SAFETY: the command is not answered yet.
             unsafe { set_sense(raw.cmd.as_ptr(), status) };
         }
-        // As a return value, the number of Ok would mean "queued": the one status that cannot be rejected with.
-        if status == Status::Ok { Status::HardwareError.number() } else { status.number() }
+        status.number()
+    }
+
+    /// Before the answer: whoever has it finds the command counted.
+    fn end(&mut self, status: Status) {
+        if let Some(span) = self.span.take() {
+            span.end(status.class());
+        }
     }
 }
 

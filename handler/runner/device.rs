@@ -53,6 +53,20 @@ impl<'a> Device<'a> {
         text.to_str().map_err(|_| text.to_string_lossy().into_owned())
     }
 
+    /// The name that the admin gave the LUN: the backstore's in targetcli. None if the kernel does not tell.
+    #[must_use]
+    pub fn name(&self) -> Option<String> {
+        // SAFETY: the device is alive (invariant of the type).
+        let uio: *const c_char = unsafe { (self.symbols.tcmu_dev_get_uio_name)(self.raw.as_ptr()) };
+        if uio.is_null() {
+            return None;
+        }
+        // SAFETY: a NUL-terminated buffer inside the device, which is not changed after it was added.
+        let uio = unsafe { CStr::from_ptr(uio) };
+        let file = PathBuf::from("/sys/class/uio").join(OsStr::from_bytes(uio.to_bytes())).join("name");
+        backstore(&std::fs::read_to_string(file).ok()?).map(str::to_owned)
+    }
+
     /// Bytes of a logical block.
     #[must_use]
     pub fn block_size(&self) -> u32 {
@@ -111,6 +125,13 @@ impl<'a> Device<'a> {
     }
 }
 
+/// The backstore in the name that the kernel gives a device: `tcm-user/HBA/BACKSTORE/CONFIGURATION`.
+fn backstore(name: &str) -> Option<&str> {
+    let mut parts = name.trim_end().strip_prefix("tcm-user/")?.splitn(3, '/');
+    let (_hba, backstore) = (parts.next()?, parts.next()?);
+    (!backstore.is_empty()).then_some(backstore)
+}
+
 /// Where the daemon keeps its logs: the path of `name` there. None outside the daemon.
 #[must_use]
 pub fn log_file(name: &CStr) -> Option<PathBuf> {
@@ -124,4 +145,18 @@ pub fn log_file(name: &CStr) -> Option<PathBuf> {
     }
     let path = CStr::from_bytes_until_nul(&path).ok()?;
     Some(PathBuf::from(OsStr::from_bytes(path.to_bytes())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_backstore_is_the_third_part_of_the_name() {
+        assert_eq!(backstore("tcm-user/0/d0/glfs/vol@host/disk.img\n"), Some("d0"));
+        assert_eq!(backstore("tcm-user/12/a b"), Some("a b"));
+        for other in ["", "uio_pci_generic", "tcm-user/0", "tcm-user/0//glfs/v@h/p"] {
+            assert_eq!(backstore(other), None, "{other}");
+        }
+    }
 }

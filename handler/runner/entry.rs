@@ -87,7 +87,7 @@ fn message(payload: &(dyn Any + Send)) -> &str {
 pub(super) const NO_DEVICE: *mut TcmuDevice = ptr::null_mut();
 
 #[cfg(feature = "inject-panics")]
-mod inject {
+pub(super) mod inject {
     //! Test builds ask the process around them, in every callback, whether it shall panic.
 
     use std::ffi::{CString, c_char, c_void};
@@ -97,7 +97,7 @@ mod inject {
 
     type Hook = unsafe extern "C" fn(*const c_char, *mut TcmuDevice) -> bool;
 
-    pub(super) fn panic_if_asked(callback: &'static str, device: *mut TcmuDevice) {
+    pub(in crate::runner) fn panic_if_asked(callback: &'static str, device: *mut TcmuDevice) {
         // SAFETY: the name is NUL-terminated.
         let hook = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"test_shall_panic".as_ptr()) };
         let Ok(name) = CString::new(callback) else { return };

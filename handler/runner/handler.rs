@@ -8,6 +8,7 @@ use super::cdb::Cdb;
 use super::command::{Command, Rejected};
 use super::device::Device;
 use super::status::Status;
+use crate::metrics::{Span, Work};
 
 /// The handler: what the daemon asks without a LUN in hand.
 pub trait Handler: Sync {
@@ -63,6 +64,9 @@ pub enum LockState {
 /// An open LUN. Data callbacks run on the LUN's command thread (and, for the steps of compound commands, on the thread that
 /// completed the previous step): they must submit and return. Each keeps the `Arc` as long as the command is in flight.
 pub trait Lun: Send + Sync {
+    /// A command has come. What is to end with it, if it is measured.
+    fn begin(&self, work: Work) -> Option<Span>;
+
     /// READ: fills the command's data from `offset` (bytes).
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use std::ffi::c_int;
 
 use super::abi::{SENSE_LEN, sts};
+use crate::metrics::Class;
 
 /// The outcome of a command, in words. What each becomes on the wire is the core's doing
 /// (`libtcmu.c`, `tcmulib_command_complete` and `tcmu_set_sense...`), given here per variant.
@@ -93,6 +94,27 @@ impl Sense {
 }
 
 impl Status {
+    /// The kind of error that it is. None: it is none.
+    pub(crate) fn class(self) -> Option<Class> {
+        Some(match self {
+            Self::Ok => return None,
+            Self::NoResource | Self::Busy => Class::Busy,
+            Self::WriteError | Self::ReadError => Class::Medium,
+            Self::InvalidCommand | Self::InvalidCdb => Class::Other,
+            Self::HardwareError => Class::Hardware,
+            Self::OutOfRange => Class::Range,
+            Self::Sense(sense) => match (sense.key, sense.asc, sense.ascq) {
+                (0x02, 0x04, 0x0b) => Class::Standby,
+                (0x02, ..) => Class::NotReady,
+                (0x03, ..) => Class::Medium,
+                (0x07, 0x27, 0x07) => Class::Space,
+                (0x07, ..) => Class::Protected,
+                (0x0e, ..) => Class::Miscompare,
+                _ => Class::Other,
+            },
+        })
+    }
+
     /// The core's number. [`Status::Sense`] also needs its bytes in the command's sense buffer.
     pub(super) fn number(self) -> c_int {
         match self {
@@ -121,5 +143,22 @@ mod tests {
         assert!(bytes[14..].iter().all(|&b| b == 0));
         assert_eq!(Sense::WRITE_ERROR.deferred().to_bytes()[0], 0x71);
         assert_eq!(Sense::miscompare(0x0102).to_bytes()[..7], [0xf0, 0, 0x0e, 0, 0, 1, 2]);
+    }
+
+    #[test]
+    fn an_error_is_of_the_class_that_its_sense_key_says() {
+        for (sense, class) in [
+            (Sense::SPACE_ALLOCATION_FAILED, Class::Space),
+            (Sense::WRITE_PROTECTED, Class::Protected),
+            (Sense::NOT_READY, Class::NotReady),
+            (Sense::BECOMING_READY, Class::NotReady),
+            (Sense::STANDBY, Class::Standby),
+            (Sense::BECAME_READY, Class::Other),
+            (Sense::WRITE_ERROR.deferred(), Class::Medium),
+            (Sense::miscompare(1), Class::Miscompare),
+        ] {
+            assert_eq!(Status::Sense(sense).class(), Some(class), "{sense:?}");
+        }
+        assert_eq!((Status::Ok.class(), Status::OutOfRange.class()), (None, Some(Class::Range)));
     }
 }

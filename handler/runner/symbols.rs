@@ -87,6 +87,7 @@ symbols! {
     tcmur_dev_get_private: unsafe extern "C" fn(*mut TcmuDevice) -> *const c_void,
     tcmur_dev_update_size: unsafe extern "C" fn(*mut TcmuDevice, u64) -> c_int,
     tcmu_notify_lock_lost: unsafe extern "C" fn(*mut TcmuDevice),
+    tcmu_dev_get_uio_name: unsafe extern "C" fn(*mut TcmuDevice) -> *const c_char,
     tcmu_dev_get_cfgstring: unsafe extern "C" fn(*mut TcmuDevice) -> *const c_char,
     tcmu_dev_get_num_lbas: unsafe extern "C" fn(*mut TcmuDevice) -> u64,
     tcmu_dev_get_block_size: unsafe extern "C" fn(*mut TcmuDevice) -> u32,

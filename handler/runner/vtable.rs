@@ -20,6 +20,7 @@ use super::iovec::IoVecs;
 use super::log;
 use super::status::Status;
 use super::symbols::{self, Symbols, Unsupported};
+use crate::metrics::{Op, Work};
 use libc::iovec;
 
 static TABLE: TcmurHandler = TcmurHandler {
@@ -98,7 +99,11 @@ unsafe extern "C" fn read_cb(
     // SAFETY: the core's arguments of this very callback.
     let data = unsafe { IoVecs::new(iov, count) };
     // SAFETY: as above.
-    unsafe { submit("read", device, cmd, data, |lun, command| transfer(command, len, offset, |c, at| lun.read(c, at))) }
+    unsafe {
+        submit("read", device, cmd, data, work(Op::Read, offset, len), |lun, command| {
+            transfer(command, len, offset, |c, at| lun.read(c, at))
+        })
+    }
 }
 
 unsafe extern "C" fn write_cb(
@@ -113,20 +118,26 @@ unsafe extern "C" fn write_cb(
     let data = unsafe { IoVecs::new(iov, count) };
     // SAFETY: as above.
     unsafe {
-        submit("write", device, cmd, data, |lun, command| transfer(command, len, offset, |c, at| lun.write(c, at)))
+        submit("write", device, cmd, data, work(Op::Write, offset, len), |lun, command| {
+            transfer(command, len, offset, |c, at| lun.write(c, at))
+        })
     }
 }
 
 unsafe extern "C" fn flush_cb(device: *mut TcmuDevice, cmd: *mut TcmurCmd) -> c_int {
     // SAFETY: the core's arguments of this very callback.
-    unsafe { submit("flush", device, cmd, IoVecs::empty(), <dyn Lun>::flush) }
+    unsafe { submit("flush", device, cmd, IoVecs::empty(), work(Op::Flush, 0, 0), <dyn Lun>::flush) }
 }
 
 unsafe extern "C" fn unmap_cb(device: *mut TcmuDevice, cmd: *mut TcmurCmd, offset: u64, len: u64) -> c_int {
     // SAFETY: the core's argument of this very callback.
     let data = unsafe { command::initiators_data(cmd) };
     // SAFETY: as above.
-    unsafe { submit("unmap", device, cmd, data, |lun, command| lun.unmap(command, offset, len)) }
+    unsafe {
+        submit("unmap", device, cmd, data, Work { op: Op::Unmap, offset, bytes: len }, |lun, command| {
+            lun.unmap(command, offset, len)
+        })
+    }
 }
 
 unsafe extern "C" fn writesame_cb(
@@ -140,7 +151,11 @@ unsafe extern "C" fn writesame_cb(
     // SAFETY: the core's arguments of this very callback.
     let data = unsafe { IoVecs::new(iov, count) };
     // SAFETY: as above.
-    unsafe { submit("writesame", device, cmd, data, |lun, command| lun.write_same(command, offset, len)) }
+    unsafe {
+        submit("writesame", device, cmd, data, Work { op: Op::WriteSame, offset, bytes: len }, |lun, command| {
+            lun.write_same(command, offset, len)
+        })
+    }
 }
 
 /// `len` is that of one half of the data.
@@ -156,9 +171,11 @@ unsafe extern "C" fn caw_cb(
     let data = unsafe { IoVecs::new(iov, count) };
     // SAFETY: as above.
     unsafe {
-        submit("caw", device, cmd, data, |lun, command| match u64::try_from(command.data().len()) {
-            Ok(both) if len.checked_mul(2) == Some(both) => lun.compare_and_write(command, offset),
-            _ => Err(Rejected(command, Status::InvalidCdb)),
+        submit("caw", device, cmd, data, Work { op: Op::CompareAndWrite, offset, bytes: len }, |lun, command| {
+            match u64::try_from(command.data().len()) {
+                Ok(both) if len.checked_mul(2) == Some(both) => lun.compare_and_write(command, offset),
+                _ => Err(Rejected(command, Status::InvalidCdb)),
+            }
         })
     }
 }
@@ -192,6 +209,11 @@ unsafe extern "C" fn handle_cmd_cb(device: *mut TcmuDevice, cmd: *mut TcmurCmd) 
     )
 }
 
+/// A READ, WRITE or flush, as it is measured.
+fn work(op: Op, offset: i64, len: usize) -> Work {
+    Work { op, offset: u64::try_from(offset).unwrap_or(0), bytes: u64::try_from(len).unwrap_or(u64::MAX) }
+}
+
 /// Checks the arguments of a READ or WRITE: its data must be as long as the core says, and its offset a number of bytes.
 fn transfer(
     command: Command,
@@ -215,7 +237,8 @@ unsafe fn submit(
     device: *mut TcmuDevice,
     cmd: *mut TcmurCmd,
     data: IoVecs,
-    work: impl FnOnce(Arc<dyn Lun>, Command) -> Result<(), Rejected>,
+    work: Work,
+    serve: impl FnOnce(Arc<dyn Lun>, Command) -> Result<(), Rejected>,
 ) -> c_int {
     // After a panic the core answers the command, unless there is a `Command`: that answers itself when it is dropped.
     let fallback = Cell::new(Status::HardwareError.number());
@@ -228,13 +251,17 @@ unsafe fn submit(
                 return fallback.get();
             };
             // SAFETY: the arguments of this callback, whose command nobody else has seen yet.
-            let command = unsafe { Command::new(&runner.symbols, raw_device, cmd, data) };
+            let mut command = unsafe { Command::new(&runner.symbols, raw_device, cmd, data) };
             fallback.set(QUEUED);
             // SAFETY: this is a data callback; the slot is not kept.
-            let queued = match unsafe { open_slot(&runner.symbols, device) } {
+            let slot = unsafe { open_slot(&runner.symbols, device) };
+            command.measure(slot.and_then(|slot| slot.lun.begin(work)));
+            #[cfg(feature = "inject-panics")]
+            super::entry::inject::panic_if_asked("submit", device);
+            let queued = match slot {
                 None => Err(Rejected(command, Status::Busy)),
                 Some(slot) if slot.has_failed() => Err(Rejected(command, Status::HardwareError)),
-                Some(slot) => work(Arc::clone(&slot.lun), command),
+                Some(slot) => serve(Arc::clone(&slot.lun), command),
             };
             match queued {
                 Ok(()) => QUEUED,

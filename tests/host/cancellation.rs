@@ -8,6 +8,7 @@ use nix::sys::pthread::pthread_self;
 
 use crate::support::eventually;
 use crate::support::faults::{self, Fault};
+use crate::support::metrics::Numbers;
 use crate::support::runner::{Lun, OK};
 use crate::support::volume::LocalVolume;
 
@@ -66,4 +67,6 @@ fn a_callback_that_is_cancelled_finishes_and_nothing_aborts() {
     assert_eq!(work.status.load(Ordering::SeqCst), OK, "the callback returned");
     assert_eq!(volume.bytes_on_brick("cancel.img", 0, 512), vec![5; 512]);
     assert_eq!(work.lun.read(0, 512), (OK, vec![5; 512]), "and the LUN serves on");
+    let numbers = Numbers::of(&volume.path("cancel.img"));
+    assert_eq!((numbers.get("in_flight", &[]), numbers.get("operations_total", &[])), (0, 2));
 }

@@ -26,6 +26,8 @@ mod errors;
 mod fill;
 mod forced_writes;
 mod geometry;
+mod metrics;
+mod metrics_settings;
 mod open_failures;
 #[cfg(feature = "inject-panics")]
 mod panics;

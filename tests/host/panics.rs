@@ -4,6 +4,7 @@ use std::ffi::{CStr, c_char};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::support::metrics::Numbers;
 use crate::support::runner::{FakeDevice, HW_ERR, Lun, OK, table};
 use crate::support::volume::LocalVolume;
 
@@ -62,6 +63,20 @@ fn a_panic_in_a_data_callback_fails_its_lun_and_the_other_serves_on() {
         assert_eq!(victim.open(), 0);
         assert_eq!(victim.read(0, 512).0, OK, "a reopen starts anew");
     }
+}
+
+/// In mid-command, with the command in hand: it is answered, and counted as what it is.
+#[test]
+fn a_command_that_is_dropped_by_a_panic_is_counted_and_not_in_flight_any_more() {
+    let _one = ONE.lock();
+    let volume = LocalVolume::new();
+    volume.image("dropped.img", MIB);
+    let lun = Lun::opened(&volume.cfgstring("dropped.img", ""), MIB);
+    assert_eq!(trap("submit", Some(&lun.device), || lun.write(0, &[1; 512])), HW_ERR);
+    assert_eq!(lun.read(0, 512).0, HW_ERR, "out of service");
+    let numbers = Numbers::of(&volume.path("dropped.img"));
+    assert_eq!(numbers.get("in_flight", &[]), 0);
+    assert_eq!((numbers.of_op("write", "hardware"), numbers.of_op("read", "hardware")), ([1, 1, 0], [1, 1, 0]));
 }
 
 #[test]

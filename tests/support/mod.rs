@@ -3,6 +3,7 @@
 
 pub mod faults;
 pub mod log;
+pub mod metrics;
 pub mod prerequisites;
 pub mod runner;
 pub mod symbols;

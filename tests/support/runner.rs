@@ -34,6 +34,7 @@ pub fn table() -> &'static Table {
 
 /// Loads the plugin as the daemon does; the result of its `handler_init`.
 pub fn load() -> c_int {
+    super::metrics::keep_to_this_process();
     wire::load(&plugin())
 }
 

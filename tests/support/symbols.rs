@@ -37,6 +37,7 @@ device_functions! {
         device.size_updates.fetch_add(1, Ordering::SeqCst);
         0
     }
+    fn tcmu_dev_get_uio_name(device) -> *const c_char { device.uio_name.as_ptr() }
     fn tcmu_dev_get_cfgstring(device) -> *const c_char { device.cfgstring.as_ptr() }
     fn tcmu_dev_get_num_lbas(device) -> u64 { device.blocks.load(Ordering::SeqCst) }
     fn tcmu_dev_get_block_size(device) -> u32 { device.block_size }

@@ -53,6 +53,8 @@ pub struct CfgInfo {
 #[derive(Default)]
 pub struct FakeDevice {
     pub cfgstring: CString,
+    /// Of the device of the kernel's: this runner has none.
+    pub uio_name: CString,
     pub block_size: u32,
     pub blocks: AtomicU64,
     pub private: AtomicPtr<c_void>,

@@ -22,7 +22,7 @@ macro_rules! values {
                 match text { $($text => Some(Self::$variant),)+ _ => None }
             }
 
-            fn text(self) -> &'static str {
+            pub(in crate::lun) fn text(self) -> &'static str {
                 match self { $(Self::$variant => $text,)+ }
             }
         }

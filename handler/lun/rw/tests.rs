@@ -160,6 +160,7 @@ fn lun(moods: Vec<Mood>) -> Arc<Lun<Memory>> {
     let (label, block_size) = (String::from("memory"), BlockSize::new(512).unwrap());
     let image = Image::new();
     image.replace(Opened { image: Memory::new(moods), writable: true });
+    let meter = crate::metrics::meter("memory", "memory");
     Arc::new(Lun {
         label,
         image,
@@ -169,12 +170,13 @@ fn lun(moods: Vec<Mood>) -> Arc<Lun<Memory>> {
         bytes: AtomicU64::new(SIZE as u64),
         link: link(),
         cut_off: AtomicBool::new(false),
-        outage: Outage::new(&"glfs/v@h/memory".parse().unwrap()),
-        fence: Fence::new(&"glfs/v@h/memory;fence=off".parse().unwrap()),
+        outage: Outage::new(&"glfs/v@h/memory".parse().unwrap(), &meter),
+        fence: Fence::new(&"glfs/v@h/memory;fence=off".parse().unwrap(), &meter),
         restoring: AtomicBool::new(false),
         attention: Attention::default(),
         missing: Missing::default(),
         flushes: Flushes::default(),
+        meter,
     })
 }
 

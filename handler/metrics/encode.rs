@@ -1,0 +1,336 @@
+//! The numbers as text.
+
+use std::fmt;
+use std::iter::once;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::classic;
+use super::meter::{Event, Meter};
+use super::op::{Class, Op};
+use super::registry::{self, FenceState, Lun, LunState, VolumeState};
+
+/// The two formats that there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    /// As all tools understand it.
+    Classic,
+    /// OpenMetrics 1.0.
+    OpenMetrics,
+}
+
+impl Format {
+    pub(super) fn content_type(self) -> &'static str {
+        match self {
+            Self::Classic => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+/// All numbers as they are now.
+pub(super) fn text(format: Format) -> String {
+    // Volumes first: what they find out, their LUNs know then.
+    let volumes = registry::volumes();
+    Snapshot { volumes, luns: registry::luns(), gfapi: registry::storage_version() }.text(format)
+}
+
+/// What there was to be looked up.
+#[derive(Debug)]
+struct Snapshot {
+    luns: Vec<Lun>,
+    volumes: Vec<VolumeState>,
+    gfapi: Option<String>,
+}
+
+impl Snapshot {
+    fn text(self, format: Format) -> String {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(self));
+        let mut text = String::new();
+        // A string takes all that is written to it.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
+        match format {
+            Format::OpenMetrics => text,
+            Format::Classic => classic::from_openmetrics(&text),
+        }
+    }
+}
+
+/// Name, meaning, unit.
+type Family = (&'static str, &'static str, Option<Unit>);
+
+/// One number of one LUN, or of a kind of command of it.
+type Labelled = (Option<(&'static str, &'static str)>, u64);
+
+impl Snapshot {
+    /// A family with any number of samples for each LUN.
+    fn luns(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        (name, help, unit): Family,
+        kind: MetricType,
+        mut samples: impl FnMut(&Lun, &mut MetricEncoder<'_>) -> fmt::Result,
+    ) -> fmt::Result {
+        if self.luns.is_empty() {
+            return Ok(());
+        }
+        let mut family = encoder.encode_descriptor(name, help, unit.as_ref(), kind)?;
+        self.luns.iter().try_for_each(|lun| samples(lun, &mut family))
+    }
+
+    fn counters<I: IntoIterator<Item = Labelled>>(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        family: Family,
+        values: impl Fn(&Meter) -> I,
+    ) -> fmt::Result {
+        self.luns(encoder, family, MetricType::Counter, |lun, family| {
+            values(&lun.meter).into_iter().try_for_each(|(label, value)| {
+                let labels: Vec<_> = once(("lun", lun.name.as_str())).chain(label).collect();
+                family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)
+            })
+        })
+    }
+
+    fn events(&self, encoder: &mut DescriptorEncoder<'_>, name: Family, event: Event) -> fmt::Result {
+        self.counters(encoder, name, |meter| once((None, meter.events(event))))
+    }
+
+    fn gauges<I: IntoIterator<Item = Labelled>>(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        family: Family,
+        values: impl Fn(&LunState) -> I,
+    ) -> fmt::Result {
+        self.luns(encoder, family, MetricType::Gauge, |lun, family| {
+            values(&lun.state).into_iter().try_for_each(|(label, value)| {
+                let labels: Vec<_> = once(("lun", lun.name.as_str())).chain(label).collect();
+                family.encode_family(&labels)?.encode_gauge(&value)
+            })
+        })
+    }
+
+    fn commands(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let per_op = |value: fn(&Meter, Op) -> u64| {
+            move |meter: &Meter| Op::ALL.map(|op| (Some(("op", op.label())), value(meter, op)))
+        };
+        let name = ("tcmu_glfs_operations", "Commands that have been answered, failed ones too", None);
+        self.counters(encoder, name, per_op(Meter::operations))?;
+        let name = ("tcmu_glfs_data", "Bytes that commands which succeeded were about", Some(Unit::Bytes));
+        self.counters(encoder, name, |meter| {
+            let moves_data = |op: &Op| *op != Op::Flush;
+            Op::ALL
+                .into_iter()
+                .filter(moves_data)
+                .map(|op| (Some(("op", op.label())), meter.bytes(op)))
+                .collect::<Vec<_>>()
+        })?;
+        let name = ("tcmu_glfs_errors", "Commands that failed, by what the initiator was told", None);
+        self.luns(encoder, name, MetricType::Counter, |lun, family| {
+            let all = Op::ALL.into_iter().flat_map(|op| Class::ALL.map(|class| (op, class)));
+            all.into_iter().try_for_each(|(op, class)| {
+                let labels = [("lun", lun.name.as_str()), ("op", op.label()), ("class", class.label())];
+                let errors = lun.meter.errors(op, class);
+                family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&errors, None)
+            })
+        })?;
+        let name = ("tcmu_glfs_latency", "From a command's arrival to its answer", Some(Unit::Seconds));
+        self.luns(encoder, name, MetricType::Histogram, |lun, family| {
+            Op::ALL.into_iter().try_for_each(|op| {
+                let Some(read) = lun.meter.latencies(op) else { return Ok(()) };
+                let labels = [("lun", lun.name.as_str()), ("op", op.label())];
+                let mut metric = family.encode_family(&labels)?;
+                metric.encode_histogram::<NoLabelSet>(read.sum, read.count, &read.buckets, None)
+            })
+        })?;
+        let name = ("tcmu_glfs_in_flight", "Commands that are being served", None);
+        self.luns(encoder, name, MetricType::Gauge, |lun, family| {
+            family.encode_family(&[("lun", lun.name.as_str())])?.encode_gauge(&lun.meter.in_flight())
+        })?;
+        let name = ("tcmu_glfs_slow_commands", "Commands that took longer than a slow one may", None);
+        self.events(encoder, name, Event::Slow)?;
+        let name = ("tcmu_glfs_deferred_errors", "Errors that were left for a later command to tell", None);
+        self.events(encoder, name, Event::Deferred)
+    }
+
+    fn states(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let flag = |value: fn(&LunState) -> bool| move |state: &LunState| once((None, u64::from(value(state))));
+        let name = ("tcmu_glfs_lun", "What the LUN is", None);
+        self.luns(encoder, name, MetricType::Info, |lun, family| family.encode_info(&lun.labels().as_slice()))?;
+        let name = ("tcmu_glfs_size", "Size of the LUN", Some(Unit::Bytes));
+        self.gauges(encoder, name, |state| once((None, state.bytes)))?;
+        self.gauges(encoder, ("tcmu_glfs_ready", "Whether the image is open", None), flag(|state| state.ready))?;
+        let name = ("tcmu_glfs_outage", "Whether the storage is away, as far as commands have shown", None);
+        self.gauges(encoder, name, flag(|state| state.outage))?;
+        let name = ("tcmu_glfs_outages", "How often the storage went away", None);
+        self.events(encoder, name, Event::Outage)?;
+        let name = ("tcmu_glfs_reopens", "How often the image was opened anew under the LUN", None);
+        self.events(encoder, name, Event::Reopened)?;
+        let name = ("tcmu_glfs_read_only", "Whether the image cannot be written", None);
+        self.gauges(encoder, name, flag(|state| state.read_only))?;
+        let name = ("tcmu_glfs_fence_state", "Who may use the image: 1 for what is the case", None);
+        self.gauges(encoder, name, |state| {
+            let is = |fence| u64::from(state.fence == fence);
+            let all = [("open", FenceState::Open), ("owned", FenceState::Owned), ("standby", FenceState::Standby)];
+            all.map(|(name, fence)| (Some(("state", name)), is(fence)))
+        })?;
+        let name =
+            ("tcmu_glfs_fence_transitions", "How often the image has become this gateway's, or ceased to be", None);
+        self.counters(encoder, name, |meter| {
+            [("owned", Event::Owned), ("standby", Event::Standby)]
+                .map(|(to, event)| (Some(("to", to)), meter.events(event)))
+        })
+    }
+
+    fn volumes(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        if self.volumes.is_empty() {
+            return Ok(());
+        }
+        let labels = |volume: &VolumeState| [("volume", volume.volume.clone()), ("server", volume.server.clone())];
+        let mut gauge = |name, help, value: fn(&VolumeState) -> u64| {
+            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+            self.volumes
+                .iter()
+                .try_for_each(|volume| family.encode_family(&labels(volume))?.encode_gauge(&value(volume)))
+        };
+        gauge("tcmu_glfs_volume_bricks", "Bricks in the volume's layout", |volume| volume.bricks)?;
+        let help = "Bricks that this gateway is connected to";
+        gauge("tcmu_glfs_volume_bricks_connected", help, |volume| volume.connected)?;
+        let (name, help) = ("tcmu_glfs_volume_graph_switches", "How often the client has taken a new layout");
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        self.volumes.iter().try_for_each(|volume| {
+            let labels = labels(volume);
+            let mut metric = family.encode_family(&labels)?;
+            metric.encode_counter::<NoLabelSet, _, u64>(&volume.graph_switches, None)
+        })
+    }
+}
+
+impl Collector for Snapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let gfapi = self.gfapi.as_deref().unwrap_or("unknown");
+        let labels = [("version", env!("CARGO_PKG_VERSION")), ("gfapi", gfapi)];
+        encoder.encode_descriptor("tcmu_glfs_build", "What runs", None, MetricType::Info)?.encode_info(&labels)?;
+        self.states(&mut encoder)?;
+        self.commands(&mut encoder)?;
+        self.volumes(&mut encoder)
+    }
+}
+
+impl Lun {
+    fn labels(&self) -> [(&'static str, String); 8] {
+        let Self { name, identity, state, .. } = self;
+        let tls = match state.encrypted {
+            Some(true) => "on",
+            Some(false) => "off",
+            None => "unknown",
+        };
+        let access = if state.read_only { "ro" } else { "rw" };
+        [
+            ("lun", name.clone()),
+            ("volume", identity.volume.clone()),
+            ("image", identity.image.clone()),
+            ("servers", identity.servers.join(",")),
+            ("cache", identity.cache.to_owned()),
+            ("fence", identity.fence.to_owned()),
+            ("access", access.to_owned()),
+            ("tls", tls.to_owned()),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::registry::Identity;
+    use super::*;
+
+    fn snapshot(luns: Vec<Lun>) -> Snapshot {
+        let volume = VolumeState {
+            volume: String::from("v"),
+            server: String::from("h:24007"),
+            bricks: 3,
+            connected: 2,
+            graph_switches: 1,
+        };
+        Snapshot { luns, volumes: vec![volume], gfapi: Some(String::from("10.3")) }
+    }
+
+    fn lun(name: &str) -> Lun {
+        let meter = Arc::new(Meter::new(String::from("v@h/p")));
+        meter.set_for_test(Op::Read, 2, 8192, Some(Class::Busy));
+        Lun {
+            name: name.to_owned(),
+            meter,
+            identity: Identity {
+                volume: String::from("v"),
+                image: String::from("di\"r\\/\nd"),
+                servers: vec![String::from("h"), String::from("g")],
+                cache: "none",
+                fence: "auto",
+            },
+            state: LunState {
+                bytes: 1 << 40,
+                ready: true,
+                outage: false,
+                read_only: true,
+                fence: FenceState::Standby,
+                encrypted: None,
+            },
+        }
+    }
+
+    fn assert_has(text: &str, lines: &[&str]) {
+        for line in lines {
+            assert!(text.lines().any(|found| found == *line), "{line}\nis not in\n{text}");
+        }
+    }
+
+    #[test]
+    fn both_formats_say_the_same() {
+        let shared = [
+            "tcmu_glfs_build_info{version=\"0.1.0\",gfapi=\"10.3\"} 1",
+            "tcmu_glfs_lun_info{lun=\"d0\",volume=\"v\",image=\"di\\\"r\\\\/\\nd\",servers=\"h,g\",cache=\"none\",fence=\"auto\",access=\"ro\",tls=\"unknown\"} 1",
+            "tcmu_glfs_size_bytes{lun=\"d0\"} 1099511627776",
+            "tcmu_glfs_operations_total{lun=\"d0\",op=\"read\"} 3",
+            "tcmu_glfs_data_bytes_total{lun=\"d0\",op=\"read\"} 8192",
+            "tcmu_glfs_errors_total{lun=\"d0\",op=\"read\",class=\"busy\"} 1",
+            "tcmu_glfs_errors_total{lun=\"d0\",op=\"write\",class=\"space\"} 0",
+            "tcmu_glfs_latency_seconds_bucket{le=\"0.000032\",lun=\"d0\",op=\"read\"} 3",
+            "tcmu_glfs_latency_seconds_bucket{le=\"+Inf\",lun=\"d0\",op=\"read\"} 3",
+            "tcmu_glfs_latency_seconds_count{lun=\"d0\",op=\"read\"} 3",
+            "tcmu_glfs_fence_state{lun=\"d0\",state=\"standby\"} 1",
+            "tcmu_glfs_fence_state{lun=\"d0\",state=\"open\"} 0",
+            "tcmu_glfs_fence_transitions_total{lun=\"d0\",to=\"owned\"} 0",
+            "tcmu_glfs_volume_bricks_connected{volume=\"v\",server=\"h:24007\"} 2",
+            "tcmu_glfs_volume_graph_switches_total{volume=\"v\",server=\"h:24007\"} 1",
+        ];
+        let text = snapshot(vec![lun("d0")]).text(Format::OpenMetrics);
+        assert_has(&text, &shared);
+        assert_has(&text, &["# TYPE tcmu_glfs_operations counter", "# UNIT tcmu_glfs_size_bytes bytes"]);
+        assert!(text.ends_with("# EOF\n"));
+        let text = snapshot(vec![lun("d0")]).text(Format::Classic);
+        assert_has(&text, &shared);
+        assert_has(&text, &["# TYPE tcmu_glfs_operations_total counter", "# TYPE tcmu_glfs_lun_info gauge"]);
+    }
+
+    #[test]
+    fn without_luns_there_are_no_empty_families() {
+        let text = snapshot(Vec::new()).text(Format::Classic);
+        let described: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+        assert_eq!(described.len(), 4, "{described:?}");
+    }
+
+    #[test]
+    fn every_lun_has_every_series_from_the_beginning() {
+        let series = |text: &str| text.lines().filter(|line| !line.starts_with('#')).count();
+        let one = series(&snapshot(vec![lun("a")]).text(Format::Classic));
+        let two = series(&snapshot(vec![lun("a"), lun("b")]).text(Format::Classic));
+        assert_eq!(two - one, 1 + 6 + 5 + 60 + 6 * 26 + 1 + 2 + 1 + 1 + 1 + 2 + 1 + 3 + 2);
+    }
+}

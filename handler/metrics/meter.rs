@@ -1,0 +1,228 @@
+//! What one LUN has done.
+
+use std::mem;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use super::histogram::{Histogram, Latencies};
+use super::op::{Class, Op};
+use super::registry::Subject;
+use crate::report;
+
+/// Whether anything is counted.
+static ENABLED: AtomicBool = AtomicBool::new(false);
+/// In nanoseconds: a command that takes longer is a slow one.
+static SLOW: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// Begins or ends to count.
+pub(super) fn enable(enabled: bool, slow: std::time::Duration) {
+    SLOW.store(u64::try_from(slow.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    ENABLED.store(enabled, Ordering::Relaxed);
+}
+
+/// The counters of a LUN. They outlive it for a while: the core closes and opens a LUN when it has lost its lock, and what led to that
+/// must not be forgotten.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Meter {
+    /// Beside the count of references, which every command changes too.
+    in_flight: AtomicU64,
+    /// The LUN's name in log lines.
+    label: String,
+    pub(super) subject: Subject,
+    tallies: [Tally; Op::ALL.len()],
+    events: [AtomicU64; Event::ALL.len()],
+}
+
+/// What is counted for each kind of command.
+#[derive(Debug, Default)]
+struct Tally {
+    latency: Histogram,
+    bytes: AtomicU64,
+    errors: [AtomicU64; Class::ALL.len()],
+}
+
+/// What happens to a LUN, now and then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// A command took longer than a slow one may.
+    Slow,
+    /// The storage went away.
+    Outage,
+    /// The image was opened anew under the LUN.
+    Reopened,
+    /// The image has become this gateway's.
+    Owned,
+    /// The image is not this gateway's any more.
+    Standby,
+    /// An error was left for a later command to tell.
+    Deferred,
+}
+
+impl Event {
+    /// All of them, in order.
+    const ALL: [Self; 6] = [Self::Slow, Self::Outage, Self::Reopened, Self::Owned, Self::Standby, Self::Deferred];
+}
+
+/// A command, as far as it is measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Work {
+    /// What it does.
+    pub op: Op,
+    /// Where, in bytes.
+    pub offset: u64,
+    /// To how many bytes.
+    pub bytes: u64,
+}
+
+impl Meter {
+    /// All zero.
+    pub(super) fn new(label: String) -> Self {
+        Self {
+            in_flight: AtomicU64::new(0),
+            label,
+            subject: Subject::default(),
+            tallies: Default::default(),
+            events: Default::default(),
+        }
+    }
+
+    /// A command begins. None if nothing is counted.
+    #[must_use]
+    pub fn begin(self: &Arc<Self>, work: Work) -> Option<Span> {
+        if !ENABLED.load(Ordering::Relaxed) {
+            return None;
+        }
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let Work { op, offset, bytes } = work;
+        Some(Span { meter: Arc::clone(self), begin: now(), offset, bytes, op, error: Some(Class::Hardware) })
+    }
+
+    /// Something has happened.
+    pub fn count(&self, event: Event) {
+        if let Some(count) = self.events.get(event as usize).filter(|_| ENABLED.load(Ordering::Relaxed)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn end(&self, work: Work, nanoseconds: u64, error: Option<Class>) {
+        let Some(tally) = self.tallies.get(work.op as usize) else { return };
+        tally.latency.add(nanoseconds);
+        match error {
+            None if work.bytes > 0 => {
+                tally.bytes.fetch_add(work.bytes, Ordering::Relaxed);
+            }
+            None => {}
+            Some(class) => {
+                tally.errors.get(class as usize).map(|count| count.fetch_add(1, Ordering::Relaxed));
+            }
+        }
+        if nanoseconds > SLOW.load(Ordering::Relaxed) {
+            self.count(Event::Slow);
+            let (label, Work { op, offset, bytes }) = (&self.label, work);
+            let seconds = std::time::Duration::from_nanos(nanoseconds).as_secs_f64();
+            report::warning!("{label}: slow: {} offset={offset} len={bytes} took {seconds:.1} s", op.name());
+        }
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// `good` commands of 20 microseconds that were about `bytes` together, and one that failed.
+    #[cfg(test)]
+    pub(super) fn set_for_test(&self, op: Op, good: u64, bytes: u64, error: Option<Class>) {
+        let work = Work { op, offset: 0, bytes: bytes / good };
+        let errors = std::iter::repeat_n(None, usize::try_from(good).unwrap()).chain([error]);
+        errors.for_each(|error| {
+            self.in_flight.fetch_add(1, Ordering::Relaxed);
+            self.end(work, 20_000, error);
+        });
+    }
+
+    pub(super) fn in_flight(&self) -> u64 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn events(&self, event: Event) -> u64 {
+        self.events.get(event as usize).map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn operations(&self, op: Op) -> u64 {
+        self.tallies.get(op as usize).map_or(0, |tally| tally.latency.count())
+    }
+
+    pub(super) fn latencies(&self, op: Op) -> Option<Latencies> {
+        self.tallies.get(op as usize).map(|tally| tally.latency.read())
+    }
+
+    pub(super) fn bytes(&self, op: Op) -> u64 {
+        self.tallies.get(op as usize).map_or(0, |tally| tally.bytes.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn errors(&self, op: Op, class: Class) -> u64 {
+        let count = self.tallies.get(op as usize).and_then(|tally| tally.errors.get(class as usize));
+        count.map_or(0, |count| count.load(Ordering::Relaxed))
+    }
+}
+
+/// A command that is being served. However it ends, it is counted: one that is dropped has met with a defect.
+#[derive(Debug)]
+#[must_use]
+pub struct Span {
+    meter: Arc<Meter>,
+    begin: u64,
+    // A `Work`, in less room.
+    offset: u64,
+    bytes: u64,
+    op: Op,
+    error: Option<Class>,
+}
+
+impl Span {
+    /// The command is about to be answered, with this error or with GOOD.
+    pub fn end(mut self, error: Option<Class>) {
+        self.error = error;
+    }
+}
+
+impl Drop for Span {
+    fn drop(&mut self) {
+        let work = Work { op: self.op, offset: self.offset, bytes: self.bytes };
+        self.meter.end(work, now().saturating_sub(self.begin), self.error);
+    }
+}
+
+/// Nanoseconds since the first command. Half as long as an `Instant`: a command has little room (`gluster/slab.rs`).
+fn now() -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    u64::try_from(START.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// What travels with every command.
+const _: () = assert!(mem::size_of::<Option<Span>>() <= 40);
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_command_is_counted_however_it_ends() {
+        let meter = Arc::new(Meter::new(String::from("v@h/p")));
+        let begin = |op, bytes| meter.begin(Work { op, offset: 0, bytes });
+        enable(false, Duration::MAX);
+        assert!(begin(Op::Read, 512).is_none(), "off");
+        enable(true, Duration::MAX);
+        let (good, bad, dropped) = (begin(Op::Read, 512), begin(Op::Read, 512), begin(Op::Write, 7));
+        assert_eq!((meter.in_flight(), meter.operations(Op::Read)), (3, 0));
+        good.unwrap().end(None);
+        // Off meanwhile: what has begun ends.
+        enable(false, Duration::MAX);
+        bad.unwrap().end(Some(Class::Space));
+        drop(dropped);
+        assert_eq!((meter.in_flight(), meter.operations(Op::Read), meter.operations(Op::Write)), (0, 2, 1));
+        assert_eq!((meter.bytes(Op::Read), meter.bytes(Op::Write)), (512, 0));
+        assert_eq!((meter.errors(Op::Read, Class::Space), meter.errors(Op::Write, Class::Hardware)), (1, 1));
+        assert_eq!(meter.latencies(Op::Read).unwrap().count, 2);
+    }
+}

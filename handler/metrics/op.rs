@@ -1,0 +1,106 @@
+//! The kinds of work, and of failure.
+
+/// The kinds of work a LUN asks of its storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Op {
+    /// READ.
+    Read,
+    /// WRITE.
+    Write,
+    /// SYNCHRONIZE CACHE.
+    Flush,
+    /// UNMAP, and WRITE SAME with the UNMAP bit.
+    Unmap,
+    /// WRITE SAME.
+    WriteSame,
+    /// COMPARE AND WRITE.
+    CompareAndWrite,
+}
+
+impl Op {
+    /// All of them, in order.
+    pub(super) const ALL: [Self; 6] =
+        [Self::Read, Self::Write, Self::Flush, Self::Unmap, Self::WriteSame, Self::CompareAndWrite];
+
+    /// As log lines call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Read => "READ",
+            Self::Write => "WRITE",
+            Self::Flush => "SYNCHRONIZE CACHE",
+            Self::Unmap => "UNMAP",
+            Self::WriteSame => "WRITE SAME",
+            Self::CompareAndWrite => "COMPARE AND WRITE",
+        }
+    }
+
+    /// As metrics call it.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Flush => "flush",
+            Self::Unmap => "unmap",
+            Self::WriteSame => "write_same",
+            Self::CompareAndWrite => "compare_and_write",
+        }
+    }
+}
+
+/// What an initiator was told in place of GOOD.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// BUSY or TASK SET FULL: it repeats the command.
+    Busy,
+    /// NOT READY, other than standby.
+    NotReady,
+    /// NOT READY, standby: another gateway serves the LUN.
+    Standby,
+    /// DATA PROTECT, no space.
+    Space,
+    /// DATA PROTECT, write protected.
+    Protected,
+    /// MISCOMPARE.
+    Miscompare,
+    /// ILLEGAL REQUEST, beyond the end.
+    Range,
+    /// MEDIUM ERROR.
+    Medium,
+    /// HARDWARE ERROR: a defect.
+    Hardware,
+    /// Another ILLEGAL REQUEST, or a UNIT ATTENTION.
+    Other,
+}
+
+impl Class {
+    /// All of them, in order.
+    pub(super) const ALL: [Self; 10] = [
+        Self::Busy,
+        Self::NotReady,
+        Self::Standby,
+        Self::Space,
+        Self::Protected,
+        Self::Miscompare,
+        Self::Range,
+        Self::Medium,
+        Self::Hardware,
+        Self::Other,
+    ];
+
+    /// As metrics call it.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Busy => "busy",
+            Self::NotReady => "not_ready",
+            Self::Standby => "standby",
+            Self::Space => "space",
+            Self::Protected => "protected",
+            Self::Miscompare => "miscompare",
+            Self::Range => "range",
+            Self::Medium => "medium",
+            Self::Hardware => "hardware",
+            Self::Other => "other",
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! A file with the numbers, for the node exporter's textfile collector. It reads every `*.prom` in a folder whenever it is asked
+//! itself, so the file is never seen half-written.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// Replaces what is in `path`. Everybody may read it, as the node exporter runs as nobody special.
+pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
+    let new = beside(path);
+    let mut file = File::create(&new)?;
+    file.set_permissions(Permissions::from_mode(0o644))?;
+    file.write_all(text.as_bytes())?;
+    drop(file);
+    fs::rename(&new, path).inspect_err(|_| {
+        let _gone_already = fs::remove_file(&new).is_err();
+    })
+}
+
+/// Takes the file away: old numbers are worse than none.
+pub(super) fn remove(path: &Path) {
+    let _gone_already = fs::remove_file(path).is_err();
+}
+
+/// Another name in the same folder, which the node exporter does not look for.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_replaced_whole_and_can_be_read_by_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tcmu-glfs.prom");
+        for text in ["a 1\nb 2\n", "a 3\n"] {
+            write(&path, text).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        remove(&path);
+        assert!(!path.exists());
+        assert!(write(&folder.path().join("no/such/folder.prom"), "").is_err());
+    }
+}
