@@ -23,6 +23,7 @@ mod support;
 mod cluster;
 mod durability;
 mod failures;
+mod metrics;
 mod outages;
 mod shadow;
 mod types;
@@ -75,6 +76,8 @@ fn main() -> ExitCode {
         test("a_lun_comes_up_before_its_bricks_and_serves_when_they_do", outages::deferred),
         test("luns_whose_server_is_silent_do_not_hold_up_the_daemon", outages::silent_server),
         test("a_descriptor_that_has_gone_bad_is_replaced_under_the_lun", outages::bad_descriptor),
+        test("bricks_and_graph_switches_of_a_volume_are_shown", metrics::bricks_and_graphs),
+        test("bricks_that_hang_do_not_hold_up_who_asks_for_numbers", metrics::bricks_that_hang),
         test("an_ipv6_cluster_is_reached_by_name_and_by_address", worlds::ipv6),
         test("a_volume_with_tls_is_served", worlds::tls),
         test("a_cluster_with_tls_everywhere_is_served", worlds::management_tls),

@@ -121,6 +121,7 @@ fn with_tls() {
     let volume = Volume::start(&[], 1, &options);
     volume.image("disk.img", BYTES);
     serves(&volume.cfgstring("disk.img", ""), 1);
+    assert_eq!(crate::metrics::tls_of(&volume), "on");
     // Who has no certificate is kept out: it was TLS that let us in.
     fs::remove_file("/usr/lib/ssl/glusterfs.key").unwrap();
     let mut stranger = Lun::new(&volume.cfgstring("disk.img", ";open=fail;open-timeout=5;connection=own"), BYTES, 512);

@@ -1,34 +1,46 @@
 //! What the plugin in this process tells of itself.
 
 use std::io::{Read as _, Write as _};
+use std::ops::Add as _;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
 
 use super::eventually;
 
+/// Where the plugin is told to listen.
 const SOCKET: &str = "TCMU_GLFS_METRICS_SOCKET";
+/// Set in processes where a test has decided about it.
+pub const DECIDED: &str = "TCMU_GLFS_TEST_METRICS_DECIDED";
 
-fn folder() -> PathBuf {
+static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
+    extern "C" fn remove() {
+        let _gone_already = std::fs::remove_dir_all(&*FOLDER).is_err();
+    }
     // Short: the name of a socket has room for 107 bytes.
-    PathBuf::from(format!("/tmp/tcmu-glfs-{}", std::process::id()))
-}
+    let folder = tempfile::Builder::new().prefix("glfs-").tempdir_in("/tmp").unwrap().keep();
+    // SAFETY: a plain C function to call at exit.
+    unsafe { libc::atexit(remove) };
+    folder
+});
 
 /// Where the plugin listens.
 pub fn socket() -> PathBuf {
-    folder().join("metrics.sock")
+    FOLDER.join("run/metrics.sock")
 }
 
-/// Gives the plugin a socket of its own, unless somebody has decided otherwise.
+/// Gives the plugin a socket of its own.
 pub fn keep_to_this_process() {
-    extern "C" fn clean_up() {
-        let _gone_already = std::fs::remove_dir_all(folder()).is_err();
-    }
-    if std::env::var_os(SOCKET).is_none() {
+    if std::env::var_os(DECIDED).is_none() {
         // SAFETY: nothing but the standard library reads the environment before the plugin is loaded.
         unsafe { std::env::set_var(SOCKET, socket()) };
-        // SAFETY: a plain C function to call at exit.
-        unsafe { libc::atexit(clean_up) };
     }
+}
+
+/// Tells a process that is to be started where its plugin shall listen; nowhere, if this is empty.
+pub fn decide(command: &mut Command, socket: &Path) {
+    command.env(DECIDED, "1").env(SOCKET, socket);
 }
 
 /// Asks with these headers; head and body of the answer.
@@ -97,5 +109,3 @@ impl Numbers {
         ]
     }
 }
-
-use std::ops::Add as _;
