@@ -23,7 +23,7 @@
 //! answered inside the submitting call; `glfs-submit`, one for each volume, submits what follows from an answer; `glfs-exclusive`
 //! does a LUN's COMPARE AND WRITEs. Calls that block run on `glfs-open`, `glfs-close`, `glfs-stat` and `glfs-owner` while their
 //! caller waits, with a bound. `glfs-watch` looks every few seconds for images that have grown, and shows that a LUN's owner is
-//! alive; `glfs-restore` gets a LUN its image back, `glfs-claim` the right to use it. `glfs-reaper` disconnects volumes that nobody
+//! alive; `glfs-restore` gets a LUN its image back, `glfs-gather` waits for its bricks, `glfs-claim` the right to use it. `glfs-reaper` disconnects volumes that nobody
 //! uses. `glfs-metrics` tells the numbers to whoever asks, and has `glfs-meta` look how a volume is. No lock is held across a submit or a completion, and only one across a call into the daemon: that of [`runner::Link`], which
 //! keeps the device alive meanwhile.
 

@@ -10,10 +10,11 @@ use nix::errno::Errno;
 use super::aio::{self, Call};
 use super::descriptor::Descriptor;
 use super::exclusive::Exclusive;
+use super::health;
 use super::ownership::{self, Layout};
 use super::volume::Volume;
 use super::worker::bounded;
-use crate::lun::backend::{Backend, Compared, Enforcement, Exchange, Ownership, Request};
+use crate::lun::backend::{Backend, Bricks, Compared, Enforcement, Exchange, Ownership, Request};
 use crate::report;
 
 /// How long a close, or a look at the size, may take.
@@ -162,6 +163,14 @@ impl Backend for File {
     fn size(&self) -> Result<u64, Errno> {
         let stat = self.blocking("glfs-stat", PATIENCE, Descriptor::stat)?;
         u64::try_from(stat.st_size).map_err(|_| Errno::EIO)
+    }
+
+    fn bricks(&self) -> Option<Bricks> {
+        let bricks = |descriptor: &Descriptor| health::bricks(descriptor.volume());
+        if !self.descriptor.volume().layout().is_replicated() {
+            return None;
+        }
+        self.blocking("glfs-meta", health::PATIENCE, bricks).ok()
     }
 
     fn encrypted(&self) -> Option<bool> {

@@ -17,12 +17,13 @@ use nix::errno::Errno;
 use super::pool;
 use super::volume::Volume;
 use super::worker::bounded;
+use crate::lun::backend::Bricks;
 use crate::metrics::VolumeState;
 
 /// How long an answer is good for.
 const FRESH: Duration = Duration::from_secs(3);
 /// How long to wait for another.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 /// Older than this, an answer is none.
 const STALE: Duration = Duration::from_secs(60);
 
@@ -112,18 +113,29 @@ fn look(volume: &Volume) -> Result<Report, Errno> {
         let _first = VERSION.set(version).is_ok();
     }
     let clients = clients(&File::open(volume, "graphs/active/volfile")?.read()?);
-    let mut connected = 0;
-    for client in &clients {
-        let private = File::open(volume, &format!("graphs/active/{}/private", client.name))?.read()?;
-        connected += u64::from(private.lines().any(|line| line.trim() == "connected = 1"));
-    }
+    let Bricks { connected, all } = count(volume, &clients)?;
     Ok(Report {
-        bricks: u64::try_from(clients.len()).unwrap_or(u64::MAX),
+        bricks: all,
         connected,
         // Replaced ones stay where they are.
         graph_switches: Folder::open(volume, c"/.meta/graphs")?.graphs().saturating_sub(1),
         encrypted: !clients.is_empty() && clients.iter().all(|client| client.encrypted),
     })
+}
+
+/// How many of the bricks are connected. Blocks.
+fn count(volume: &Volume, clients: &[Client]) -> Result<Bricks, Errno> {
+    let mut connected = 0;
+    for client in clients {
+        let private = File::open(volume, &format!("graphs/active/{}/private", client.name))?.read()?;
+        connected += u64::from(private.lines().any(|line| line.trim() == "connected = 1"));
+    }
+    Ok(Bricks { connected, all: u64::try_from(clients.len()).unwrap_or(u64::MAX) })
+}
+
+/// The bricks of a connection, now. Blocks.
+pub(super) fn bricks(volume: &Volume) -> Result<Bricks, Errno> {
+    count(volume, &clients(&File::open(volume, "graphs/active/volfile")?.read()?))
 }
 
 /// The connection to a brick, in a graph.

@@ -65,6 +65,11 @@ impl Layout {
         layout
     }
 
+    /// Whether there is more than one copy of each byte, or redundancy.
+    pub(super) fn is_replicated(self) -> bool {
+        self.replicated
+    }
+
     pub(super) fn settling(self) -> Duration {
         if self.replicated { SETTLING } else { Duration::ZERO }
     }

@@ -128,11 +128,24 @@ pub trait Backend: Ownership + Send + Sync + 'static {
         None
     }
 
+    /// The bricks with the copies of the image, and how many of them can be reached. None: there is one copy, or nothing is known. Blocks,
+    /// within bounds.
+    fn bricks(&self) -> Option<Bricks>;
+
     /// Waits for the last requests and closes the image; requests submitted later fail. Blocks, within bounds.
     ///
     /// # Errors
     /// What the storage said: with a write-back cache, data may be lost.
     fn close(&self) -> Result<(), Errno>;
+}
+
+/// The bricks of a volume, as this gateway sees them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bricks {
+    /// Those that are connected now.
+    pub connected: u64,
+    /// All.
+    pub all: u64,
 }
 
 /// Where a LUN's image is opened from, at first and again.

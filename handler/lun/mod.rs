@@ -10,6 +10,7 @@ mod error;
 mod fence;
 mod fill;
 mod flush;
+mod gathering;
 mod geometry;
 mod image;
 mod numbers;
@@ -61,6 +62,8 @@ pub struct Lun<B: Backend> {
     fence: Fence,
     /// A thread is at work on getting the image back.
     restoring: AtomicBool,
+    /// A thread waits for the bricks to come together.
+    gathering: AtomicBool,
     /// What the next command tells in place of its own outcome.
     attention: Attention,
     missing: Missing,
@@ -131,6 +134,7 @@ impl<B: Backend> Lun<B> {
             outage: Outage::new(config, &meter),
             fence: Fence::new(config, &meter),
             restoring: AtomicBool::new(false),
+            gathering: AtomicBool::new(false),
             attention: Attention::default(),
             missing: Missing::default(),
             flushes: Flushes::default(),
@@ -188,6 +192,9 @@ impl<B: Backend> Lun<B> {
         if !self.fence.passes() {
             return Err(Rejected(command, fence::refuse(self)));
         }
+        if let Some(status) = self.outage.held() {
+            return Err(Rejected(command, status));
+        }
         if !fits(self.bytes.load(Ordering::Relaxed), offset, len) {
             return Err(Rejected(command, Status::OutOfRange));
         }
@@ -204,9 +211,13 @@ impl<B: Backend> Lun<B> {
     }
 
     /// The storage has not. What the initiator is told.
-    fn failed(&self, op: Op, errno: Errno) -> Status {
+    fn failed(self: &Arc<Self>, op: Op, errno: Errno) -> Status {
         fence::failed(self, op, errno);
-        status(op, errno, &self.outage)
+        let status = status(op, errno, &self.outage);
+        if self.outage.lasting().is_some() {
+            gathering::start(self);
+        }
+        status
     }
 }
 

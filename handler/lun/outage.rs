@@ -1,6 +1,6 @@
 //! How long the storage has been away, and what an initiator is told meanwhile.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,8 @@ pub(super) struct Outage {
     last: AtomicU64,
     /// The first EIO of late, and the last.
     doubt: (AtomicU64, AtomicU64),
+    /// Commands are kept from the storage, which may be coming back.
+    held: AtomicBool,
     budget: Duration,
     /// A command that failed may be repeated without harm. With writes held back it may have been told of another one's loss.
     doubtful: bool,
@@ -41,6 +43,7 @@ impl Outage {
             since: AtomicU64::new(0),
             last: AtomicU64::new(0),
             doubt: Default::default(),
+            held: AtomicBool::new(false),
             budget: config.outage,
             doubtful: config.cache == Cache::None,
             label: config.label(),
@@ -105,6 +108,16 @@ impl Outage {
         Duration::from_millis(now().saturating_sub(self.last.load(Ordering::Relaxed))) >= UNKNOWN
     }
 
+    /// Keeps commands from the storage, or lets them pass.
+    pub(super) fn hold(&self, held: bool) {
+        self.held.store(held, Ordering::Release);
+    }
+
+    /// What a command is told that is kept from the storage. None: it passes.
+    pub(super) fn held(&self) -> Option<Status> {
+        self.held.load(Ordering::Acquire).then(|| self.status_at(now()))
+    }
+
     /// What a path checker is told: that the LUN is not ready, once the outage has used up its budget.
     pub(super) fn exhausted(&self) -> Option<Status> {
         (self.lasting()? >= self.budget).then_some(Status::Sense(Sense::NOT_READY))
@@ -120,8 +133,9 @@ impl Outage {
 
     /// A command has been served.
     pub(super) fn end(&self) {
-        // A load first: the line is shared by all commands of the LUN, and nearly always there is nothing to store.
-        if self.since.load(Ordering::Relaxed) != 0 {
+        // A load first: the line is shared by all commands of the LUN, and nearly always there is nothing to store. What was under way
+        // when the others were held back says nothing.
+        if self.since.load(Ordering::Relaxed) != 0 && !self.held.load(Ordering::Acquire) {
             let since = self.since.swap(0, Ordering::Relaxed);
             if since != 0 {
                 let lasted = Duration::from_millis(now().saturating_sub(since));

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use super::Lun;
 use super::backend::{Backend, Opened};
 use super::fence;
+use super::gathering;
 use super::image::Replaced;
 use crate::metrics::Event;
 use crate::report;
@@ -65,14 +66,15 @@ fn run<B: Backend>(lun: &Weak<Lun<B>>) {
 /// Tries to open the image for the first time. True when there is nothing left to do.
 fn first<B: Backend>(lun: &Arc<Lun<B>>, after: Option<Instant>, complained: &mut bool) -> bool {
     match lun.source.open(lun.open_timeout, after) {
-        Ok(opened) => match lun.attach(opened) {
-            Ok(()) => {
+        Ok(opened) => {
+            gathering::wait(&opened.image);
+            // If it does not fit, an admin may make it fit.
+            let fits = lun.attach(opened).is_ok();
+            if fits {
                 lun.attention.set(Sense::BECAME_READY);
-                true
             }
-            // An admin may make it fit.
-            Err(_) => false,
-        },
+            fits
+        }
         Err(not) => {
             // An outage has been reported when it began; that nothing will come of it when it ends has not.
             if !not.passes && !std::mem::replace(complained, true) {

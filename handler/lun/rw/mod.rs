@@ -72,7 +72,7 @@ impl<B: Backend> Request for Transfer<B> {
 }
 
 /// Says what went wrong, and tells the initiator.
-pub(super) fn fail<B: Backend>(lun: &Lun<B>, command: Command, op: Op, offset: u64, errno: Errno) {
+pub(super) fn fail<B: Backend>(lun: &Arc<Lun<B>>, command: Command, op: Op, offset: u64, errno: Errno) {
     let (label, op_name, left) = (&lun.label, op.name(), command.data().len());
     let hint = match errno {
         // Nothing of ours is misaligned for buffered I/O.

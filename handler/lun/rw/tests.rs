@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::super::attention::Attention;
-use super::super::backend::{Compared, Enforcement, Exchange, NotOpened, Opened, Ownership, Source};
+use super::super::backend::{Bricks, Compared, Enforcement, Exchange, NotOpened, Opened, Ownership, Source};
 use super::super::fence::Fence;
 use super::super::fill::Missing;
 use super::super::flush::Flushes;
@@ -136,6 +136,10 @@ impl Backend for Memory {
         self.later(request, |_, _, _| 0);
     }
 
+    fn bricks(&self) -> Option<Bricks> {
+        None
+    }
+
     fn size(&self) -> Result<u64, Errno> {
         Ok(SIZE as u64)
     }
@@ -173,6 +177,7 @@ fn lun(moods: Vec<Mood>) -> Arc<Lun<Memory>> {
         outage: Outage::new(&"glfs/v@h/memory".parse().unwrap(), &meter),
         fence: Fence::new(&"glfs/v@h/memory;fence=off".parse().unwrap(), &meter),
         restoring: AtomicBool::new(false),
+        gathering: AtomicBool::new(false),
         attention: Attention::default(),
         missing: Missing::default(),
         flushes: Flushes::default(),
