@@ -19,6 +19,36 @@ pub(crate) fn styled(text: &str, style: Style) -> String {
     format!("{style}{text}{style:#}")
 }
 
+/// The first characters of a line in styles; the styles are not cut.
+pub(crate) fn cut(line: &str, width: usize) -> String {
+    let (mut visible, mut escape) = (0, false);
+    let kept = |c: &char| {
+        if *c == '\x1b' {
+            escape = true;
+        }
+        let is_style = escape;
+        if escape {
+            escape = *c != 'm';
+        } else {
+            visible += 1;
+        }
+        is_style || visible <= width
+    };
+    line.chars().filter(kept).collect()
+}
+
+/// A sentence in lines.
+pub(crate) fn wrapped(sentence: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in sentence.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => line.extend([" ", word]),
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// A LUN's state, and how it looks.
 pub(crate) fn state(state: State) -> (&'static str, Style) {
     match state {
@@ -62,5 +92,23 @@ pub(crate) fn bricks(connected: f64, all: f64) -> Style {
         DOUBTFUL
     } else {
         PLAIN
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_cut_between_their_styles() {
+        let line = format!("ab {} ef", styled("cd", BAD));
+        assert_eq!(cut(&line, 4), format!("ab {}", styled("c", BAD)));
+        assert_eq!(cut(&line, 80), line);
+    }
+
+    #[test]
+    fn sentences_are_wrapped_between_words() {
+        assert_eq!(wrapped("one two three four", 9), ["one two", "three", "four"]);
+        assert_eq!(wrapped("one", 80), ["one"]);
     }
 }

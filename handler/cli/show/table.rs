@@ -107,10 +107,17 @@ fn fit(shown: &mut Vec<(usize, Column, usize)>, width: usize) {
         shown.retain(|(_, column, _)| column.rank != rank);
     }
     let mut spare = width.saturating_sub(total(shown));
-    for (index, _, wide) in shown {
-        let more = full.get(*index).map_or(0, |full| full - *wide).min(spare);
-        *wide += more;
-        spare -= more;
+    // Fairly: a character each in turn.
+    while spare > 0 {
+        let short = |index: usize, wide: usize| full.get(index).is_some_and(|&full| wide < full);
+        let before = spare;
+        for (.., wide) in shown.iter_mut().filter(|(index, _, wide)| short(*index, *wide)).take(spare) {
+            *wide += 1;
+            spare -= 1;
+        }
+        if spare == before {
+            break;
+        }
     }
 }
 
@@ -154,12 +161,15 @@ fn groups(shown: &[(usize, Column, usize)]) -> String {
     line
 }
 
+/// Without what is in the middle: names differ at their ends.
 fn shorten(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
+    let long = text.chars().count();
+    if long <= width {
         return text.to_owned();
     }
-    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
-    kept + "~"
+    let tail = width / 2;
+    let head = width.saturating_sub(tail + 1);
+    text.chars().take(head).chain(['~']).chain(text.chars().skip(long - tail)).collect()
 }
 
 #[cfg(test)]
@@ -193,9 +203,9 @@ mod tests {
 
     #[test]
     fn names_are_shortened_first_then_columns_go_by_their_rank() {
-        assert_eq!(rendered(Some(25))[2], "a-long-n~     1   20  x");
-        assert_eq!(rendered(Some(19))[2], "a-long-~     1  x");
-        assert_eq!(rendered(Some(12))[2], "a-lon~     1");
-        assert_eq!(rendered(Some(3))[2], "a-lon~     1");
+        assert_eq!(rendered(Some(25))[2], "a-lo~name     1   20  x");
+        assert_eq!(rendered(Some(19))[2], "a-l~name     1  x");
+        assert_eq!(rendered(Some(12))[2], "a-~ame     1");
+        assert_eq!(rendered(Some(3))[2], "a-~ame     1");
     }
 }

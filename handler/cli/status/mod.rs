@@ -2,6 +2,7 @@
 
 mod json;
 
+use std::cmp::Reverse;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
@@ -11,7 +12,7 @@ use crate::show::{self, BAD, DIM, PLAIN, styled, units};
 
 /// Shows the LUNs that tcmu-runner serves: are they usable, who may write, are their bricks there, what went wrong.
 ///
-/// One line a LUN, then one for each connection to a volume. Counters count since tcmu-runner opened the LUN. P99 is the time in
+/// One line a LUN, those that are not ready first, then one for each connection to a volume. Counters count since tcmu-runner opened the LUN. P99 is the time in
 /// which 99 of 100 commands were answered, in milliseconds. A terminal that is too narrow for all columns shows the most important ones.
 ///
 /// Exit status: 0 all LUNs are ready; 1 a LUN is not ready or in an outage, or nothing could be found out; 2 the command line is wrong.
@@ -107,7 +108,9 @@ const VOLUMES: [Column; 4] = [
 fn text(picture: &Picture, width: Option<usize>) -> String {
     let mut lines = vec![format!("{}   {}", show::verdict(picture), styled(&show::versions(picture), DIM))];
     if !picture.luns.is_empty() {
-        let rows: Vec<Vec<Cell>> = picture.luns.iter().map(|lun| row(picture, lun)).collect();
+        let mut luns: Vec<&Lun> = picture.luns.iter().collect();
+        luns.sort_by_key(|lun| Reverse(lun.state()));
+        let rows: Vec<Vec<Cell>> = luns.into_iter().map(|lun| row(picture, lun)).collect();
         lines.push(String::new());
         lines.extend(render(&LUNS, &rows, width));
     }

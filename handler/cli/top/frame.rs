@@ -46,7 +46,8 @@ const COLUMNS: [Column; 15] = [
 pub(super) fn frame(history: &History, sort: Sort, width: Option<usize>) -> Frame {
     let mut frame = Frame::default();
     if let Some((seconds, why)) = history.failure() {
-        frame.head.push(styled(&format!("No answer for {}: {why}", units::ago(seconds)), BAD));
+        let sentence = format!("No answer for {}: {why}", units::ago(seconds));
+        frame.head.extend(show::wrapped(&sentence, width.unwrap_or(usize::MAX)).iter().map(|line| styled(line, BAD)));
     }
     let Some(picture) = history.picture() else { return frame };
     let mut rates = history.rates();
@@ -60,6 +61,9 @@ pub(super) fn frame(history: &History, sort: Sort, width: Option<usize>) -> Fram
     frame.head.push(totals(&rates));
     frame.head.extend(warnings(history, picture));
     frame.head.push(String::new());
+    if let Some(width) = width {
+        frame.head.iter_mut().for_each(|line| *line = show::cut(line, width));
+    }
     if !rates.is_empty() {
         let rows: Vec<Vec<Cell>> = rates.iter().map(|rates| row(history, rates)).collect();
         let mut lines = render(&COLUMNS, &rows, width);
@@ -87,7 +91,7 @@ fn totals(rates: &[Rates<'_>]) -> String {
     };
     let errors = sum(|load| load.errors);
     format!(
-        "{}   {}   in flight {}   errors {}",
+        "{}  {}  QD {}  errors {}",
         flow("read", sum(|load| load.read.iops), sum(|load| load.read.bytes)),
         flow("write", sum(|load| load.write.iops), sum(|load| load.write.bytes)),
         styled(&units::count(rates.iter().map(|rates| rates.lun.in_flight).sum()), BOLD),
@@ -116,9 +120,12 @@ fn row(history: &History, rates: &Rates<'_>) -> Vec<Cell> {
     let idle = rates.load.as_ref().is_none_or(Load::is_idle) && lun.in_flight <= 0.0;
     let style = if idle { DIM } else { PLAIN };
     let load = rates.load.as_ref();
-    let number = |value: Option<String>| Cell::new(value.as_deref().unwrap_or("-"), style);
+    let number = |value: Option<String>| match value.as_deref().unwrap_or("-") {
+        nothing @ ("0" | "-") => Cell::new(nothing, DIM),
+        value => Cell::new(value, style),
+    };
     let time = |seconds: Option<f64>| {
-        let long = seconds.map_or(style, |seconds| match seconds {
+        let long = seconds.map_or(DIM, |seconds| match seconds {
             s if s >= TOO_LONG => BAD,
             s if s >= LONG => DOUBTFUL,
             _ => style,
@@ -140,7 +147,7 @@ fn row(history: &History, rates: &Rates<'_>) -> Vec<Cell> {
         time(write.and_then(|flow| flow.p50)),
         time(write.and_then(|flow| flow.p99)),
         number(load.map(|load| units::rate(load.other))),
-        Cell::new(&units::count(lun.in_flight), style),
+        number(Some(units::count(lun.in_flight))),
         match errors {
             Some(errors) if errors > 0.0 => Cell::new(&units::rate(errors), BAD),
             errors => number(errors.map(units::rate)),

@@ -12,7 +12,7 @@ use super::Sort;
 use super::frame::frame;
 use super::history::History;
 use crate::scrape::Picture;
-use crate::show::{BOLD, DIM, DOUBTFUL, styled};
+use crate::show::{BOLD, DIM, DOUBTFUL, cut, styled};
 
 /// How soon a scrape that has come is seen.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -121,7 +121,7 @@ fn draw(history: &History, view: &mut View, colour: bool) -> io::Result<()> {
     for row in 0..lines {
         queue!(out, cursor::MoveTo(0, u16::try_from(row).unwrap_or(u16::MAX)), Clear(ClearType::UntilNewLine))?;
         let text = if row + 1 == lines {
-            keys(view, below)
+            cut(&keys(view, below), columns)
         } else {
             body.get(row).map_or(String::new(), |line| (*line).clone())
         };
@@ -142,9 +142,15 @@ fn keys(view: &View, below: usize) -> String {
     let sorts =
         sorts.map(|(sort, name)| styled(name, if sort == view.sort { BOLD.underline() } else { DIM })).join(" ");
     let pause = if view.paused { styled("PAUSED (p)", DOUBTFUL.bold()) } else { styled("p pause", DIM) };
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let more = match (view.above, below) {
         (0, 0) => String::new(),
         (above, below) => styled(&format!("   {above} more above, {below} below"), DOUBTFUL),
     };
-    format!("{} {sorts}   {pause}   {}{more}", styled("sort by", DIM), styled("q quit", DIM))
+    format!(
+        "{} {sorts}   {pause}   {}   {}{more}",
+        styled("sort by", DIM),
+        styled("q quit", DIM),
+        styled(host.trim(), DIM)
+    )
 }
