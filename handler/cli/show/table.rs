@@ -41,6 +41,11 @@ impl Cell {
         Self::new(text, PLAIN)
     }
 
+    /// What is zero or unknown steps back.
+    pub(crate) fn number(text: &str, style: Style) -> Self {
+        Self::new(text, if matches!(text, "0" | "-") { DIM } else { style })
+    }
+
     fn width(&self) -> usize {
         self.text.chars().count()
     }

@@ -19,7 +19,8 @@ pub(crate) fn size(bytes: f64) -> String {
 
 /// 0, 950, 12.3k, 4.56M: things that are counted.
 pub(crate) fn count(value: f64) -> String {
-    let mut value = value;
+    // The sum of no numbers is minus zero.
+    let mut value = value + 0.0;
     for unit in ["", "k", "M", "G"] {
         if value < 999.5 {
             return if unit.is_empty() { format!("{value:.0}") } else { format!("{}{unit}", three_digits(value)) };
@@ -77,7 +78,7 @@ mod tests {
     fn numbers_keep_their_order_and_stay_short() {
         let sizes = [0.0, 512.0, 1536.0, 107_374_182_400.0, 1.5 * 1024.0_f64.powi(4)].map(size);
         assert_eq!(sizes, ["0 B", "512 B", "1.5 KiB", "100 GiB", "1.5 TiB"]);
-        let counts = [0.0, 0.4, 999.0, 999.6, 12_345.0, 4_560_000.0, 7.2e9].map(count);
+        let counts = [-0.0, 0.4, 999.0, 999.6, 12_345.0, 4_560_000.0, 7.2e9].map(count);
         assert_eq!(counts, ["0", "0", "999", "1.00k", "12.3k", "4.56M", "7.20G"]);
         let times = [0.000_016, 0.001_25, 0.012_34, 0.34, 1.5, 64.0].map(|s| milliseconds(Some(s)));
         assert_eq!(times, ["0.02", "1.25", "12.3", "340", "1500", "64000"]);

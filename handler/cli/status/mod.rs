@@ -81,7 +81,7 @@ const fn column(head: &'static str, align: Align, rank: u8) -> Column {
 
 const LUNS: [Column; 16] = [
     column("LUN", Align::Shrink(12), 0),
-    column("IMAGE", Align::Shrink(16), 1),
+    column("IMAGE", Align::Shrink(20), 1),
     column("SIZE", Align::Right, 2),
     column("STATE", Align::Left, 0),
     column("ACCESS", Align::Left, 5),
@@ -150,12 +150,12 @@ fn row(picture: &Picture, lun: &Lun) -> Vec<Cell> {
         plain_or_dim(&lun.tls, lun.tls != "on"),
         Cell::new(&bricks, bricks_style),
         Cell::plain(volume.map_or("-", |volume| &volume.server)),
-        Cell::plain(&units::count(lun.total_operations())),
-        Cell::new(&units::count(lun.total_errors()), worst_style),
-        plain_or_dim(&worst_text, worst.is_none()),
-        Cell::plain(&units::milliseconds(all.quantile(0.99))),
-        Cell::plain(&units::count(lun.in_flight)),
-        Cell::plain(&units::count(lun.slow)),
+        Cell::number(&units::count(lun.total_operations()), PLAIN),
+        Cell::number(&units::count(lun.total_errors()), worst_style),
+        Cell::number(&worst_text, PLAIN),
+        Cell::number(&units::milliseconds(all.quantile(0.99)), PLAIN),
+        Cell::number(&units::count(lun.in_flight), PLAIN),
+        Cell::number(&units::count(lun.slow), PLAIN),
     ]
 }
 
@@ -165,6 +165,6 @@ fn volume_row(volume: &Volume) -> Vec<Cell> {
         Cell::plain(&volume.name),
         Cell::plain(&volume.server),
         Cell::new(&bricks, show::bricks(volume.connected, volume.bricks)),
-        Cell::plain(&units::count(volume.graph_switches)),
+        Cell::number(&units::count(volume.graph_switches), PLAIN),
     ]
 }

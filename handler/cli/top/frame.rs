@@ -120,17 +120,14 @@ fn row(history: &History, rates: &Rates<'_>) -> Vec<Cell> {
     let idle = rates.load.as_ref().is_none_or(Load::is_idle) && lun.in_flight <= 0.0;
     let style = if idle { DIM } else { PLAIN };
     let load = rates.load.as_ref();
-    let number = |value: Option<String>| match value.as_deref().unwrap_or("-") {
-        nothing @ ("0" | "-") => Cell::new(nothing, DIM),
-        value => Cell::new(value, style),
-    };
+    let number = |value: Option<String>| Cell::number(value.as_deref().unwrap_or("-"), style);
     let time = |seconds: Option<f64>| {
-        let long = seconds.map_or(DIM, |seconds| match seconds {
+        let long = seconds.map_or(style, |seconds| match seconds {
             s if s >= TOO_LONG => BAD,
             s if s >= LONG => DOUBTFUL,
             _ => style,
         });
-        Cell::new(&units::milliseconds(seconds), long)
+        Cell::number(&units::milliseconds(seconds), long)
     };
     let errors = load.map(|load| load.errors);
     let (read, write) = (load.map(|load| &load.read), load.map(|load| &load.write));

@@ -4,6 +4,8 @@ mod frame;
 mod history;
 mod rates;
 mod screen;
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;

@@ -151,6 +151,6 @@ fn keys(view: &View, below: usize) -> String {
         "{} {sorts}   {pause}   {}   {}{more}",
         styled("sort by", DIM),
         styled("q quit", DIM),
-        styled(host.trim(), DIM)
+        styled(&format!("on {}", host.trim()), DIM)
     )
 }
