@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command talks")]
 
 mod check;
+mod interrupt;
 mod scrape;
 mod show;
 mod status;

@@ -20,26 +20,30 @@ pub(super) struct Frame {
 const LONG: f64 = 0.1;
 const TOO_LONG: f64 = 1.0;
 
+/// So many LUNs are named in a warning.
+const NAMED: usize = 4;
+
 const fn column(group: &'static str, head: &'static str, align: Align, least: usize, rank: u8) -> Column {
     Column { group, head, align, least, rank }
 }
 
+/// What is left of a terminal of 40 columns: which LUN, in which state, how many commands, errors.
 const COLUMNS: [Column; 15] = [
     column("", "LUN", Align::Shrink(8), 6, 0),
     column("", "STATE", Align::Left, 6, 0),
-    column("", "FENCE", Align::Left, 7, 2),
+    column("", "FENCE", Align::Left, 7, 4),
     column("READ", "IOPS", Align::Right, 5, 0),
-    column("READ", "MB/s", Align::Right, 5, 1),
-    column("READ", "p50ms", Align::Right, 5, 4),
-    column("READ", "p99ms", Align::Right, 5, 0),
+    column("READ", "MB/s", Align::Right, 5, 3),
+    column("READ", "p50ms", Align::Right, 5, 5),
+    column("READ", "p99ms", Align::Right, 5, 1),
     column("WRITE", "IOPS", Align::Right, 5, 0),
-    column("WRITE", "MB/s", Align::Right, 5, 1),
-    column("WRITE", "p50ms", Align::Right, 5, 4),
-    column("WRITE", "p99ms", Align::Right, 5, 0),
-    column("", "OTHER/s", Align::Right, 0, 5),
-    column("", "QD", Align::Right, 4, 0),
+    column("WRITE", "MB/s", Align::Right, 5, 3),
+    column("WRITE", "p50ms", Align::Right, 5, 5),
+    column("WRITE", "p99ms", Align::Right, 5, 1),
+    column("", "OTHER/s", Align::Right, 0, 6),
+    column("", "QD", Align::Right, 4, 2),
     column("", "ERR/s", Align::Right, 0, 0),
-    column("", "IMAGE", Align::Shrink(20), 0, 6),
+    column("", "IMAGE", Align::Shrink(16), 0, 7),
 ];
 
 /// `width` is that of the terminal, if it is one.
@@ -61,14 +65,14 @@ pub(super) fn frame(history: &History, sort: Sort, width: Option<usize>) -> Fram
     frame.head.push(totals(&rates));
     frame.head.extend(warnings(history, picture));
     frame.head.push(String::new());
-    if let Some(width) = width {
-        frame.head.iter_mut().for_each(|line| *line = show::cut(line, width));
-    }
     if !rates.is_empty() {
         let rows: Vec<Vec<Cell>> = rates.iter().map(|rates| row(history, rates)).collect();
         let mut lines = render(&COLUMNS, &rows, width);
         frame.luns = lines.split_off(lines.len() - rows.len());
         frame.head.extend(lines);
+    }
+    if let Some(width) = width {
+        frame.head.iter_mut().chain(&mut frame.luns).for_each(|line| *line = show::cut(line, width));
     }
     frame
 }
@@ -102,7 +106,11 @@ fn totals(rates: &[Rates<'_>]) -> String {
 /// Lines that are there only when something is wrong.
 fn warnings(history: &History, picture: &Picture) -> Vec<String> {
     let restart = history.restart().map(|(seconds, luns)| {
-        let text = format!("restarted {} ago: {}; counters began anew", units::ago(seconds), luns.join(", "));
+        let mut names = luns.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+        if luns.len() > NAMED {
+            names = format!("{names} and {} more", luns.len() - NAMED);
+        }
+        let text = format!("restarted {} ago: {names}; counters began anew", units::ago(seconds));
         styled(&text, DOUBTFUL)
     });
     let bricks = picture.volumes.iter().filter(|volume| volume.connected < volume.bricks).map(|volume| {

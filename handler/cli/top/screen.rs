@@ -11,6 +11,7 @@ use crossterm::{cursor, execute, queue};
 use super::Sort;
 use super::frame::frame;
 use super::history::History;
+use crate::interrupt::Interrupt;
 use crate::scrape::Picture;
 use crate::show::{BOLD, DIM, DOUBTFUL, cut, styled};
 
@@ -57,6 +58,7 @@ impl Drop for Raw {
 /// Shows what comes through `news` until somebody presses q.
 pub(super) fn run(news: &Receiver<News>, mut history: History, began: Instant, sort: Sort) -> io::Result<()> {
     let colour = anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
+    let interrupt = Interrupt::catch()?;
     let raw = Raw::enter()?;
     let mut view = View { sort, paused: false, above: 0 };
     draw(&history, &mut view, colour)?;
@@ -77,6 +79,7 @@ pub(super) fn run(news: &Receiver<News>, mut history: History, began: Instant, s
         }
         match next {
             Next::Draw => draw(&history, &mut view, colour)?,
+            Next::Nothing if interrupt.is_asked() => break,
             Next::Nothing => {}
             Next::Quit => break,
         }

@@ -1,5 +1,5 @@
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests of the program")]
-#[path = "../tests/fake/mod.rs"]
+#[path = "../../../tests/monitor/fake.rs"]
 mod fake;
 
 use super::*;

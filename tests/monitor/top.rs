@@ -1,15 +1,4 @@
 //! `tcmu-glfs top` on a terminal: a pseudo terminal, and an emulator that knows what it shows.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    missing_docs,
-    unreachable_pub,
-    reason = "tests fail by panicking"
-)]
-
-mod fake;
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
@@ -21,7 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fake::{LUN, Lun, serve, text};
+use super::fake::{LUN, Lun, serve, text};
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
 use vt100::{Color, Parser, Screen};
@@ -140,7 +130,10 @@ fn the_live_view_answers_keys_sizes_and_losses() {
     top.resize(50);
     top.shows("fewer columns", |screen| {
         let contents = screen.contents();
-        contents.contains("p99ms") && !contents.contains("MB/s p") && !contents.contains("FENCE")
+        contents.contains("p99ms")
+            && !contents.contains("MB/s p")
+            && !contents.contains("FENCE")
+            && contents.contains("ERR/s")
     });
 
     top.resize(80);
@@ -160,6 +153,18 @@ fn the_live_view_answers_keys_sizes_and_losses() {
 
     assert!(top.parser.lock().unwrap().screen().alternate_screen());
     top.press("q");
+    assert!(top.child.wait().unwrap().success());
+    top.shows("the terminal as it was", |screen| !screen.alternate_screen() && !screen.hide_cursor());
+}
+
+#[test]
+fn a_signal_leaves_the_terminal_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("socket");
+    serve(&socket, scrapes());
+    let mut top = Terminal::start(40, &socket, &[]);
+    top.shows("the least", |screen| screen.alternate_screen() && screen.contents().contains("ERR/s"));
+    kill_process(Pid::from_child(&top.child), Signal::TERM).unwrap();
     assert!(top.child.wait().unwrap().success());
     top.shows("the terminal as it was", |screen| !screen.alternate_screen() && !screen.hide_cursor());
 }

@@ -1,22 +1,11 @@
 //! `tcmu-glfs status`, as a program: what it prints, and how it exits.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    missing_docs,
-    unreachable_pub,
-    reason = "tests fail by panicking"
-)]
-
-mod fake;
 
 use std::fs;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
-use fake::{LUN, Lun, serve, text};
+use super::fake::{LUN, Lun, serve, text};
 use serde_json::{Value, json};
 
 /// Exit code, standard output, standard error.
