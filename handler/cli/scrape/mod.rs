@@ -13,6 +13,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use handler_glfs::metrics::Settings;
+
 /// How long the plugin may take. It only adds up counters: one that takes longer is stuck.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -20,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Source {
     /// The plugin's metrics socket, if the site file names another one
-    #[arg(long, value_name = "PATH", default_value = "/run/tcmu-glfs/metrics.sock")]
+    #[arg(long, value_name = "PATH", default_value_os_t = Settings::default().socket)]
     pub(crate) socket: PathBuf,
 }
 

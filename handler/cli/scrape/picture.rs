@@ -14,7 +14,7 @@ pub(crate) struct Picture {
     pub(crate) volumes: Vec<Volume>,
 }
 
-/// A LUN. Counters count since the LUN was opened; they are floating-point numbers as in the text.
+/// A LUN. Counters count from when the daemon began to serve it; they are floating-point numbers as in the text.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lun {
     pub(crate) name: String,

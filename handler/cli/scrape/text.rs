@@ -1,4 +1,5 @@
-//! The text of metrics (the format is `OpenMetrics`) into samples: strict, so that what is cut or foreign is not shown as if it were the truth.
+//! The text of metrics (the format is `OpenMetrics`) into samples: strict, so that what is cut or foreign is not shown as if it were
+//! the truth.
 
 use std::collections::BTreeMap;
 

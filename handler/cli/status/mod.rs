@@ -12,10 +12,12 @@ use crate::show::{self, BAD, DIM, PLAIN, styled, units};
 
 /// Shows the LUNs that tcmu-runner serves: are they usable, who may write, are their bricks there, what went wrong.
 ///
-/// One line a LUN, those that are not ready first, then one for each connection to a volume. Counters count since tcmu-runner opened the LUN. P99 is the time in
-/// which 99 of 100 commands were answered, in milliseconds. A terminal that is too narrow for all columns shows the most important ones.
+/// One line a LUN, those that are not ready first, then one for each connection to a volume. Numbers count from when tcmu-runner
+/// began to serve the LUN. WORST is the gravest kind of its errors. P99 ms is the time in which 99 of 100 commands were answered,
+/// in milliseconds. A terminal that is too narrow for all columns shows the most important ones.
 ///
-/// Exit status: 0 all LUNs are ready; 1 a LUN is not ready or in an outage, or nothing could be found out; 2 the command line is wrong.
+/// Exit status: 0 all LUNs are ready; 1 a LUN is not ready or in an outage, or nothing could be found out; 2 the command line
+/// is wrong.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = json::HELP)]
 pub(crate) struct Args {

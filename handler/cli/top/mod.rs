@@ -18,9 +18,10 @@ use history::History;
 
 /// Shows what the LUNs are doing, again and again: commands, megabytes and waiting times of the last interval.
 ///
-/// LUNs that are not ready come first, then the busiest. p50 and p99 are the times in milliseconds in which half, and 99 of 100, of the
-/// interval's commands were answered; from 100 ms a time is yellow, from a second red. OTHER/s are flushes, unmaps, WRITE SAMEs and COMPARE
-/// AND WRITEs. QD is the number of commands in flight. A LUN without commands is dim. A narrow terminal shows fewer columns.
+/// LUNs that are not ready come first, then the busiest. p50 and p99 are the times in milliseconds in which half, and 99 of 100,
+/// of the interval's commands were answered; from 100 ms a time is yellow, from a second red. OTHER/s are flushes, unmaps, WRITE
+/// SAMEs and COMPARE AND WRITEs. QD is the number of commands in flight. A LUN without commands is dim. A narrow terminal shows
+/// fewer columns.
 ///
 /// Keys: i, b, l and e sort by IOPS, bandwidth, latency and errors; the arrows move the list; p pauses; q quits.
 #[derive(Debug, clap::Args)]
