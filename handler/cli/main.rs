@@ -4,6 +4,11 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command talks")]
 
 mod check;
+mod interrupt;
+mod scrape;
+mod show;
+mod status;
+mod top;
 
 use std::process::ExitCode;
 
@@ -20,11 +25,15 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Args),
+    Status(status::Args),
+    Top(top::Args),
 }
 
 /// 0: all is well; 1: something was found wrong; 2: the command line is wrong.
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Check(args) => check::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Top(args) => top::run(&args),
     }
 }

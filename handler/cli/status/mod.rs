@@ -1,0 +1,172 @@
+//! `tcmu-glfs status`: how are the LUNs?
+
+mod json;
+
+use std::cmp::Reverse;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use crate::scrape::{Histogram, Lun, Picture, Source, State, Volume};
+use crate::show::table::{Align, Cell, Column, render};
+use crate::show::{self, BAD, DIM, PLAIN, styled, units};
+
+/// Shows the LUNs that tcmu-runner serves: are they usable, who may write, are their bricks there, what went wrong.
+///
+/// One line a LUN, those that are not ready first, then one for each connection to a volume. Numbers count from when tcmu-runner
+/// began to serve the LUN. WORST is the gravest kind of its errors. P99 ms is the time in which 99 of 100 commands were answered,
+/// in milliseconds. A terminal that is too narrow for all columns shows the most important ones.
+///
+/// Exit status: 0 all LUNs are ready; 1 a LUN is not ready or in an outage, or nothing could be found out; 2 the command line
+/// is wrong.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = json::HELP)]
+pub(crate) struct Args {
+    /// Prints JSON instead, for programs
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    source: Source,
+    /// Only these LUNs, by the names they have in targetcli
+    #[arg(value_name = "LUN")]
+    luns: Vec<String>,
+}
+
+/// Classes of errors, the worst first: data at risk, then storage that is full or away, then what is part of normal life.
+const CLASSES: [&str; 10] =
+    ["medium", "hardware", "other", "space", "protected", "not_ready", "busy", "range", "standby", "miscompare"];
+/// How many of them are worth a warning.
+const SERIOUS: usize = 6;
+
+pub(crate) fn run(args: &Args) -> ExitCode {
+    let told = args.source.scrape().and_then(|mut picture| {
+        select(&mut picture, &args.luns)?;
+        let text = if args.json { json::text(&picture)? } else { text(&picture, terminal_width()) };
+        // Nobody reads on: not an error of this command.
+        drop(writeln!(anstream::stdout(), "{text}"));
+        Ok(picture.how_many(State::Ready) == picture.luns.len())
+    });
+    match told {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn terminal_width() -> Option<usize> {
+    io::stdout().is_terminal().then(crossterm::terminal::size)?.ok().map(|(columns, _)| usize::from(columns))
+}
+
+/// Only the LUNs with these names, and what they use.
+fn select(picture: &mut Picture, names: &[String]) -> Result<(), String> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    let known: Vec<&str> = picture.luns.iter().map(|lun| lun.name.as_str()).collect();
+    if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
+        return Err(match known.as_slice() {
+            [] => format!("There is no LUN {unknown}: tcmu-runner serves none from GlusterFS."),
+            _ => format!("There is no LUN {unknown}; there are: {}.", known.join(", ")),
+        });
+    }
+    picture.luns.retain(|lun| names.contains(&lun.name));
+    let luns = &picture.luns;
+    picture.volumes.retain(|volume| luns.iter().any(|lun| lun.volume == volume.name));
+    Ok(())
+}
+
+const fn column(head: &'static str, align: Align, rank: u8) -> Column {
+    Column { group: "", head, align, least: 0, rank }
+}
+
+const LUNS: [Column; 16] = [
+    column("LUN", Align::Shrink(12), 0),
+    column("IMAGE", Align::Shrink(20), 1),
+    column("SIZE", Align::Right, 2),
+    column("STATE", Align::Left, 0),
+    column("ACCESS", Align::Left, 5),
+    column("CACHE", Align::Left, 11),
+    column("FENCE", Align::Left, 3),
+    column("TLS", Align::Left, 12),
+    column("BRICKS", Align::Right, 0),
+    column("SERVER", Align::Shrink(12), 9),
+    column("OPS", Align::Right, 10),
+    column("ERRORS", Align::Right, 0),
+    column("WORST", Align::Left, 4),
+    column("P99 ms", Align::Right, 6),
+    column("IN FLIGHT", Align::Right, 8),
+    column("SLOW", Align::Right, 7),
+];
+
+const VOLUMES: [Column; 4] = [
+    column("VOLUME", Align::Left, 0),
+    column("SERVER", Align::Left, 0),
+    column("BRICKS", Align::Left, 0),
+    column("GRAPH SWITCHES", Align::Right, 0),
+];
+
+fn text(picture: &Picture, width: Option<usize>) -> String {
+    let mut lines = vec![format!("{}   {}", show::verdict(picture), styled(&show::versions(picture), DIM))];
+    if !picture.luns.is_empty() {
+        let mut luns: Vec<&Lun> = picture.luns.iter().collect();
+        luns.sort_by_key(|lun| Reverse(lun.state()));
+        let rows: Vec<Vec<Cell>> = luns.into_iter().map(|lun| row(picture, lun)).collect();
+        lines.push(String::new());
+        lines.extend(render(&LUNS, &rows, width));
+    }
+    if !picture.volumes.is_empty() {
+        let rows: Vec<Vec<Cell>> = picture.volumes.iter().map(volume_row).collect();
+        lines.push(String::new());
+        lines.extend(render(&VOLUMES, &rows, width));
+    }
+    lines.join("\n")
+}
+
+fn row(picture: &Picture, lun: &Lun) -> Vec<Cell> {
+    let (state, state_style) = show::state(lun.state());
+    let volume = picture.volume_of(lun);
+    let (bricks, bricks_style) = match volume {
+        Some(volume) => {
+            (format!("{:.0}/{:.0}", volume.connected, volume.bricks), show::bricks(volume.connected, volume.bricks))
+        }
+        None => ("-".to_owned(), DIM),
+    };
+    let worst = CLASSES.iter().position(|class| lun.errors.get(*class).is_some_and(|&count| count > 0.0));
+    let worst_name = worst.and_then(|place| CLASSES.get(place)).copied();
+    let worst_style = if worst.is_some_and(|place| place < SERIOUS) { BAD } else { PLAIN };
+    let worst_text = worst_name.map_or("-".to_owned(), |class| {
+        format!("{} {class}", units::count(lun.errors.get(class).copied().unwrap_or_default()))
+    });
+    let all = lun.latency.values().fold(Histogram::default(), |sum, histogram| sum.and(histogram));
+    let plain_or_dim = |text: &str, dim: bool| Cell::new(text, if dim { DIM } else { PLAIN });
+    vec![
+        Cell::plain(&lun.name),
+        Cell::plain(&show::image(lun)),
+        Cell::plain(&units::size(lun.size)),
+        Cell::new(state, state_style),
+        Cell::plain(&lun.access),
+        Cell::plain(&lun.cache),
+        plain_or_dim(&lun.fence, lun.fence == "off"),
+        plain_or_dim(&lun.tls, lun.tls != "on"),
+        Cell::new(&bricks, bricks_style),
+        Cell::plain(volume.map_or("-", |volume| &volume.server)),
+        Cell::number(&units::count(lun.total_operations()), PLAIN),
+        Cell::number(&units::count(lun.total_errors()), worst_style),
+        Cell::number(&worst_text, PLAIN),
+        Cell::number(&units::milliseconds(all.quantile(0.99)), PLAIN),
+        Cell::number(&units::count(lun.in_flight), PLAIN),
+        Cell::number(&units::count(lun.slow), PLAIN),
+    ]
+}
+
+fn volume_row(volume: &Volume) -> Vec<Cell> {
+    let bricks = format!("{:.0} of {:.0} connected", volume.connected, volume.bricks);
+    vec![
+        Cell::plain(&volume.name),
+        Cell::plain(&volume.server),
+        Cell::new(&bricks, show::bricks(volume.connected, volume.bricks)),
+        Cell::number(&units::count(volume.graph_switches), PLAIN),
+    ]
+}

@@ -1,0 +1,95 @@
+//! What has been seen so far: the last two scrapes, and since when things are wrong.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::rates::{self, Rates};
+use crate::scrape::Picture;
+
+/// How long a restart stays on the screen: it must not be missed by somebody who looked away.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
+/// Times are those since any one moment.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    now: Duration,
+    before: Option<(Duration, Picture)>,
+    latest: Option<(Duration, Picture)>,
+    /// Since when there is no answer, and why.
+    failed: Option<(Duration, String)>,
+    restarted: Option<(Duration, Vec<String>)>,
+    /// The LUNs in an outage whose beginning was seen.
+    outages: BTreeMap<String, Duration>,
+}
+
+impl History {
+    pub(super) fn take(&mut self, at: Duration, scraped: Result<Picture, String>) {
+        self.now = at;
+        let picture = match scraped {
+            Ok(picture) => picture,
+            Err(why) => {
+                self.failed.get_or_insert((at, String::new())).1 = why;
+                return;
+            }
+        };
+        self.failed = None;
+        if let Some((_, old)) = &self.latest {
+            for lun in &picture.luns {
+                let was_away = old.luns.iter().find(|old| old.name == lun.name).map(|old| old.outage);
+                match (was_away, lun.outage) {
+                    (Some(false), true) => drop(self.outages.insert(lun.name.clone(), at)),
+                    (_, false) => drop(self.outages.remove(&lun.name)),
+                    _ => {}
+                }
+            }
+        }
+        self.before = self.latest.replace((at, picture));
+        let restarted = self.rates().into_iter().filter(|rates| rates.restarted).map(|rates| rates.lun.name.clone());
+        let restarted: Vec<String> = restarted.collect();
+        if !restarted.is_empty() {
+            self.restarted = Some((at, restarted));
+        }
+    }
+
+    /// The last answer, if it is not out of date.
+    pub(super) fn picture(&self) -> Option<&Picture> {
+        self.latest.as_ref().filter(|_| self.failed.is_none()).map(|(_, picture)| picture)
+    }
+
+    /// How long the last interval was, in seconds.
+    pub(super) fn interval(&self) -> f64 {
+        match (&self.before, &self.latest) {
+            (Some((old, _)), Some((new, _))) => new.saturating_sub(*old).as_secs_f64().max(0.001),
+            _ => 0.0,
+        }
+    }
+
+    pub(super) fn rates(&self) -> Vec<Rates<'_>> {
+        match (&self.before, &self.latest) {
+            (Some((_, old)), Some((_, new))) => rates::between(old, new, self.interval()),
+            (None, Some((_, new))) => new.luns.iter().map(|lun| Rates { lun, load: None, restarted: false }).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn ago(&self, moment: Duration) -> Duration {
+        self.now.saturating_sub(moment)
+    }
+
+    /// For how many seconds there has been no answer, and why.
+    pub(super) fn failure(&self) -> Option<(u64, &str)> {
+        self.failed.as_ref().map(|(since, why)| (self.ago(*since).as_secs(), why.as_str()))
+    }
+
+    /// How many seconds ago counters began anew, and which LUNs'.
+    pub(super) fn restart(&self) -> Option<(u64, &[String])> {
+        let (at, luns) = self.restarted.as_ref()?;
+        let ago = self.ago(*at);
+        (ago < REMEMBERED).then_some((ago.as_secs(), luns.as_slice()))
+    }
+
+    /// For how many seconds the LUN's storage has been away, if that was seen.
+    pub(super) fn outage(&self, lun: &str) -> Option<u64> {
+        self.outages.get(lun).map(|since| self.ago(*since).as_secs())
+    }
+}

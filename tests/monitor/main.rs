@@ -1,0 +1,14 @@
+//! The commands that watch, as programs: what they print, draw and answer, with a fake plugin on the metrics socket.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests fail by panicking"
+)]
+
+mod fake;
+mod status;
+mod top;
