@@ -65,7 +65,10 @@ fn luns_know_neither_storage_nor_raw_values() {
 
 #[test]
 fn the_metrics_know_neither_side() {
-    forbid("handler/metrics", &["glfs_", "tcmur", "crate::gluster", "crate::lun", "crate::runner", "unsafe", "libc::"]);
+    forbid(
+        "handler/metrics",
+        &["gfapi::", "glfs_t", "tcmur", "crate::gluster", "crate::lun", "crate::runner", "unsafe", "libc::"],
+    );
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod outage;
 mod restore;
 mod rw;
 mod screen;
+mod size;
 mod upkeep;
 mod watch;
 
@@ -316,23 +317,7 @@ impl<B: Backend> runner::Lun for Lun<B> {
     }
 
     fn resize(&self, bytes: u64) -> Result<(), Errno> {
-        let (label, now) = (&self.label, self.bytes.load(Ordering::Relaxed));
-        let image = self.image.get().ok_or(Errno::EAGAIN).and_then(|image| image.size());
-        let image = image.inspect_err(|e| report::error_always!("{label}: resize to {bytes}: no size: {e}"))?;
-        let wanted = self.block_size.lun_in(bytes).unwrap_or(0);
-        if wanted < now {
-            report::error_always!("{label}: a LUN of {now} bytes is not shrunk to {bytes}: initiators would lose data");
-            return Err(Errno::EINVAL);
-        }
-        if wanted > image {
-            report::error_always!(
-                "{label}: {bytes} bytes do not fit, the image has {image}: grow it first (truncate -s SIZE)"
-            );
-            return Err(Errno::ENOSPC);
-        }
-        self.bytes.store(wanted, Ordering::Relaxed);
-        report::info_always!("{label}: resized from {now} to {wanted} bytes");
-        Ok(())
+        size::resize(self, bytes)
     }
 
     fn set_write_cache(&self, enabled: bool) -> Result<(), Errno> {
