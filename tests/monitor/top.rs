@@ -25,21 +25,26 @@ struct Terminal {
 
 const ROWS: u16 = 16;
 
+/// Starts the command on a terminal of its own; the other end of that.
+fn on_terminal(columns: u16, socket: &Path, environment: &[(&str, &str)]) -> (Child, File) {
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap();
+    let slave = OpenOptions::new().read(true).write(true).open(OsStr::from_bytes(name.to_bytes())).unwrap();
+    let keyboard = File::from(master);
+    tcsetwinsize(&keyboard, size(columns)).unwrap();
+    // A session of its own, so that the terminal tells it of another size.
+    let mut command = Command::new("setsid");
+    command.args(["--ctty", env!("CARGO_BIN_EXE_tcmu-glfs"), "top", "--interval", "0.2", "--socket"]).arg(socket);
+    command.env("TERM", "xterm-256color").env_remove("NO_COLOR").envs(environment.iter().copied());
+    command.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap()).stderr(slave);
+    (command.spawn().unwrap(), keyboard)
+}
+
 impl Terminal {
     fn start(columns: u16, socket: &Path, environment: &[(&str, &str)]) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let name = ptsname(&master, Vec::new()).unwrap();
-        let slave = OpenOptions::new().read(true).write(true).open(OsStr::from_bytes(name.to_bytes())).unwrap();
-        let keyboard = File::from(master);
-        tcsetwinsize(&keyboard, size(columns)).unwrap();
-        // A session of its own, so that the terminal tells it of another size.
-        let mut command = Command::new("setsid");
-        command.args(["--ctty", env!("CARGO_BIN_EXE_tcmu-glfs"), "top", "--interval", "0.2", "--socket"]).arg(socket);
-        command.env("TERM", "xterm-256color").env_remove("NO_COLOR").envs(environment.iter().copied());
-        command.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap()).stderr(slave);
-        let child = command.spawn().unwrap();
+        let (child, keyboard) = on_terminal(columns, socket, environment);
         let parser = Arc::new(Mutex::new(Parser::new(ROWS, columns, 0)));
         let (mut output, shown) = (keyboard.try_clone().unwrap(), Arc::clone(&parser));
         let read = move || {
@@ -167,6 +172,25 @@ fn a_signal_leaves_the_terminal_as_it_was() {
     kill_process(Pid::from_child(&top.child), Signal::TERM).unwrap();
     assert!(top.child.wait().unwrap().success());
     top.shows("the terminal as it was", |screen| !screen.alternate_screen() && !screen.hide_cursor());
+}
+
+#[test]
+fn a_terminal_that_is_closed_ends_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("socket");
+    serve(&socket, scrapes());
+    let (mut child, mut terminal) = on_terminal(80, &socket, &[]);
+    // It is drawing.
+    terminal.read_exact(&mut [0; 200]).unwrap();
+    drop(terminal);
+    let patience = Instant::now() + Duration::from_secs(10);
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > patience {
+            child.kill().unwrap();
+            panic!("it goes on without a terminal");
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]

@@ -1,12 +1,16 @@
 //! The live view: draws whenever there is news, a key or another size, and leaves the terminal as it was.
 
 use std::io::{self, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
 use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use crossterm::terminal::{self, BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate};
 use crossterm::{cursor, execute, queue};
+use signal_hook::consts::SIGHUP;
+use signal_hook::flag;
 
 use super::Sort;
 use super::frame::frame;
@@ -17,6 +21,9 @@ use crate::show::{BOLD, DIM, DOUBTFUL, cut, styled};
 
 /// How soon a scrape that has come is seen.
 const GLANCE: Duration = Duration::from_millis(50);
+
+/// The status of a process that ends so, as shells have it.
+const HUNG_UP: i32 = 128 + SIGHUP;
 
 /// A scrape, and when.
 pub(super) type News = (Instant, Result<Picture, String>);
@@ -58,6 +65,8 @@ impl Drop for Raw {
 /// Shows what comes through `news` until somebody presses q.
 pub(super) fn run(news: &Receiver<News>, mut history: History, began: Instant, sort: Sort) -> io::Result<()> {
     let colour = anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
+    // The terminal is gone: there is nothing to put back, and whoever reads from it reads its end again and again.
+    flag::register_conditional_shutdown(SIGHUP, HUNG_UP, Arc::new(AtomicBool::new(true)))?;
     let interrupt = Interrupt::catch()?;
     let raw = Raw::enter()?;
     let mut view = View { sort, paused: false, above: 0 };
