@@ -34,10 +34,6 @@ fn replica(keys: &str) -> (Volume, Gateway) {
     under_load(&["replica", "3"], 3, &[], keys)
 }
 
-/// With eager locks, Gluster answers reads from a brick that has just come back before it knows that the brick has missed writes
-/// (docs/high-availability.md). Where a test is about that moment, they are off.
-pub(crate) const NOT_EAGER: [(&str, &str); 1] = [("cluster.eager-lock", "off")];
-
 /// Ends the load, heals, and compares everything with everything.
 fn healed_and_right(volume: &Volume, mut gateway: Gateway) -> Done {
     let done = gateway.stop().without_errors();
@@ -137,7 +133,7 @@ pub(crate) fn quorum_is_lost() {
 /// bricks in turn: it must not be asked before it is healed.
 pub(crate) fn one_brick_comes_back_later() {
     let _turn = cluster().shared();
-    let (volume, gateway) = under_load(&["replica", "3"], 3, &NOT_EAGER, ";ping-timeout=3");
+    let (volume, gateway) = replica(";ping-timeout=3");
     for (late, delay) in [(2, 0), (0, 20), (2, 50), (0, 200)] {
         faults::kill_brick(&volume, 0);
         faults::kill_brick(&volume, 2);

@@ -79,7 +79,7 @@ pub(crate) fn random_faults() {
     println!("SOAK_SEED={seed}: up to {most} faults, {limit:?}");
     let _turn = cluster().alone();
     let plain: &[_] = if is_plain() { &crate::plain::OPTIONS } else { &[] };
-    let volume = Volume::start(&["replica", "3"], 3, &[&crate::replica::NOT_EAGER, plain].concat());
+    let volume = Volume::start(&["replica", "3"], 3, plain);
     let mut sides = IMAGES.map(|image| {
         volume.image(image, BLOCKS * 4096);
         let gateway = client(&volume, image);
