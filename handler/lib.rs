@@ -93,6 +93,8 @@ impl runner::Handler for Glfs {
 }
 
 /// Begins to count, when the first LUN is opened: before that there is nothing to be told.
+///
+/// `TCMU_GLFS_METRICS_SOCKET` names another socket, for tests and containers; empty, nothing is counted.
 fn start_metrics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

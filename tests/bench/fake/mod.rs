@@ -25,9 +25,6 @@ mod peer {
     extern "C" fn tcmu_notify_conn_lost(_: *mut FakeDevice) {}
 
     #[unsafe(no_mangle)]
-    extern "C" fn tcmu_notify_lock_lost(_: *mut FakeDevice) {}
-
-    #[unsafe(no_mangle)]
     extern "C" fn tcmu_iovec_zeroed(_: *const iovec, _: usize) -> bool {
         false
     }
