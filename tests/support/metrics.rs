@@ -18,8 +18,9 @@ static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
     extern "C" fn remove() {
         let _gone_already = std::fs::remove_dir_all(&*FOLDER).is_err();
     }
-    // Short: the name of a socket has room for 107 bytes.
-    let folder = tempfile::Builder::new().prefix("glfs-").tempdir_in("/tmp").unwrap().keep();
+    // The name of a socket has room for 107 bytes. What a process that is killed leaves behind is Cargo's, if that is not too long.
+    let place = option_env!("CARGO_TARGET_TMPDIR").filter(|place| place.len() < 70).unwrap_or("/tmp");
+    let folder = tempfile::Builder::new().prefix("glfs-").tempdir_in(place).unwrap().keep();
     // SAFETY: a plain C function to call at exit.
     unsafe { libc::atexit(remove) };
     folder
