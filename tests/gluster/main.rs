@@ -77,6 +77,7 @@ fn main() -> ExitCode {
         test("luns_whose_server_is_silent_do_not_hold_up_the_daemon", outages::silent_server),
         test("a_descriptor_that_has_gone_bad_is_replaced_under_the_lun", outages::bad_descriptor),
         test("bricks_and_graph_switches_of_a_volume_are_shown", metrics::bricks_and_graphs),
+        test("who_may_use_an_image_is_shown_and_how_often_that_changed", metrics::owners),
         test("bricks_that_hang_do_not_hold_up_who_asks_for_numbers", metrics::bricks_that_hang),
         test("an_ipv6_cluster_is_reached_by_name_and_by_address", worlds::ipv6),
         test("a_volume_with_tls_is_served", worlds::tls),

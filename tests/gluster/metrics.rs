@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use crate::cluster::{self, HOST, Volume, gluster};
 use crate::support::eventually;
 use crate::support::metrics::{scrape, sum};
-use crate::support::runner::{Lun, OK};
+use crate::support::runner::{Lun, OK, table};
 
 const MIB: u64 = 1 << 20;
 
@@ -44,6 +44,32 @@ pub(crate) fn bricks_and_graphs() {
     eventually("the new graphs are seen", || of(&volume)[2] == Some(2.0));
     assert_eq!(lun.read(0, 512), (OK, vec![1; 512]));
     eventually("with all bricks", || of(&volume) == [Some(3.0), Some(3.0), Some(2.0)]);
+}
+
+/// The core locks before the first WRITE, and unlocks when the LUN is removed.
+pub(crate) fn owners() {
+    let options = [("locks.mandatory-locking", "forced"), ("features.enforce-mandatory-lock", "on")];
+    let volume = Volume::start(&[], 1, &options);
+    volume.image("disk.img", MIB);
+    let lun = Lun::opened(&volume.cfgstring("disk.img", ";fence=required"), MIB);
+    let name = format!("{}/disk.img", volume.name);
+    // Which state it is in, and how often it has become owned, and standby.
+    let fence = || {
+        let text = scrape();
+        let of_lun = |metric: &str, key, value| sum(&text, metric, &[("lun", &name), (key, value)]);
+        let states = ["open", "owned", "standby"].into_iter();
+        let is = |state: &&'static str| of_lun("tcmu_glfs_fence_state", "state", *state) == Some(1.0);
+        let changes = |to| of_lun("tcmu_glfs_fence_transitions_total", "to", to).unwrap();
+        (states.filter(is).collect::<Vec<_>>(), changes("owned"), changes("standby"))
+    };
+    assert_eq!(fence(), (vec!["standby"], 0.0, 0.0));
+    // SAFETY: as the daemon does, with no command in flight.
+    assert_eq!(unsafe { (table().lock.unwrap())(&raw const *lun.device, 0) }, OK);
+    assert_eq!(lun.write(0, &[1; 512]), OK);
+    assert_eq!(fence(), (vec!["owned"], 1.0, 0.0));
+    // SAFETY: as above.
+    assert_eq!(unsafe { (table().unlock.unwrap())(&raw const *lun.device) }, OK);
+    assert_eq!(fence(), (vec!["standby"], 1.0, 1.0));
 }
 
 /// With a new graph to be taken, which waits for them.
