@@ -165,6 +165,10 @@ impl Backend for File {
         u64::try_from(stat.st_size).map_err(|_| Errno::EIO)
     }
 
+    fn is_replicated(&self) -> bool {
+        self.descriptor.volume().known_layout().is_none_or(Layout::is_replicated)
+    }
+
     fn bricks(&self) -> Option<Bricks> {
         let bricks = |descriptor: &Descriptor| health::bricks(descriptor.volume());
         if !self.descriptor.volume().layout().is_replicated() {

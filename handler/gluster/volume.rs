@@ -181,6 +181,11 @@ impl Volume {
         &self.from
     }
 
+    /// What its graph says about how files can be owned, if anybody has asked.
+    pub(super) fn known_layout(&self) -> Option<Layout> {
+        self.layout.get().copied()
+    }
+
     /// What its graph says about how files can be owned. Blocks for a moment at first: libgfapi is connected before it has put the
     /// text of the graph where it can be read.
     pub(super) fn layout(&self) -> Layout {

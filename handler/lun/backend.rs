@@ -128,8 +128,11 @@ pub trait Backend: Ownership + Send + Sync + 'static {
         None
     }
 
-    /// The bricks with the copies of the image, and how many of them can be reached. None: there is one copy, or nothing is known. Blocks,
-    /// within bounds.
+    /// Whether there may be more than one copy of each byte, which are healed from each other. Does not block.
+    fn is_replicated(&self) -> bool;
+
+    /// The bricks of the image, and how many of them can be reached. None: there is one copy, or nothing is known. Blocks, within
+    /// bounds.
     fn bricks(&self) -> Option<Bricks>;
 
     /// Waits for the last requests and closes the image; requests submitted later fail. Blocks, within bounds.

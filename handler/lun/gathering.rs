@@ -24,7 +24,8 @@ const CHANCE: Duration = Duration::from_secs(4);
 
 /// Holds commands back, unless that is being done already. The outage has begun.
 pub(super) fn start<B: Backend>(lun: &Arc<Lun<B>>) {
-    if lun.gathering.swap(true, Ordering::AcqRel) {
+    let replicated = lun.image.get().is_some_and(|image| image.is_replicated());
+    if !replicated || lun.gathering.swap(true, Ordering::AcqRel) {
         return;
     }
     lun.outage.hold(true);

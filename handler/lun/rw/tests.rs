@@ -136,6 +136,10 @@ impl Backend for Memory {
         self.later(request, |_, _, _| 0);
     }
 
+    fn is_replicated(&self) -> bool {
+        false
+    }
+
     fn bricks(&self) -> Option<Bricks> {
         None
     }
