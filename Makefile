@@ -1,23 +1,27 @@
 # Two commands on a fresh Debian 12 with Rust:  make demo   make check
 # Each installs what is missing (as root, through apt; asks nothing), builds, and runs.
 
-# Where tcmu-runner looks for handlers: Debian's multiarch folder, or Fedora's and openSUSE's lib64.
+# Where tcmu-runner looks for handlers: Debian's multiarch folder, or Fedora's and openSUSE's lib64. And the unit that restores the
+# saved LUNs at boot.
 multiarch := $(shell dpkg-architecture -qDEB_HOST_MULTIARCH 2>/dev/null || gcc -print-multiarch 2>/dev/null)
 HANDLER_DIR ?= $(if $(multiarch),/usr/lib/$(multiarch)/tcmu-runner,/usr/lib64/tcmu-runner)
+RESTORE_UNIT ?= $(if $(multiarch),rtslib-fb-targetctl,target)
+UNIT_DIR ?= /usr/lib/systemd/system
 DESTDIR ?=
-PLUGIN := target/release/libhandler_glfs.so
+built := $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: all demo check soak bench install uninstall clean
-all: packages-build
+.PHONY: all build demo check soak bench deb rpm vendor-tarball install uninstall clean
+all: packages-build build
+
+build:
 	cargo build --release --locked
 
 # The main job, in front of your eyes: in a virtual machine, or with NATIVE=1 on this one.
-demo: packages-build packages-vm
-	cargo build --release --locked
+demo: packages-build packages-vm build
 	tests/demo
 
 # Everything that is tested, from fast to true; ends with a count per tier.
-check: packages-build packages-vm packages-check
+check: packages-build packages-vm packages-check packages-package
 	tests/check
 
 # Random faults on a cluster of three nodes, under load: half an hour or 1,000 of them. SEED=N repeats a run's faults.
@@ -31,25 +35,51 @@ bench: packages-build packages-vm packages-check packages-bench
 	cargo build --release --locked --workspace
 	target/release/tcmu-glfs-bench $(if $(QUICK),--quick) $(if $(PEER),--peer $(PEER)) $(ARGS)
 
-.PHONY: packages-build packages-vm packages-check packages-bench
+# Packages, in target/package: from a tarball with all crates in it, without a network.
+vendor-tarball: packages-build
+	packaging/source
+deb: packages-build packages-package
+	packaging/deb
+rpm: packages-build packages-package
+	packaging/rpm
+
+.PHONY: packages-build packages-vm packages-check packages-bench packages-package
 packages-build:
 	@tests/install-packages tests/packages-build
 packages-vm:
 	@tests/install-packages tests/vm/packages
 packages-bench:
 	@tests/install-packages tests/bench/lun/packages
+packages-package:
+	@tests/install-packages tests/package/packages
 packages-check:
 	@tests/install-packages tests/packages-check
 
 # Not renamed to handler_* before it is complete: tcmu-runner loads every file whose name begins so.
 install:
-	@test -r $(PLUGIN) || { echo "$(PLUGIN) is missing: run make first"; exit 1; }
-	install -d $(DESTDIR)$(HANDLER_DIR)
-	install -m 0644 $(PLUGIN) $(DESTDIR)$(HANDLER_DIR)/.glfs.so.new
+	@test -r $(built)/libhandler_glfs.so || { echo "$(built)/libhandler_glfs.so is missing: run make first"; exit 1; }
+	install -D -m 0644 $(built)/libhandler_glfs.so $(DESTDIR)$(HANDLER_DIR)/.glfs.so.new
 	mv -f $(DESTDIR)$(HANDLER_DIR)/.glfs.so.new $(DESTDIR)$(HANDLER_DIR)/handler_glfs.so
+	install -D -m 0755 $(built)/tcmu-glfs $(DESTDIR)/usr/sbin/tcmu-glfs
+	rm -rf $(built)/man && mkdir $(built)/man
+	-$(built)/tcmu-glfs man $(built)/man
+	for page in $$(find $(built)/man -name '*.[58]'); do install -D -m 0644 -t $(DESTDIR)/usr/share/man/man$${page##*.} $$page; done
+	-$(built)/tcmu-glfs completions bash >$(built)/man/bash && \
+		install -D -m 0644 $(built)/man/bash $(DESTDIR)/usr/share/bash-completion/completions/tcmu-glfs
+	test -e $(DESTDIR)/etc/tcmu/glfs.toml || install -D -m 0644 packaging/glfs.toml $(DESTDIR)/etc/tcmu/glfs.toml
+	install -D -m 0644 packaging/logrotate $(DESTDIR)/etc/logrotate.d/tcmu-glfs
+	install -D -m 0644 packaging/systemd/tcmu-runner.conf $(DESTDIR)$(UNIT_DIR)/tcmu-runner.service.d/tcmu-glfs.conf
+	install -D -m 0644 packaging/systemd/restore.conf $(DESTDIR)$(UNIT_DIR)/$(RESTORE_UNIT).service.d/tcmu-glfs.conf
+	install -d $(DESTDIR)/var/lib/tcmu-glfs
 
+# Of what was installed, the site file stays: somebody may have written it.
 uninstall:
-	rm -f $(DESTDIR)$(HANDLER_DIR)/handler_glfs.so
+	rm -f $(DESTDIR)$(HANDLER_DIR)/handler_glfs.so $(DESTDIR)/usr/sbin/tcmu-glfs $(DESTDIR)/etc/logrotate.d/tcmu-glfs
+	rm -f $(DESTDIR)/usr/share/man/man[58]/tcmu-glfs*.[58] $(DESTDIR)/usr/share/bash-completion/completions/tcmu-glfs
+	rm -f $(DESTDIR)$(UNIT_DIR)/tcmu-runner.service.d/tcmu-glfs.conf
+	rm -f $(DESTDIR)$(UNIT_DIR)/$(RESTORE_UNIT).service.d/tcmu-glfs.conf
+	rmdir $(DESTDIR)$(UNIT_DIR)/tcmu-runner.service.d $(DESTDIR)$(UNIT_DIR)/$(RESTORE_UNIT).service.d 2>/dev/null || true
+	rm -rf $(DESTDIR)/var/lib/tcmu-glfs
 
 clean:
 	cargo clean
