@@ -55,6 +55,10 @@ const GFAPI_LOG: &std::ffi::CStr = c"tcmu-runner-glfs.log";
 const FAREWELL: Duration = Duration::from_secs(3);
 
 impl runner::Handler for Glfs {
+    fn help(&self) -> String {
+        lun::config::help()
+    }
+
     fn check_config(&self, cfgstring: &str) -> Result<(), String> {
         cfgstring.parse::<Config>().map(drop).map_err(|e| e.to_string())
     }

@@ -3,6 +3,8 @@
 use std::ffi::{CStr, CString, c_char};
 use std::ptr;
 
+use handler_glfs::lun::config::KEYS;
+
 use crate::support::runner::table;
 
 /// None: accepted.
@@ -60,4 +62,13 @@ fn no_configuration_at_all_and_bytes_that_are_no_text_are_refused() {
         libc::free(reason.cast());
         assert!(!(table().check_config)(c"glfs/bad".as_ptr(), ptr::null_mut()), "nobody wants the reason");
     }
+}
+
+#[test]
+fn help_create_names_every_key() {
+    // SAFETY: a C string that lives as long as the table.
+    let help = unsafe { CStr::from_ptr(table().cfg_desc) }.to_str().unwrap();
+    let named: Vec<&str> = help.lines().filter_map(|line| line.strip_prefix("  ")?.split('=').next()).collect();
+    assert_eq!(named, KEYS.map(|key| key.name));
+    assert!(help.contains("  cache=none|writeback  "), "{help}");
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::table::{KEYS, Key};
 use super::text::{Escaped, unescape};
 use super::{
     Config, ConfigError, DEFAULT_OPEN_TIMEOUT, DEFAULT_OUTAGE, DEFAULT_PING_TIMEOUT, DEFAULT_PORT, DEFAULT_SOCKET,
@@ -116,26 +117,6 @@ values! {
     } expected "critical, error, warning, info, debug or trace"
 }
 
-/// Every key, for the message about an unknown one.
-pub(super) const NAMES: [&str; 16] = [
-    "server",
-    "port",
-    "transport",
-    "socket",
-    "volfile",
-    "cache",
-    "access",
-    "io-threads",
-    "connection",
-    "open-timeout",
-    "ping-timeout",
-    "log-level",
-    "fence",
-    "open",
-    "outage",
-    "profile",
-];
-
 const CMD_TIME_OUT: &str = "tcmur_cmd_time_out";
 const ABSOLUTE: &str = "an absolute path";
 
@@ -157,7 +138,7 @@ pub(super) fn apply<'a>(config: &mut Config, pairs: impl Iterator<Item = &'a str
             ended = true;
             continue;
         }
-        let Some(&key) = NAMES.iter().find(|&&name| name == key) else {
+        let Some(&Key { name: key, .. }) = KEYS.iter().find(|known| known.name == key) else {
             return Err(ConfigError::UnknownKey { key: key.to_owned() });
         };
         if key != "server" && seen.contains(&key) {

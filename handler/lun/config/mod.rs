@@ -4,6 +4,7 @@
 //! from `targetcli create`, in one sentence, before anything is created. Nothing here touches files or network.
 
 mod keys;
+mod table;
 mod text;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use text::{Escaped, unescape};
 
 pub use keys::{Access, Cache, Connection, Fence, IoThreads, LogLevel, OnUnreachable, Transport};
+pub use table::{KEYS, Key, METRICS, help};
 
 /// What a cfgstring says, defaults filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,7 +101,7 @@ pub enum ConfigError {
     #[error("{0:?} is not KEY=VALUE")]
     NotAPair(String),
     /// No such key.
-    #[error("Unknown key {key:?}; known are {known}", known = keys::NAMES.join(", "))]
+    #[error("Unknown key {key:?}; known are {known}", known = table::names(&table::KEYS))]
     UnknownKey {
         /// As given.
         key: String,
