@@ -8,6 +8,7 @@
 //! * [`lun`] is what a disk does: sizes, ranges, short transfers, what an error means to an initiator. No `unsafe`.
 //! * [`gluster`] is all that knows libgfapi: connections, files, asynchronous calls.
 //! * [`metrics`] counts what all of them do, and knows none of them.
+//! * [`site`] is the file in which LUNs find what they share; what it may say is [`lun::config`]'s.
 //! * this file puts them together.
 //!
 //! # The life of a WRITE
@@ -34,6 +35,7 @@ pub mod lun;
 pub mod metrics;
 mod report;
 pub mod runner;
+pub mod site;
 
 use std::ffi::c_int;
 use std::sync::{Arc, Once};
@@ -60,7 +62,7 @@ impl runner::Handler for Glfs {
     }
 
     fn check_config(&self, cfgstring: &str) -> Result<(), String> {
-        cfgstring.parse::<Config>().map(drop).map_err(|e| e.to_string())
+        Config::read(cfgstring, &site::current()).map(drop).map_err(|e| e.to_string())
     }
 
     fn screen(&self, cdb: &Cdb, blocks: u64) -> Option<Status> {
@@ -76,7 +78,7 @@ impl runner::Handler for Glfs {
             report::error_always!("Not opened: the configuration is not UTF-8: {text}");
             Errno::EINVAL
         })?;
-        let config: Config = cfgstring.parse().map_err(|why| {
+        let config = Config::read(cfgstring, &site::follow()).map_err(|why| {
             report::error_always!("Not opened: {cfgstring}: {why}");
             Errno::EINVAL
         })?;

@@ -64,9 +64,9 @@ pub fn register(handler: &'static dyn Handler) -> Result<(), Unsupported> {
         let runner = Runner { symbols, devices: super::devices::Devices::default(), handler };
         RUNNER.set(runner).map_err(|_| Unsupported::Twice)?;
         log::install();
-        let help = CString::new(handler.help()).unwrap_or_default();
         // The core keeps the table for ever.
-        let table = Box::leak(Box::new(TcmurHandler { cfg_desc: help.into_raw(), ..TABLE }));
+        let help = Box::leak(CString::new(handler.help()).unwrap_or_default().into_boxed_c_str());
+        let table = Box::leak(Box::new(TcmurHandler { cfg_desc: help.as_ptr(), ..TABLE }));
         match RUNNER.get().map(|runner| {
             // SAFETY: the table lives as long as the process, as do its strings.
             unsafe { (runner.symbols.tcmur_register_handler)(table) }

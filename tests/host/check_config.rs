@@ -1,28 +1,11 @@
 //! `check_config`: an admin learns of a mistake in one sentence, before anything is created.
 
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::CStr;
 use std::ptr;
 
 use handler_glfs::lun::config::KEYS;
 
-use crate::support::runner::table;
-
-/// None: accepted.
-fn check(cfgstring: &str) -> Option<String> {
-    let text = CString::new(cfgstring).unwrap();
-    let mut reason: *mut c_char = ptr::null_mut();
-    // SAFETY: as the daemon does.
-    let accepted = unsafe { (table().check_config)(text.as_ptr(), &raw mut reason) };
-    if accepted {
-        assert!(reason.is_null(), "a reason for accepting would leak");
-        return None;
-    }
-    // SAFETY: a C string, which is ours to free as the daemon frees it.
-    let why = unsafe { CStr::from_ptr(reason) }.to_str().unwrap().to_owned();
-    // SAFETY: as above.
-    unsafe { libc::free(reason.cast()) };
-    Some(why)
-}
+use crate::support::runner::{check, table};
 
 #[test]
 fn good_configurations_pass_whatever_exists() {

@@ -118,7 +118,7 @@ fn mistakes_are_named_with_what_would_be_right() {
         ("glfs/vol@host/p;fence=required;cache=writeback", "fence=required needs cache=none"),
         ("glfs/vol@host/p;open=later", "expected defer or fail"),
         ("glfs/vol@host/p;outage=long", "expected seconds"),
-        ("glfs/vol@host/p;profile=fast", "profile=fast is not supported yet"),
+        ("glfs/vol@host/p;profile=fast", "profile=fast: there is no /etc/tcmu/glfs.toml"),
         ("glfs/vol@host/p;tcmur_cmd_time_out=5;cache=none", "must come last"),
         ("glfs/vol@host/p;tcmur_cmd_time_out=soon", "expected seconds"),
         ("glfs/vol@host:24007/p", "The character ':' does not survive targetcli and the kernel; write %3A"),
