@@ -24,8 +24,10 @@
 //! answered inside the submitting call; `glfs-submit`, one for each volume, submits what follows from an answer; `glfs-exclusive`
 //! does a LUN's COMPARE AND WRITEs. Calls that block run on `glfs-open`, `glfs-close`, `glfs-stat` and `glfs-owner` while their
 //! caller waits, with a bound. `glfs-watch` looks every few seconds for images that have grown, and shows that a LUN's owner is
-//! alive; `glfs-restore` gets a LUN its image back, `glfs-gather` waits for its bricks, `glfs-claim` the right to use it. `glfs-reaper` disconnects volumes that nobody
-//! uses. `glfs-metrics` tells the numbers to whoever asks, and has `glfs-meta` look how a volume is. No lock is held across a submit or a completion, and only one across a call into the daemon: that of [`runner::Link`], which
+//! alive, and at the site file; `glfs-log` writes lines into the daemon's log, so that nobody else waits for it; `glfs-restore` gets a
+//! LUN its image back, `glfs-gather` waits for its bricks, `glfs-claim` the right to use it. `glfs-reaper` disconnects volumes that
+//! nobody uses, and looks after libgfapi's log. `glfs-metrics` tells the numbers to whoever asks, and has `glfs-meta` look how a volume
+//! is. No lock is held across a submit or a completion, and only one across a call into the daemon: that of [`runner::Link`], which
 //! keeps the device alive meanwhile.
 
 pub mod gluster;
@@ -50,7 +52,8 @@ use runner::{Cdb, Device, Status};
 /// The handler of the subtype `glfs`.
 struct Glfs;
 
-/// libgfapi's own log, in the daemon's log directory. The daemon's logrotate pattern covers the name.
+/// libgfapi's own log, in the daemon's log directory. The daemon's logrotate pattern covers the name; that the file has been renamed is
+/// noticed (`gluster/logging.rs`).
 const GFAPI_LOG: &std::ffi::CStr = c"tcmu-runner-glfs.log";
 
 /// How long the daemon's exit waits for volumes to disconnect.
@@ -75,11 +78,11 @@ impl runner::Handler for Glfs {
 
     fn open(&self, device: &Device<'_>) -> Result<Arc<dyn runner::Lun>, Errno> {
         let cfgstring = device.cfgstring().map_err(|text| {
-            report::error_always!("Not opened: the configuration is not UTF-8: {text}");
+            report::error_always!(report::PLUGIN, "Not opened: the configuration is not UTF-8: {text}");
             Errno::EINVAL
         })?;
         let config = Config::read(cfgstring, &site::follow()).map_err(|why| {
-            report::error_always!("Not opened: {cfgstring}: {why}");
+            report::error_always!(report::PLUGIN, "Not opened: {cfgstring}: {why}");
             Errno::EINVAL
         })?;
         self.update_logdir();
@@ -95,6 +98,7 @@ impl runner::Handler for Glfs {
 
     fn destroy(&self) {
         gluster::shut_down(FAREWELL);
+        report::PLUGIN.settle(true);
     }
 }
 

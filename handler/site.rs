@@ -65,13 +65,16 @@ pub fn follow() -> Arc<Site> {
         (Arc::clone(&store.site), store.news.take(), store.unsaved.take())
     };
     match news {
-        Some(Ok(text)) => report::info_always!("{text}"),
-        Some(Err(text)) => report::error_always!("{text}"),
+        Some(Ok(text)) => report::info_always!(report::PLUGIN, "{text}"),
+        Some(Err(text)) => report::error_always!(report::PLUGIN, "{text}"),
         None => {}
     }
     if let Some(why) = unsaved.and_then(|text| keep(&text).err()) {
         let (file, kept) = (&*FILE, KEPT.display());
-        report::warning_always!("{file} could not be kept in {kept}, for a restart with a broken one: {why}");
+        report::warning_always!(
+            report::PLUGIN,
+            "{file} could not be kept in {kept}, for a restart with a broken one: {why}"
+        );
     }
     site
 }
