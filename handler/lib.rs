@@ -77,6 +77,10 @@ impl runner::Handler for Glfs {
     }
 
     fn open(&self, device: &Device<'_>) -> Result<Arc<dyn runner::Lun>, Errno> {
+        static ONCE: Once = Once::new();
+        // What the site file says of metrics, which is read next, begins to count.
+        let storage = metrics::Storage { volumes: gluster::volumes, version: gluster::version };
+        ONCE.call_once(|| metrics::set_storage(storage));
         let cfgstring = device.cfgstring().map_err(|text| {
             report::error_always!(report::PLUGIN, "Not opened: the configuration is not UTF-8: {text}");
             Errno::EINVAL
@@ -86,7 +90,6 @@ impl runner::Handler for Glfs {
             Errno::EINVAL
         })?;
         self.update_logdir();
-        start_metrics();
         Ok(Lun::open(device, &config, gluster::Opener::new(&config))?)
     }
 
@@ -100,20 +103,6 @@ impl runner::Handler for Glfs {
         gluster::shut_down(FAREWELL);
         report::PLUGIN.settle(true);
     }
-}
-
-/// Begins to count, when the first LUN is opened: before that there is nothing to be told.
-fn start_metrics() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        metrics::set_storage(metrics::Storage { volumes: gluster::volumes, version: gluster::version });
-        let mut settings = metrics::Settings::default();
-        if let Some(socket) = std::env::var_os("TCMU_GLFS_METRICS_SOCKET") {
-            settings.enabled = !socket.is_empty();
-            settings.socket = socket.into();
-        }
-        metrics::configure(settings);
-    });
 }
 
 /// What tcmu-runner calls after loading the library: the only symbol that is exported.

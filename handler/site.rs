@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use crate::lun::config::{Site, SiteError};
-use crate::report;
+use crate::{metrics, report};
 
 /// A longer one has not been written by a person.
 const LONGEST: u64 = 1 << 20;
@@ -41,6 +41,8 @@ struct Store {
     /// What is still to be said, and kept.
     news: Option<Result<String, String>>,
     unsaved: Option<String>,
+    /// What the metrics have been told last.
+    metrics: Option<metrics::Settings>,
 }
 
 static STORE: LazyLock<Mutex<Store>> = LazyLock::new(Mutex::default);
@@ -59,11 +61,16 @@ pub fn current() -> Arc<Site> {
 
 /// The same, and whatever is new is said and kept.
 pub fn follow() -> Arc<Site> {
-    let (site, news, unsaved) = {
+    let (site, news, unsaved, settings) = {
         let mut store = store();
         store.look();
-        (Arc::clone(&store.site), store.news.take(), store.unsaved.take())
+        let settings = settings(&store.site);
+        let changed = store.metrics.replace(settings.clone()).as_ref() != Some(&settings);
+        (Arc::clone(&store.site), store.news.take(), store.unsaved.take(), changed.then_some(settings))
     };
+    if let Some(settings) = settings {
+        metrics::configure(settings);
+    }
     match news {
         Some(Ok(text)) => report::info_always!(report::PLUGIN, "{text}"),
         Some(Err(text)) => report::error_always!(report::PLUGIN, "{text}"),
@@ -77,6 +84,16 @@ pub fn follow() -> Arc<Site> {
         );
     }
     site
+}
+
+/// `[metrics]`. For tests, the environment may name another socket, or none.
+fn settings(site: &Site) -> metrics::Settings {
+    let mut settings = site.metrics().clone();
+    if let Some(socket) = std::env::var_os("TCMU_GLFS_METRICS_SOCKET") {
+        settings.enabled &= !socket.is_empty();
+        settings.socket = socket.into();
+    }
+    settings
 }
 
 /// What the file says, for a tool that an admin waits for: a mistake is told, nothing takes its place.

@@ -46,6 +46,7 @@ fn main() -> ExitCode {
         test("a_daemon_restarted_with_a_broken_file_goes_on_with_the_last_good_one", site::restart),
         test("without_a_file_what_is_built_in_is_in_use", site::absent),
         test("a_check_of_a_configuration_reads_and_does_nothing_else", site::check_only_reads),
+        test("metrics_follow_the_file_while_luns_are_open", site::metrics),
         test("a_million_failures_have_at_most_twenty_lines_with_their_count", log::storm),
         test("a_storm_on_one_lun_silences_no_other", log::neighbours),
         test("what_was_held_back_is_told_when_it_is_over", log::told_at_the_end),

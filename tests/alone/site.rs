@@ -8,9 +8,9 @@ use std::sync::atomic::Ordering;
 
 use tempfile::TempDir;
 
-use crate::support::log;
 use crate::support::runner::{Lun, check};
 use crate::support::volume::LocalVolume;
+use crate::support::{eventually, log};
 
 const MIB: u64 = 1 << 20;
 
@@ -158,4 +158,19 @@ pub fn check_only_reads() {
     // Whoever opens a LUN keeps it.
     assert!(Lun::new("glfs/v@h/d;profile=none", MIB, 512).open() < 0);
     assert_eq!(fs::read_to_string(kept()).unwrap(), "[profile.b]\n");
+}
+
+pub fn metrics() {
+    write("");
+    let (volume, _, _) = volume("measured.img");
+    let _lun = Lun::opened(&volume.cfgstring("measured.img", ""), MIB);
+    let socket = crate::support::metrics::socket();
+    eventually("the plugin listens", || socket.exists());
+    write("[metrics]\nenabled = false\n");
+    eventually("it does not any more", || !socket.exists());
+    let file = in_folder("tcmu-glfs.prom");
+    write(&format!("[metrics]\ninterval = 1\ntextfile = \"{}\"\n", file.display()));
+    eventually("it does again, and writes the file", || socket.exists() && file.exists());
+    write("");
+    eventually("the file is gone", || !file.exists());
 }
