@@ -102,7 +102,7 @@ impl Volume {
         let mut volume = Self {
             fs,
             name: target.volume.clone(),
-            from: servers.first().map_or_else(|| target.origin.to_string(), ToString::to_string),
+            from: servers.first().map_or_else(|| "its volfile".to_owned(), ToString::to_string),
             logging: Logging::default(),
             connected: false,
             has_bricks: true,

@@ -169,10 +169,7 @@ impl<B: Backend> Lun<B> {
         if told != bytes {
             report::warning!(log, "created with {told} bytes, but the image holds {size}: the LUN has {bytes}");
             self.link.resize(bytes).inspect_err(|errno| {
-                report::error!(
-                    log,
-                    "not opened: the kernel did not take the size of {bytes} bytes: {errno}; see dmesg"
-                );
+                report::error!(log, "not opened: the kernel refused a size of {bytes} bytes: {errno}; see dmesg");
             })?;
             self.bytes.store(bytes, Ordering::Relaxed);
         }
