@@ -25,7 +25,7 @@ fn len(file: &Path) -> u64 {
 }
 
 pub fn moves() {
-    site::write("[defaults]\nlog-level = \"debug\"\n");
+    site::write("[defaults]\nlog-level = \"trace\"\n");
     let folders = [(); 2].map(|()| tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap());
     let [first, second] = folders.each_ref().map(|folder| folder.path().join(NAME));
     let volume = LocalVolume::new();
