@@ -8,6 +8,7 @@
 //! * [`lun`] is what a disk does: sizes, ranges, short transfers, what an error means to an initiator. No `unsafe`.
 //! * [`gluster`] is all that knows libgfapi: connections, files, asynchronous calls.
 //! * [`metrics`] counts what all of them do, and knows none of them.
+//! * [`site`] is the file in which LUNs find what they share; what it may say is [`lun::config`]'s.
 //! * this file puts them together.
 //!
 //! # The life of a WRITE
@@ -23,8 +24,10 @@
 //! answered inside the submitting call; `glfs-submit`, one for each volume, submits what follows from an answer; `glfs-exclusive`
 //! does a LUN's COMPARE AND WRITEs. Calls that block run on `glfs-open`, `glfs-close`, `glfs-stat` and `glfs-owner` while their
 //! caller waits, with a bound. `glfs-watch` looks every few seconds for images that have grown, and shows that a LUN's owner is
-//! alive; `glfs-restore` gets a LUN its image back, `glfs-gather` waits for its bricks, `glfs-claim` the right to use it. `glfs-reaper` disconnects volumes that nobody
-//! uses. `glfs-metrics` tells the numbers to whoever asks, and has `glfs-meta` look how a volume is. No lock is held across a submit or a completion, and only one across a call into the daemon: that of [`runner::Link`], which
+//! alive, and at the site file; `glfs-log` writes lines into the daemon's log, so that nobody else waits for it; `glfs-restore` gets a
+//! LUN its image back, `glfs-gather` waits for its bricks, `glfs-claim` the right to use it. `glfs-reaper` disconnects volumes that
+//! nobody uses, and looks after libgfapi's log. `glfs-metrics` tells the numbers to whoever asks, and has `glfs-meta` look how a volume
+//! is. No lock is held across a submit or a completion, and only one across a call into the daemon: that of [`runner::Link`], which
 //! keeps the device alive meanwhile.
 
 pub mod gluster;
@@ -34,6 +37,7 @@ pub mod lun;
 pub mod metrics;
 mod report;
 pub mod runner;
+pub mod site;
 
 use std::ffi::c_int;
 use std::sync::{Arc, Once};
@@ -48,15 +52,20 @@ use runner::{Cdb, Device, Status};
 /// The handler of the subtype `glfs`.
 struct Glfs;
 
-/// libgfapi's own log, in the daemon's log directory. The daemon's logrotate pattern covers the name.
+/// libgfapi's own log, in the daemon's log directory. The daemon's logrotate pattern covers the name; that the file has been renamed is
+/// noticed (`gluster/logging.rs`).
 const GFAPI_LOG: &std::ffi::CStr = c"tcmu-runner-glfs.log";
 
 /// How long the daemon's exit waits for volumes to disconnect.
 const FAREWELL: Duration = Duration::from_secs(3);
 
 impl runner::Handler for Glfs {
+    fn help(&self) -> String {
+        lun::config::help()
+    }
+
     fn check_config(&self, cfgstring: &str) -> Result<(), String> {
-        cfgstring.parse::<Config>().map(drop).map_err(|e| e.to_string())
+        Config::read(cfgstring, &site::current()).map(drop).map_err(|e| e.to_string())
     }
 
     fn screen(&self, cdb: &Cdb, blocks: u64) -> Option<Status> {
@@ -68,16 +77,19 @@ impl runner::Handler for Glfs {
     }
 
     fn open(&self, device: &Device<'_>) -> Result<Arc<dyn runner::Lun>, Errno> {
+        static ONCE: Once = Once::new();
+        // What the site file says of metrics, which is read next, begins to count.
+        let storage = metrics::Storage { volumes: gluster::volumes, version: gluster::version };
+        ONCE.call_once(|| metrics::set_storage(storage));
         let cfgstring = device.cfgstring().map_err(|text| {
-            report::error_always!("Not opened: the configuration is not UTF-8: {text}");
+            report::error_always!(report::PLUGIN, "Not opened: the configuration is not UTF-8: {text}");
             Errno::EINVAL
         })?;
-        let config: Config = cfgstring.parse().map_err(|why| {
-            report::error_always!("Not opened: {cfgstring}: {why}");
+        let config = Config::read(cfgstring, &site::follow()).map_err(|why| {
+            report::error_always!(report::PLUGIN, "Not opened: {cfgstring}: {why}");
             Errno::EINVAL
         })?;
         self.update_logdir();
-        start_metrics();
         Ok(Lun::open(device, &config, gluster::Opener::new(&config))?)
     }
 
@@ -89,23 +101,8 @@ impl runner::Handler for Glfs {
 
     fn destroy(&self) {
         gluster::shut_down(FAREWELL);
+        report::PLUGIN.settle(true);
     }
-}
-
-/// Begins to count, when the first LUN is opened: before that there is nothing to be told.
-///
-/// `TCMU_GLFS_METRICS_SOCKET` names another socket, for tests and containers; empty, nothing is counted.
-fn start_metrics() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        metrics::set_storage(metrics::Storage { volumes: gluster::volumes, version: gluster::version });
-        let mut settings = metrics::Settings::default();
-        if let Some(socket) = std::env::var_os("TCMU_GLFS_METRICS_SOCKET") {
-            settings.enabled = !socket.is_empty();
-            settings.socket = socket.into();
-        }
-        metrics::configure(settings);
-    });
 }
 
 /// What tcmu-runner calls after loading the library: the only symbol that is exported.

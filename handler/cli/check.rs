@@ -30,7 +30,8 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 
 fn check(cfgstring: &str) -> Result<String, String> {
     let whole = if cfgstring.starts_with("glfs/") { cfgstring.to_owned() } else { format!("glfs/{cfgstring}") };
-    let config: Config = whole.parse().map_err(|why| format!("{whole}: {why}"))?;
+    let site = handler_glfs::site::read().map_err(|why| why.to_string())?;
+    let config = Config::read(&whole, &site).map_err(|why| format!("{whole}: {why}"))?;
     let label = config.label();
     let opened = Opener::new(&config).open(config.open_timeout, None).map_err(|not| format!("{label}: {}", not.why))?;
     let bytes = opened.image.size().map_err(|errno| format!("{label}: no size: {errno}"))?;

@@ -163,6 +163,6 @@ fn detour<R: Request>(cookie: *mut Cookie<R>, outcome: Result<usize, Errno>) {
 /// Runs a completion. A panic in it has answered its command (by dropping it), and must not take the thread along.
 pub(super) fn shielded(completion: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(completion)).is_err() {
-        report::error!("PANIC in a completion; its command was answered with HARDWARE ERROR");
+        report::error!(report::PLUGIN, "PANIC in a completion; its command was answered with HARDWARE ERROR");
     }
 }

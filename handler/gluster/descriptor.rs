@@ -125,7 +125,11 @@ impl Descriptor {
     pub(super) fn close(self: &Arc<Self>, patience: Duration) -> Result<(), Errno> {
         // The core closes a LUN when all commands are answered, which is a moment before their calls have returned.
         if !self.drains_to(0, patience) {
-            report::error_always!("A file stays open: calls in it have not been answered for {} s", patience.as_secs());
+            report::error_always!(
+                report::PLUGIN,
+                "A file stays open: calls in it have not been answered for {} s",
+                patience.as_secs()
+            );
             // Their answers may still come, and will look at this.
             let _leaked = Arc::into_raw(Arc::clone(self));
             return Err(Errno::EBUSY);

@@ -87,7 +87,7 @@ fn set_owner(descriptor: &Descriptor) -> bool {
     // SAFETY: the descriptor is open (the exchange is counted); the bytes are copied.
     let failed = unsafe { gfapi::glfs_fd_set_lkowner(descriptor.as_ptr(), owner.as_mut_ptr().cast(), len) } != 0;
     if failed {
-        report::error!("A lock owner could not be set: {}", Errno::last());
+        report::error!(report::PLUGIN, "A lock owner could not be set: {}", Errno::last());
     }
     !failed
 }
@@ -108,7 +108,7 @@ impl Exchange {
         let outcome = self.exchange(descriptor);
         if let Err(errno) = self.lock(descriptor, libc::F_UNLCK) {
             // Gone with the connection, or with the file when it is closed; until then this file can take it again.
-            report::warning!("A lock for COMPARE AND WRITE could not be released: {errno}");
+            report::warning!(report::PLUGIN, "A lock for COMPARE AND WRITE could not be released: {errno}");
         }
         outcome
     }

@@ -194,7 +194,7 @@ impl Backend for File {
 impl Drop for File {
     fn drop(&mut self) {
         if let Err(errno) = self.close() {
-            report::warning!("A file that was not in use any more could not be closed: {errno}");
+            report::warning!(report::PLUGIN, "A file that was not in use any more could not be closed: {errno}");
         }
     }
 }

@@ -8,14 +8,13 @@ use std::fmt;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use crate::lun::config::{Cache, Config, Fence, IoThreads, LogLevel};
+use crate::lun::config::{Cache, Config, Fence, IoThreads};
 
 /// What distinguishes the graphs of two connections to one volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Graph {
     cache: Cache,
     io_threads: IoThreads,
-    log_level: LogLevel,
     ping_timeout: Duration,
     /// Some LUN must never write on a descriptor that has lost its lock.
     fenced: bool,
@@ -71,7 +70,6 @@ impl Graph {
         Self {
             cache: config.cache,
             io_threads: config.io_threads,
-            log_level: config.log_level,
             ping_timeout: config.ping_timeout,
             fenced: config.fence == Fence::Required,
             few_cores,
@@ -92,18 +90,6 @@ impl Graph {
         let fixed = UNCACHED.iter().chain(PATIENCE.iter()).chain(writes).chain(threads).chain(events).chain(locks);
         let ping = ("*-client-*", "ping-timeout", Cow::Owned(self.ping_timeout.as_secs().to_string()));
         fixed.map(|&(translators, key, value)| (translators, key, Cow::Borrowed(value))).chain([ping])
-    }
-
-    /// The level of libgfapi's log, as `glfs_set_logging` counts (`gf_loglevel_t`).
-    pub(super) fn log_level(self) -> i32 {
-        match self.log_level {
-            LogLevel::Critical => 3,
-            LogLevel::Error => 4,
-            LogLevel::Warning => 5,
-            LogLevel::Info => 7,
-            LogLevel::Debug => 8,
-            LogLevel::Trace => 9,
-        }
     }
 }
 

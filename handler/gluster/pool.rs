@@ -4,8 +4,10 @@
 //! while after its last LUN: recovery closes and reopens LUNs, and a disconnect takes gluster up to 10 s.
 
 use std::collections::HashMap;
+use std::ffi::c_int;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,6 +15,7 @@ use nix::errno::Errno;
 
 use super::OpenError;
 use super::volume::{Target, Volume};
+use super::worker::bounded;
 use crate::report;
 
 /// How long an unused connection is kept.
@@ -21,6 +24,8 @@ const LINGER: Duration = Duration::from_secs(10);
 const MEMORY: Duration = Duration::from_secs(5);
 /// How often the reaper looks.
 const ROUND: Duration = Duration::from_secs(1);
+/// How long it waits for a volume.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// One entry a target. The connection's lock is held while connecting, so that others who want the same connection wait for it;
 /// the map's is not.
@@ -29,7 +34,12 @@ struct Entry {
     connection: Mutex<Connection>,
     /// Since when somebody has been connecting.
     connecting: Mutex<Option<Instant>>,
+    /// How detailed a log of libgfapi its users wish for.
+    wishes: Mutex<Vec<Weak<Wish>>>,
 }
+
+/// A user's wish, as libgfapi counts levels. Of several the most detailed is granted.
+pub(super) type Wish = AtomicI32;
 
 #[derive(Debug, Default)]
 struct Connection {
@@ -74,22 +84,37 @@ impl Entry {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What is wished for by those who are still there; if nobody is, it may stay as it is.
+    fn level(&self) -> Option<c_int> {
+        let mut wishes = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
+        wishes.retain(|wish| wish.strong_count() > 0);
+        wishes.iter().filter_map(Weak::upgrade).map(|wish| wish.load(Ordering::Relaxed)).max()
+    }
+
+    fn add(&self, wish: &Arc<Wish>) {
+        let mut wishes = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
+        if !wishes.iter().any(|other| other.as_ptr() == Arc::as_ptr(wish)) {
+            wishes.push(Arc::downgrade(wish));
+        }
+    }
+
     fn connecting(&self) -> MutexGuard<'_, Option<Instant>> {
         self.connecting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The connection to `target`: the one there is, or a new one; with `after`, one that was made later than that. Blocks while
-/// connecting, or while another thread connects.
+/// connecting, or while another thread connects. Its log is as detailed as `wish` says, or more.
 ///
 /// # Errors
 /// Those of [`Volume::connect`].
-pub(super) fn acquire(target: &Target, after: Option<Instant>) -> Result<Arc<Volume>, OpenError> {
+pub(super) fn acquire(target: &Target, after: Option<Instant>, wish: &Arc<Wish>) -> Result<Arc<Volume>, OpenError> {
     let (entry, log) = with_pool(|pool| {
         start_reaper(pool);
         let log = pool.log.clone().unwrap_or_else(|| PathBuf::from("/dev/stderr"));
         (Arc::clone(pool.entries.entry(target.clone()).or_default()), log)
     });
+    entry.add(wish);
     let mut connection = entry.lock();
     let there_is = connection.volume.as_ref();
     if let Some(volume) = there_is.filter(|volume| after.is_none_or(|after| volume.since() > after)) {
@@ -99,7 +124,7 @@ pub(super) fn acquire(target: &Target, after: Option<Instant>) -> Result<Arc<Vol
         return Err(OpenError::Again(Arc::clone(&refusal.why)));
     }
     *entry.connecting() = Some(Instant::now());
-    let connected = Volume::connect(target, &log);
+    let connected = Volume::connect(target, &log, entry.level().unwrap_or_default());
     *entry.connecting() = None;
     let volume = match connected {
         Ok(volume) => Arc::new(volume),
@@ -137,17 +162,31 @@ pub(super) fn connecting(target: &Target) -> Duration {
     since.map_or(Duration::ZERO, |since| since.elapsed())
 }
 
-/// Where libgfapi logs, from now on and for all connections.
+/// Where libgfapi logs, from now on; in a moment for the connections that there are.
 pub fn set_log_file(path: &Path) {
-    let entries: Vec<Arc<Entry>> = with_pool(|pool| {
-        if pool.log.replace(path.to_owned()).as_deref() == Some(path) {
-            return Vec::new();
-        }
-        pool.entries.values().cloned().collect()
-    });
-    for entry in entries {
-        if let Some(Err(errno)) = entry.lock().volume.as_ref().map(|volume| volume.set_log(path)) {
-            report::warning!("libgfapi cannot log to {}: {errno}", path.display());
+    with_pool(|pool| pool.log = Some(path.to_owned()));
+}
+
+/// Sees to it that libgfapi logs what is wished for, and to the file of that name.
+fn follow_logging() {
+    let volumes: Vec<(Arc<Volume>, PathBuf, c_int)> = with_pool(|pool| {
+        let log = pool.log.clone()?;
+        let volumes = pool.entries.values().filter_map(|entry| {
+            // Somebody who connects may hold it for long.
+            let volume = entry.connection.try_lock().ok()?.volume.clone()?;
+            let level = entry.level()?;
+            volume.logging().differs(&log, level).then(|| (volume, log.clone(), level))
+        });
+        Some(volumes.collect())
+    })
+    .unwrap_or_default();
+    for (volume, path, level) in volumes {
+        let name = path.clone();
+        let changed = bounded("glfs-logging", PATIENCE, move || volume.logging().change(volume.as_ptr(), &path, level));
+        // In an outage the volume cannot be asked; it is, when it is over.
+        if let Some(Err(errno)) = changed.filter(|changed| *changed != Err(Errno::ENOTCONN)) {
+            let name = name.display();
+            report::warning!(report::PLUGIN, "libgfapi's log could not be changed ({name}, level {level}): {errno}");
         }
     }
 }
@@ -156,7 +195,7 @@ pub fn set_log_file(path: &Path) {
 pub fn shut_down(patience: Duration) {
     let unused = with_pool(|pool| (take_unused(pool, |_| true), take_discarded(pool)));
     // A young connection takes 10 s to disconnect; the process ends and takes the rest with it.
-    super::worker::bounded("glfs-fini", patience, move || drop(unused));
+    bounded("glfs-fini", patience, move || drop(unused));
 }
 
 fn start_reaper(pool: &mut Pool) {
@@ -166,10 +205,11 @@ fn start_reaper(pool: &mut Pool) {
     }
 }
 
-/// The reaper thread: ends when there is nothing left to watch.
+/// The reaper thread, which also looks after libgfapi's log: ends when there is nothing left to watch.
 fn reap() {
     loop {
         thread::sleep(ROUND);
+        follow_logging();
         let (unused, done) = with_pool(|pool| {
             let mut unused =
                 take_unused(pool, |connection| connection.idle.get_or_insert_with(Instant::now).elapsed() >= LINGER);

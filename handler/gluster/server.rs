@@ -21,8 +21,8 @@ pub(super) enum Server {
 /// A server that was tried, and why it does not serve.
 #[derive(Debug)]
 pub struct Unreachable {
-    server: Server,
-    why: io::Error,
+    pub(super) server: Server,
+    pub(super) why: io::Error,
 }
 
 impl Server {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::ffi::{CString, c_int};
+use std::fmt;
 use std::path::Path;
 use std::ptr::{self, NonNull};
 use std::sync::OnceLock;
@@ -15,6 +16,7 @@ use nix::errno::Errno;
 use super::OpenError;
 use super::graph::Graph;
 use super::health::Health;
+use super::logging::Logging;
 use super::ownership::Layout;
 use super::server::{Family, Server, reachable_first};
 use super::worker::Queue;
@@ -39,6 +41,17 @@ pub(super) enum Origin {
     Volfile(String),
 }
 
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Servers(servers) => {
+                f.write_str(&servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+            }
+            Self::Volfile(path) => write!(f, "volfile {path}"),
+        }
+    }
+}
+
 /// A connected volume. Dropping it disconnects, which takes up to 10 s.
 #[derive(Debug)]
 pub(super) struct Volume {
@@ -46,7 +59,7 @@ pub(super) struct Volume {
     name: String,
     /// Which server gave the graph.
     from: String,
-    log_level: c_int,
+    logging: Logging,
     connected: bool,
     /// Its bricks answered when it was connected.
     has_bricks: bool,
@@ -67,7 +80,7 @@ impl Volume {
     ///
     /// # Errors
     /// [`OpenError`] about the servers or the volume.
-    pub(super) fn connect(target: &Target, log: &Path) -> Result<Self, OpenError> {
+    pub(super) fn connect(target: &Target, log: &Path, level: c_int) -> Result<Self, OpenError> {
         // Before there is a glfs_t: one whose init failed leaves threads behind (10.3, pub_glfs_fini).
         let layout = OnceLock::new();
         let (servers, family) = match &target.origin {
@@ -86,12 +99,11 @@ impl Volume {
         let name = c_string(&target.volume).map_err(setup)?;
         // SAFETY: the name is NUL-terminated.
         let fs = NonNull::new(unsafe { gfapi::glfs_new(name.as_ptr()) }).ok_or_else(|| setup(Errno::last()))?;
-        let log_level = target.graph.log_level();
         let mut volume = Self {
             fs,
             name: target.volume.clone(),
             from: servers.first().map_or_else(|| "its volfile".to_owned(), ToString::to_string),
-            log_level,
+            logging: Logging::default(),
             connected: false,
             has_bricks: true,
             layout,
@@ -99,7 +111,8 @@ impl Volume {
             health: Health::default(),
             submissions: Queue::new("glfs-submit"),
         };
-        volume.set_up(target, &servers, family, log).map_err(setup)?;
+        volume.logging.begin(fs.as_ptr(), log, level).map_err(setup)?;
+        volume.set_up(target, &servers, family).map_err(setup)?;
         // SAFETY: set up, and initialised once.
         let failed = unsafe { gfapi::glfs_init(fs.as_ptr()) } != 0;
         match Errno::last() {
@@ -107,17 +120,18 @@ impl Volume {
             // goes on trying to reach them, and calls succeed as soon as it has (10.3, pub_glfs_init, glfs_graph_setup).
             Errno::EIO if failed => {
                 volume.has_bricks = false;
-                report::warning!("Volume {}: its bricks do not answer", volume.name);
+                // Its LUNs warn.
+                report::info_always!(report::PLUGIN, "Volume {}: its bricks do not answer", volume.name);
             }
             errno if failed => return Err(OpenError::Init { errno, from: volume.from.clone() }),
             _ => {}
         }
         volume.connected = true;
-        report::info_always!("Volume {}: connected; {}", volume.name, target.graph);
+        report::info_always!(report::PLUGIN, "Volume {}: connected; {}", volume.name, target.graph);
         Ok(volume)
     }
 
-    fn set_up(&self, target: &Target, servers: &[Server], family: Family, log: &Path) -> Result<(), Errno> {
+    fn set_up(&self, target: &Target, servers: &[Server], family: Family) -> Result<(), Errno> {
         for server in servers {
             let (transport, host, port) = match server {
                 Server::Tcp { host, port } => (c"tcp", c_string(&place(host, *port))?, c_int::from(*port)),
@@ -131,7 +145,6 @@ impl Volume {
             // SAFETY: not initialised yet; the path is NUL-terminated and copied.
             check(unsafe { gfapi::glfs_set_volfile(self.as_ptr(), path.as_ptr()) })?;
         }
-        self.set_log(log)?;
         // Read by what fetches the volfile; no translator has this name.
         let family: &[(_, _, Cow<'_, _>)] =
             if family == Family::Inet6 { &[("volfile-server", "address-family", Cow::Borrowed("inet6"))] } else { &[] };
@@ -146,14 +159,9 @@ impl Volume {
         Ok(())
     }
 
-    /// Directs libgfapi's own log to a file.
-    ///
-    /// # Errors
-    /// The file cannot be written.
-    pub(super) fn set_log(&self, log: &Path) -> Result<(), Errno> {
-        let log = c_string(&log.to_string_lossy())?;
-        // SAFETY: the volume is alive; the path is NUL-terminated and copied.
-        check(unsafe { gfapi::glfs_set_logging(self.as_ptr(), log.as_ptr(), self.log_level) })
+    /// What libgfapi has been told about its log.
+    pub(super) fn logging(&self) -> &Logging {
+        &self.logging
     }
 
     /// Whether its bricks answered when it was connected. If not, they may by now.
@@ -231,7 +239,7 @@ impl Drop for Volume {
         let outstanding = unsafe { gfapi::glfs_fini(self.fs.as_ptr()) } != 0;
         if self.connected {
             let how = if outstanding { ", with calls outstanding" } else { "" };
-            report::info_always!("Volume {}: disconnected{how}", self.name);
+            report::info_always!(report::PLUGIN, "Volume {}: disconnected{how}", self.name);
         }
     }
 }
@@ -244,10 +252,10 @@ fn place(host: &str, port: u16) -> String {
     if cuts { format!("{host}:{port}") } else { host.to_owned() }
 }
 
-fn c_string(text: &str) -> Result<CString, Errno> {
+pub(super) fn c_string(text: &str) -> Result<CString, Errno> {
     CString::new(text).map_err(|_| Errno::EINVAL)
 }
 
-fn check(result: c_int) -> Result<(), Errno> {
+pub(super) fn check(result: c_int) -> Result<(), Errno> {
     if result == 0 { Ok(()) } else { Err(Errno::last()) }
 }

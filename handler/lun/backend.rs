@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
+use super::config::LogLevel;
+
 /// The data of a request. Its home is the runner's edge, where the memory comes from.
 pub use crate::runner::IoVecs as Data;
 
@@ -162,6 +164,9 @@ pub trait Source: Send + Sync + 'static {
     /// # Errors
     /// Why not.
     fn open(&self, patience: Duration, after: Option<Instant>) -> Result<Opened<Self::Backend>, NotOpened>;
+
+    /// How detailed a log of its own the storage's library is to keep, from now on.
+    fn set_log_level(&self, level: LogLevel);
 }
 
 /// An image, open.

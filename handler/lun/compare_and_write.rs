@@ -18,7 +18,7 @@ pub(super) fn start<B: Backend>(lun: Arc<Lun<B>>, image: &B, command: Command, o
     let exchange = Exchange { offset, expected, new, owned: lun.fence.is_owned() };
     image.compare_and_write(exchange, move |outcome| match outcome {
         Ok(compared) => {
-            lun.served();
+            lun.served(Op::CompareAndWrite);
             command.complete(match compared {
                 Compared::Written => Status::Ok,
                 Compared::DiffersAt(byte) => Status::Sense(Sense::miscompare(byte)),

@@ -3,10 +3,16 @@
 use nix::errno::Errno;
 
 use super::outage::Outage;
+use crate::report::Kind;
 use crate::runner::{Sense, Status};
 
 /// The kinds of work a LUN asks of its storage.
 pub(super) use crate::metrics::Op;
+
+/// What log lines keep apart, and how they call it.
+pub(super) fn kind(op: Op) -> Kind {
+    Kind { number: op as u32, name: op.name() }
+}
 
 /// The status for `errno` in `op`. Errors that pass by themselves are an outage: BUSY, so that the initiator repeats the command,
 /// until it has lasted too long. What an initiator can act upon has a sense of its own; the rest is a medium error.

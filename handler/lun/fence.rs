@@ -21,7 +21,7 @@ use super::config::{Cache, Config, Fence as Mode};
 use super::contest::Contest;
 use super::error::Op;
 use crate::metrics::{Event, FenceState, Meter};
-use crate::report;
+use crate::report::{self, Log};
 use crate::runner::{LockOutcome, Sense, Status};
 
 /// An initiator that wants the image from an owner that seems alive must have asked for this long, by WRITEs.
@@ -71,7 +71,7 @@ impl Fence {
     }
 
     /// Looks at an image that has just been opened. An error is a sentence for the admin: it must not be served.
-    pub(super) fn engage(&self, image: &impl Backend, label: &str) -> Result<(), String> {
+    pub(super) fn engage(&self, image: &impl Backend, log: &Log) -> Result<(), String> {
         if self.mode == Mode::Off {
             return Ok(());
         }
@@ -88,7 +88,7 @@ impl Fence {
             Err(errno) if self.mode == Mode::Required => {
                 return Err(format!("fence=required, but the volume does not say whether it can enforce it: {errno}"));
             }
-            Err(errno) => report::warning!("{label}: whether the image is fenced could not be asked: {errno}"),
+            Err(errno) => report::warning!(log, "whether the image is fenced could not be asked: {errno}"),
         }
         Ok(())
     }
@@ -169,7 +169,7 @@ pub(super) fn refuse<B: Backend>(lun: &Arc<Lun<B>>) -> Status {
 
 /// Takes the image for commands that the core did not ask for, if nobody else is using it.
 fn claim<B: Backend>(lun: &Lun<B>) {
-    let (label, fence) = (&lun.label, &lun.fence);
+    let (log, fence) = (&lun.log, &lun.fence);
     let Some(image) = lun.image.get() else { return };
     if fence.mode == Mode::Auto && matches!(image.enforcement(), Ok(Enforcement::Possible | Enforcement::Impossible(_)))
     {
@@ -178,7 +178,7 @@ fn claim<B: Backend>(lun: &Lun<B>) {
     }
     let taken = match image.is_taken() {
         Ok(taken) => taken,
-        Err(errno) => return report::warning!("{label}: who owns the image could not be asked: {errno}"),
+        Err(errno) => return report::warning!(log, "who owns the image could not be asked: {errno}"),
     };
     if taken {
         // Where it cannot be read, its translators are frozen as well (disperse): no sign.
@@ -189,13 +189,13 @@ fn claim<B: Backend>(lun: &Lun<B>) {
     }
     // The core may have been faster.
     if fence.is(STANDBY) && own(lun, &*image, taken).is_ok() {
-        report::warning!("{label}: owned, for commands that came without a lock");
+        report::warning!(log, "owned, for commands that came without a lock");
     }
 }
 
 /// The core wants the image for WRITEs. No command is in flight. Blocks, within bounds.
 pub(super) fn lock<B: Backend>(lun: &Lun<B>) -> LockOutcome {
-    let (label, fence) = (&lun.label, &lun.fence);
+    let (log, fence) = (&lun.log, &lun.fence);
     if fence.mode == Mode::Off || fence.is(OWNED) {
         return LockOutcome::Locked;
     }
@@ -204,12 +204,12 @@ pub(super) fn lock<B: Backend>(lun: &Lun<B>) -> LockOutcome {
         // It could not be asked when the image was opened, or its admin may have changed it since.
         match image.enforcement() {
             Ok(Enforcement::Impossible(why)) => {
-                report::warning!("{label}: fencing is off: {why}; a gateway that hangs may write late");
+                report::warning!(log, "fencing is off: {why}; a gateway that hangs may write late");
                 return LockOutcome::Locked;
             }
             Ok(_) => fence.enforces.store(true, Ordering::Relaxed),
             Err(errno) => {
-                report::warning!("{label}: not locked: whether the image is fenced could not be asked: {errno}");
+                report::warning!(log, "not locked: whether the image is fenced could not be asked: {errno}");
                 return LockOutcome::NotNow;
             }
         }
@@ -217,7 +217,7 @@ pub(super) fn lock<B: Backend>(lun: &Lun<B>) -> LockOutcome {
     let taken = match image.is_taken() {
         Ok(taken) => taken,
         Err(errno) => {
-            report::warning!("{label}: not locked: who owns the image could not be asked: {errno}");
+            report::warning!(log, "not locked: who owns the image could not be asked: {errno}");
             return LockOutcome::NotNow;
         }
     };
@@ -241,10 +241,10 @@ pub(super) fn lock<B: Backend>(lun: &Lun<B>) -> LockOutcome {
 
 /// Takes the image, and says so.
 fn own<B: Backend>(lun: &Lun<B>, image: &B, from_another: bool) -> Result<(), Errno> {
-    let (label, fence) = (&lun.label, &lun.fence);
+    let (log, fence) = (&lun.log, &lun.fence);
     image.take().inspect_err(|errno| {
         if *errno != Errno::EDEADLK {
-            report::warning!("{label}: not locked: {errno}");
+            report::warning!(log, "not locked: {errno}");
         }
     })?;
     if from_another {
@@ -257,12 +257,12 @@ fn own<B: Backend>(lun: &Lun<B>, image: &B, from_another: bool) -> Result<(), Er
         contest.sign()
     };
     if let Err(errno) = image.set_note(&sign) {
-        report::warning!("{label}: the owner's note could not be left: {errno}");
+        report::warning!(log, "the owner's note could not be left: {errno}");
     }
     fence.change(OWNED);
     match before {
-        Ok(note) if from_another => report::warning!("{label}: fencing: owned, taken from {note}"),
-        _ => report::info_always!("{label}: fencing: owned"),
+        Ok(note) if from_another => report::warning!(log, "fencing: owned, taken from {note}"),
+        _ => report::info_always!(log, "fencing: owned"),
     }
     Ok(())
 }
@@ -285,7 +285,7 @@ pub(super) fn beat<B: Backend>(lun: &Lun<B>) {
     let sign = fence.contest().sign();
     // In an outage there is nobody to see it either.
     if let Some(Err(errno)) = lun.image.get().map(|image| image.set_note(&sign)) {
-        report::warning!("{}: the owner's note could not be left: {errno}", lun.label);
+        report::warning!(lun.log, "the owner's note could not be left: {errno}");
     }
 }
 
@@ -304,8 +304,8 @@ pub(super) fn failed<B: Backend>(lun: &Lun<B>, op: Op, errno: Errno) {
     }
     if fence.mode == Mode::Off {
         report::error!(
-            "{}: refused by the bricks ({errno}): the image is fenced, and fence=off; see docs/fencing.md",
-            lun.label
+            lun.log,
+            "refused by the bricks ({errno}): the image is fenced, and fence=off; see docs/fencing.md"
         );
         return;
     }
@@ -313,7 +313,7 @@ pub(super) fn failed<B: Backend>(lun: &Lun<B>, op: Op, errno: Errno) {
         return;
     }
     if fence.change(STANDBY) == OWNED {
-        report::warning!("{}: fencing: not owned any more ({errno})", lun.label);
+        report::warning!(lun.log, "fencing: not owned any more ({errno})");
         // Before the command is answered; and once, for all that fail alike.
         lun.link.lock_lost();
     }

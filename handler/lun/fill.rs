@@ -12,7 +12,7 @@ use nix::errno::Errno;
 
 use super::Lun;
 use super::backend::{Backend, Data, Request};
-use super::error::Op;
+use super::error::{Op, kind};
 use crate::metrics::Event;
 use crate::report;
 use crate::runner::{Buffer, Command, Sense, Status};
@@ -147,8 +147,8 @@ impl<B: Backend> Fill<B> {
         let unsupported = matches!(errno, Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL);
         let lun = Arc::clone(&self.lun);
         if unsupported {
-            let (label, means) = (&lun.label, self.means);
-            report::warning!("{label}: the volume has no {means:?} ({errno}): this LUN does without from now on");
+            let means = self.means;
+            report::warning!(lun.log, "the volume has no {means:?} ({errno}): this LUN does without from now on");
             lun.missing.add(self.means);
             self.means = self.means.next();
             self.go_on();
@@ -161,8 +161,9 @@ impl<B: Backend> Fill<B> {
     }
 
     fn fail(self, errno: Errno) {
-        let (label, op, offset, left) = (&self.lun.label, self.op.name(), self.offset, self.left);
-        report::error!("{label}: {op} offset={offset} len={left} failed: {errno}");
+        let (kind, offset, left) = (kind(self.op), self.offset, self.left);
+        let name = kind.name;
+        self.lun.log.failed(kind, format_args!("{name} offset={offset} len={left} failed: {errno}"));
         let status = self.lun.failed(self.op, errno);
         if self.op == Op::Unmap {
             // The initiator has been told GOOD already, or will be.
@@ -190,7 +191,7 @@ impl<B: Backend> Request for Fill<B> {
             (Err(errno), Means::Discard | Means::Zerofill) => return self.degrade(errno),
             (Err(errno), Means::Write) => return self.fail(errno),
         };
-        self.lun.served();
+        self.lun.served(self.op);
         self.offset = self.offset.saturating_add(moved);
         self.left = self.left.saturating_sub(moved);
         if self.left == 0 { self.command.complete(Status::Ok) } else { self.go_on() }

@@ -75,7 +75,7 @@ impl<B: Backend> Request for Shared<B> {
 
     fn done(mut self, outcome: Result<usize, Errno>) {
         if outcome.is_ok() {
-            self.lun.served();
+            self.lun.served(Op::Flush);
         }
         for command in mem::take(&mut self.commands) {
             match outcome {

@@ -32,7 +32,7 @@ use nix::errno::Errno;
 use self::attention::Attention;
 use self::backend::{Backend, Opened, Source};
 use self::config::{Config, OnUnreachable};
-use self::error::{Op, status};
+use self::error::{Op, kind, status};
 use self::fence::Fence;
 use self::fill::Missing;
 use self::flush::Flushes;
@@ -40,15 +40,17 @@ use self::geometry::{BlockSize, fits};
 use self::image::Image;
 use self::outage::Outage;
 use crate::metrics::{self, Meter, Span, Work};
-use crate::report;
+use crate::report::{self, Log};
 use crate::runner::{self, Cdb, Command, Device, Limits, Link, LockOutcome, LockState, Rejected, Sense, Status};
 
 pub use self::screen::{is_answered_in_part, screen};
 
 /// One exported disk.
 pub struct Lun<B: Backend> {
-    /// Its name in log lines.
-    label: String,
+    /// What it says of itself. The label is the place of its image.
+    log: Arc<Log>,
+    /// What it was opened with: the site file may change what that means.
+    cfgstring: String,
     image: Image<B>,
     /// Where the image comes from, at first and again.
     source: Box<dyn Source<Backend = B>>,
@@ -74,7 +76,7 @@ pub struct Lun<B: Backend> {
 
 impl<B: Backend> fmt::Debug for Lun<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lun").field("label", &self.label).field("bytes", &self.bytes).finish_non_exhaustive()
+        f.debug_struct("Lun").field("log", &self.log).field("bytes", &self.bytes).finish_non_exhaustive()
     }
 }
 
@@ -96,10 +98,11 @@ impl<B: Backend> Lun<B> {
     /// # Errors
     /// The image cannot be opened, or is unfit; the reason is logged.
     pub fn open(device: &Device<'_>, config: &Config, source: impl Source<Backend = B>) -> Result<Arc<Self>, Errno> {
-        let label = config.label();
-        let meter = metrics::meter(&numbers::name(device, config), &label);
+        let log = Arc::new(Log::new(config.label()));
+        log.set_detail(upkeep::detail(config.log_level));
+        let meter = metrics::meter(&numbers::name(device, config), &log);
         let block_size = BlockSize::new(device.block_size()).map_err(|why| {
-            report::error_always!("{label}: {why}");
+            report::error_always!(log, "not opened: {why}");
             Errno::EINVAL
         })?;
         let deferrable = config.open == OnUnreachable::Defer;
@@ -107,11 +110,11 @@ impl<B: Backend> Lun<B> {
         let opened = match source.open(patience, None) {
             Ok(opened) => Some(opened),
             Err(not) if deferrable && not.passes => {
-                report::warning_always!("{label}: not ready yet, and goes on trying: {}", not.why);
+                report::warning_always!(log, "not ready yet, tries on: {}", not.why);
                 None
             }
             Err(not) => {
-                report::error_always!("{label}: not opened: {}", not.why);
+                report::error_always!(log, "not opened: {}", not.why);
                 return Err(not.errno);
             }
         };
@@ -132,7 +135,7 @@ impl<B: Backend> Lun<B> {
             bytes: AtomicU64::new(device.blocks().saturating_mul(device.block_size().into())),
             link: device.link(),
             cut_off: AtomicBool::new(false),
-            outage: Outage::new(config, &meter),
+            outage: Outage::new(config, &log, &meter),
             fence: Fence::new(config, &meter),
             restoring: AtomicBool::new(false),
             gathering: AtomicBool::new(false),
@@ -140,7 +143,8 @@ impl<B: Backend> Lun<B> {
             missing: Missing::default(),
             flushes: Flushes::default(),
             meter,
-            label,
+            cfgstring: device.cfgstring().unwrap_or_default().to_owned(),
+            log,
         });
         match opened {
             Some(opened) => lun.attach(opened)?,
@@ -154,30 +158,30 @@ impl<B: Backend> Lun<B> {
 
     /// Begins to serve an image that has just been opened, for the first time.
     fn attach(&self, opened: Opened<B>) -> Result<(), Errno> {
-        let (label, told) = (&self.label, self.bytes.load(Ordering::Relaxed));
-        let size = opened.image.size().inspect_err(|errno| report::error_always!("{label}: no size: {errno}"))?;
+        let (log, told) = (&self.log, self.bytes.load(Ordering::Relaxed));
+        let size = opened.image.size().inspect_err(|errno| {
+            report::error!(log, "not opened: no size: {errno}; are the bricks up? (gluster volume status)");
+        })?;
         let bytes = self.block_size.lun_in(size).map_err(|why| {
-            report::error_always!("{label}: {why}");
+            report::error!(log, "not opened: {why}");
             Errno::EINVAL
         })?;
         if told != bytes {
-            report::warning_always!(
-                "{label}: created with {told} bytes, but the image holds {size}: the LUN has {bytes}"
-            );
+            report::warning!(log, "created with {told} bytes, but the image holds {size}: the LUN has {bytes}");
             self.link.resize(bytes).inspect_err(|errno| {
-                report::error_always!("{label}: the kernel did not take the size of {bytes} bytes: {errno}");
+                report::error!(log, "not opened: the kernel refused a size of {bytes} bytes: {errno}; see dmesg");
             })?;
             self.bytes.store(bytes, Ordering::Relaxed);
         }
-        self.fence.engage(&opened.image, label).map_err(|why| {
-            report::error_always!("{label}: not served: {why}");
+        self.fence.engage(&opened.image, log).map_err(|why| {
+            report::error!(log, "not served: {why}");
             Errno::EOPNOTSUPP
         })?;
         if !opened.writable {
             self.link.set_write_protect();
         }
         let mode = if opened.writable { "" } else { ", read-only" };
-        report::info_always!("{label}: open, {bytes} bytes{mode}");
+        report::info_always!(log, "open, {bytes} bytes{mode}");
         restore::discard(self, self.image.replace(opened));
         Ok(())
     }
@@ -206,7 +210,8 @@ impl<B: Backend> Lun<B> {
     }
 
     /// The storage has done something for a command.
-    fn served(&self) {
+    fn served(&self, op: Op) {
+        self.log.succeeded(kind(op));
         self.outage.end();
         self.fence.served();
     }
@@ -308,7 +313,7 @@ impl<B: Backend> runner::Lun for Lun<B> {
 
     fn unlock(&self) {
         if let Err(errno) = fence::unlock(self) {
-            report::warning!("{}: fencing: not given up, until the LUN is closed: {errno}", self.label);
+            report::warning!(self.log, "fencing: not given up, until the LUN is closed: {errno}");
         }
     }
 
@@ -325,20 +330,18 @@ impl<B: Backend> runner::Lun for Lun<B> {
             return Ok(());
         }
         // Twice for every LUN of a restored configuration, which says that there is no cache.
-        report::info_always!(
-            "{}: the write cache bit stays set: the bricks cache, so initiators must flush",
-            self.label
-        );
+        report::info_always!(self.log, "the write cache bit stays set: the bricks cache, so initiators must flush");
         Err(Errno::EOPNOTSUPP)
     }
 
     fn close(self: Arc<Self>) {
         self.link.retire();
         self.meter.detach();
+        self.log.settle(true);
         match self.image.close().map(|image| image.close()) {
-            None | Some(Ok(())) => report::info_always!("{}: closed", self.label),
+            None | Some(Ok(())) => report::info_always!(self.log, "closed"),
             Some(Err(errno)) => {
-                report::error_always!("{}: closing failed, cached writes may be lost: {errno}", self.label);
+                report::error_always!(self.log, "closing failed, cached writes may be lost: {errno}");
             }
         }
     }

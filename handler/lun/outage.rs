@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::config::{Cache, Config};
 use crate::metrics::{Event, Meter};
-use crate::report;
+use crate::report::{self, Log};
 use crate::runner::{Sense, Status};
 
 /// How long an EIO may be a sign of an outage: replicas answer so for a moment when they lose each other, before they know.
@@ -31,14 +31,13 @@ pub(super) struct Outage {
     budget: Duration,
     /// A command that failed may be repeated without harm. With writes held back it may have been told of another one's loss.
     doubtful: bool,
-    /// The LUN's name in log lines.
-    label: String,
+    log: Arc<Log>,
     meter: Arc<Meter>,
 }
 
 impl Outage {
     /// None now.
-    pub(super) fn new(config: &Config, meter: &Arc<Meter>) -> Self {
+    pub(super) fn new(config: &Config, log: &Arc<Log>, meter: &Arc<Meter>) -> Self {
         Self {
             since: AtomicU64::new(0),
             last: AtomicU64::new(0),
@@ -46,7 +45,7 @@ impl Outage {
             held: AtomicBool::new(false),
             budget: config.outage,
             doubtful: config.cache == Cache::None,
-            label: config.label(),
+            log: Arc::clone(log),
             meter: Arc::clone(meter),
         }
     }
@@ -62,9 +61,10 @@ impl Outage {
         let began = match self.since.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) => {
                 self.meter.count(Event::Outage);
-                let (label, budget) = (&self.label, self.budget.as_secs());
+                let budget = self.budget.as_secs();
                 report::warning!(
-                    "{label}: the storage is away; initiators are told BUSY for {budget} s, then NOT READY"
+                    self.log,
+                    "the storage is away; initiators are told BUSY for {budget} s, then NOT READY"
                 );
                 now
             }
@@ -139,7 +139,7 @@ impl Outage {
             let since = self.since.swap(0, Ordering::Relaxed);
             if since != 0 {
                 let lasted = Duration::from_millis(now().saturating_sub(since));
-                report::warning!("{}: the storage is back after {:.1} s", self.label, lasted.as_secs_f64());
+                report::warning!(self.log, "the storage is back after {:.1} s", lasted.as_secs_f64());
             }
         }
     }
@@ -157,7 +157,8 @@ pub(super) mod testing {
 
     /// Of a LUN with this configuration.
     pub(in crate::lun) fn outage(cfgstring: &str) -> Outage {
-        Outage::new(&cfgstring.parse().unwrap(), &crate::metrics::meter(cfgstring, cfgstring))
+        let log = Arc::new(Log::new(String::new()));
+        Outage::new(&cfgstring.parse().unwrap(), &log, &crate::metrics::meter(cfgstring, &log))
     }
 }
 

@@ -78,7 +78,7 @@ fn first<B: Backend>(lun: &Arc<Lun<B>>, after: Option<Instant>, complained: &mut
         Err(not) => {
             // An outage has been reported when it began; that nothing will come of it when it ends has not.
             if !not.passes && !std::mem::replace(complained, true) {
-                report::error_always!("{}: cannot be opened: {}", lun.label, not.why);
+                report::error_always!(lun.log, "cannot be opened: {}", not.why);
             }
             false
         }
@@ -104,7 +104,7 @@ fn again<B: Backend>(lun: &Arc<Lun<B>>, image: &B, after: Option<Instant>) -> bo
         && image.size().is_ok()
     {
         lun.meter.count(Event::Reopened);
-        report::warning_always!("{}: opened anew after an outage of {} s", lun.label, lasting.as_secs());
+        report::warning_always!(lun.log, "opened anew after an outage of {} s", lasting.as_secs());
         discard(lun, lun.image.replace(Opened { image, writable }));
         fence::reopened(lun);
     }
@@ -115,6 +115,6 @@ fn again<B: Backend>(lun: &Arc<Lun<B>>, image: &B, after: Option<Instant>) -> bo
 pub(super) fn discard<B: Backend>(lun: &Lun<B>, replaced: Replaced<B>) {
     let (Replaced::Another(image) | Replaced::TooLate(image)) = replaced else { return };
     if let Err(errno) = image.close() {
-        report::warning!("{}: an image that had gone bad could not be closed: {errno}", lun.label);
+        report::warning!(lun.log, "an image that had gone bad could not be closed: {errno}");
     }
 }

@@ -10,33 +10,31 @@ use crate::report;
 
 /// An admin has set the LUN's size. It must be in the image, and nothing may be lost.
 pub(super) fn resize<B: Backend>(lun: &Lun<B>, bytes: u64) -> Result<(), Errno> {
-    let (label, now) = (&lun.label, lun.bytes.load(Ordering::Relaxed));
+    let (log, now) = (&lun.log, lun.bytes.load(Ordering::Relaxed));
     let image = lun.image.get().ok_or(Errno::EAGAIN).and_then(|image| image.size());
-    let image = image.inspect_err(|e| report::error_always!("{label}: resize to {bytes}: no size: {e}"))?;
+    let image = image.inspect_err(|e| report::error_always!(log, "resize to {bytes}: no size: {e}"))?;
     let wanted = lun.block_size.lun_in(bytes).unwrap_or(0);
     if wanted < now {
-        report::error_always!("{label}: a LUN of {now} bytes is not shrunk to {bytes}: initiators would lose data");
+        report::error_always!(log, "a LUN of {now} bytes is not shrunk to {bytes}: initiators would lose data");
         return Err(Errno::EINVAL);
     }
     if wanted > image {
-        report::error_always!(
-            "{label}: {bytes} bytes do not fit, the image has {image}: grow it first (truncate -s SIZE)"
-        );
+        report::error_always!(log, "{bytes} bytes do not fit, the image has {image}: grow it first (truncate -s SIZE)");
         return Err(Errno::ENOSPC);
     }
     lun.bytes.store(wanted, Ordering::Relaxed);
-    report::info_always!("{label}: resized from {now} to {wanted} bytes");
+    report::info_always!(log, "resized from {now} to {wanted} bytes");
     Ok(())
 }
 
 /// An image that has grown makes its LUN grow. One that was cut off is reported, once, and the LUN stays as it is.
 pub(super) fn follow<B: Backend>(lun: &Lun<B>) {
-    let (label, now) = (&lun.label, lun.bytes.load(Ordering::Relaxed));
+    let (log, now) = (&lun.log, lun.bytes.load(Ordering::Relaxed));
     // An image that cannot be looked at now is looked at later.
     let Some(Ok(image)) = lun.image.get().map(|image| image.size()) else { return };
     if image < now {
         if !lun.cut_off.swap(true, Ordering::Relaxed) {
-            report::error_always!("{label}: the image has been cut off: {image} bytes of {now}; reads past them fail");
+            report::error_always!(log, "the image has been cut off: {image} bytes of {now}; reads past them fail");
         }
         return;
     }
@@ -48,12 +46,12 @@ pub(super) fn follow<B: Backend>(lun: &Lun<B>) {
     // First our own limit, so that no initiator finds a LUN larger than what is served.
     lun.bytes.store(grown, Ordering::Relaxed);
     match lun.link.resize(grown) {
-        Ok(()) => report::info_always!("{label}: the image has grown: {now} -> {grown} bytes"),
+        Ok(()) => report::info_always!(log, "the image has grown: {now} -> {grown} bytes"),
         // Closed meanwhile.
         Err(Errno::ENODEV) => {}
         Err(errno) => {
             lun.bytes.store(now, Ordering::Relaxed);
-            report::warning!("{label}: the image has grown to {grown} bytes, but the kernel refused: {errno}");
+            report::warning!(log, "the image has grown to {grown} bytes, but the kernel refused: {errno}");
         }
     }
 }

@@ -1,16 +1,19 @@
-//! Looks at the size of every open image every few seconds: an admin who grows an image need not tell the target.
+//! Looks at every LUN every few seconds, and at what concerns all of them: the site file, and the plugin's own lines.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
-/// Between two looks at an image. One `fstat` on the open descriptor: no look-up, nothing that a busy volume would notice.
+use super::config::Site;
+use crate::{report, site};
+
+/// Between two looks. At an image it is one `fstat` on the open descriptor: no look-up, nothing that a busy volume would notice.
 const ROUND: Duration = Duration::from_secs(3);
 
 /// Something to look at, on the watch's thread.
 pub(super) trait Watched: Send + Sync {
-    /// Takes a look. May block, within bounds: the others wait.
-    fn look(self: Arc<Self>);
+    /// Takes a look; the site file is as given. May block, within bounds: the others wait.
+    fn look(self: Arc<Self>, site: &Site);
 }
 
 #[derive(Default)]
@@ -47,8 +50,10 @@ fn run() {
             }
             watch.watched.iter().filter_map(Weak::upgrade).collect()
         };
+        let site = site::follow();
+        report::PLUGIN.settle(false);
         for watched in alive {
-            watched.look();
+            watched.look(&site);
         }
     }
 }

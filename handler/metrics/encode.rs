@@ -262,7 +262,7 @@ mod tests {
     }
 
     fn lun(name: &str) -> Lun {
-        let meter = Arc::new(Meter::new(String::from("v@h/p")));
+        let meter = Arc::new(Meter::new(&Arc::new(crate::report::Log::new(String::from("v@h/p")))));
         meter.set_for_test(Op::Read, 2, 8192, Some(Class::Busy));
         Lun {
             name: name.to_owned(),

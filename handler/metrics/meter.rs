@@ -1,8 +1,8 @@
 //! What one LUN has done.
 
 use std::mem;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
@@ -10,7 +10,7 @@ use nix::time::{ClockId, clock_gettime};
 use super::histogram::{Histogram, Latencies};
 use super::op::{Class, Op};
 use super::registry::Subject;
-use crate::report;
+use crate::report::{self, Log};
 
 /// Whether anything is counted.
 static ENABLED: AtomicBool = AtomicBool::new(false);
@@ -30,8 +30,8 @@ pub(super) fn enable(enabled: bool, slow: std::time::Duration) {
 pub struct Meter {
     /// Beside the count of references, which every command changes too.
     in_flight: AtomicU64,
-    /// The LUN's name in log lines.
-    label: String,
+    /// The LUN's, as it was opened last.
+    log: Mutex<Arc<Log>>,
     pub(super) subject: Subject,
     tallies: [Tally; Op::ALL.len()],
     events: [AtomicU64; Event::ALL.len()],
@@ -80,14 +80,23 @@ pub struct Work {
 
 impl Meter {
     /// All zero.
-    pub(super) fn new(label: String) -> Self {
+    pub(super) fn new(log: &Arc<Log>) -> Self {
         Self {
             in_flight: AtomicU64::new(0),
-            label,
+            log: Mutex::new(Arc::clone(log)),
             subject: Subject::default(),
             tallies: Default::default(),
             events: Default::default(),
         }
+    }
+
+    /// Its LUN has been opened again.
+    pub(super) fn set_log(&self, log: &Arc<Log>) {
+        *self.log() = Arc::clone(log);
+    }
+
+    fn log(&self) -> MutexGuard<'_, Arc<Log>> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A command begins. None if nothing is counted.
@@ -122,9 +131,9 @@ impl Meter {
         }
         if nanoseconds > SLOW.load(Ordering::Relaxed) {
             self.count(Event::Slow);
-            let (label, Work { op, offset, bytes }) = (&self.label, work);
+            let (log, Work { op, offset, bytes }) = (Arc::clone(&self.log()), work);
             let seconds = std::time::Duration::from_nanos(nanoseconds).as_secs_f64();
-            report::warning!("{label}: slow: {} offset={offset} len={bytes} took {seconds:.1} s", op.name());
+            report::warning!(log, "slow: {} offset={offset} len={bytes} took {seconds:.1} s", op.name());
         }
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
@@ -211,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_command_is_counted_however_it_ends() {
-        let meter = Arc::new(Meter::new(String::from("v@h/p")));
+        let meter = Arc::new(Meter::new(&Arc::new(Log::new(String::from("v@h/p")))));
         let begin = |op, bytes| meter.begin(Work { op, offset: 0, bytes });
         enable(false, Duration::MAX);
         assert!(begin(Op::Read, 512).is_none(), "off");

@@ -23,8 +23,10 @@ use std::time::Duration;
 
 pub use meter::{Event, Meter, Span, Work};
 pub use op::{Class, Op};
-pub use registry::{FenceState, Identity, LunState, Observed, Storage, VolumeState, meter, set_storage};
+pub use registry::{FenceState, Identity, LunState, Observed, Storage, VolumeState, set_storage};
 pub use server::configure;
+
+pub(crate) use registry::meter;
 
 /// What an admin decides.
 #[derive(Debug, Clone, PartialEq, Eq)]

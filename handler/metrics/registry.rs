@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use super::meter::Meter;
+use crate::report::Log;
 
 /// What a LUN is, in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,15 +99,16 @@ const REMEMBERED: usize = 32;
 /// By name: no two LUNs may have the same.
 static METERS: Mutex<BTreeMap<String, Arc<Meter>>> = Mutex::new(BTreeMap::new());
 
-/// The meter of the LUN called `name`, which log lines call `label`: the one that it had before, if it is back.
+/// The meter of the LUN called `name`, for which `log` speaks: the one that it had before, if it is back.
 #[must_use]
-pub fn meter(name: &str, label: &str) -> Arc<Meter> {
+pub(crate) fn meter(name: &str, log: &Arc<Log>) -> Arc<Meter> {
     let mut meters = METERS.lock().unwrap_or_else(PoisonError::into_inner);
     if meters.values().filter(|meter| !meter.subject.is_alive()).count() > REMEMBERED {
         meters.retain(|_, meter| meter.subject.is_alive() || Arc::strong_count(meter) > 1);
     }
-    let new = || Arc::new(Meter::new(label.to_owned()));
-    Arc::clone(meters.entry(name.to_owned()).or_insert_with(new))
+    let meter = meters.entry(name.to_owned()).or_insert_with(|| Arc::new(Meter::new(log)));
+    meter.set_log(log);
+    Arc::clone(meter)
 }
 
 /// A LUN and its numbers.
@@ -218,15 +220,16 @@ mod tests {
             fence: "auto",
         };
         let disk: Arc<dyn Observed> = Arc::new(Disk);
-        let first = meter("back", "v@h/p");
+        let log = Arc::new(Log::new(String::from("v@h/p")));
+        let first = meter("back", &log);
         first.attach(identity(), Arc::downgrade(&disk));
         assert!(shown("back"));
         drop(disk);
         assert!(!shown("back"));
-        assert!(Arc::ptr_eq(&first, &meter("back", "v@h/p")));
-        let gone = Arc::downgrade(&meter("gone", "v@h/p"));
-        (0..100).for_each(|n| drop(meter(&format!("another {n}"), "v@h/p")));
+        assert!(Arc::ptr_eq(&first, &meter("back", &log)));
+        let gone = Arc::downgrade(&meter("gone", &log));
+        (0..100).for_each(|n| drop(meter(&format!("another {n}"), &log)));
         assert!(gone.upgrade().is_none());
-        assert!(Arc::ptr_eq(&first, &meter("back", "v@h/p")), "in use");
+        assert!(Arc::ptr_eq(&first, &meter("back", &log)), "in use");
     }
 }

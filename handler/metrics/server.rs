@@ -46,7 +46,7 @@ pub fn configure(settings: Settings) {
         }
         None if settings.enabled => match start() {
             Ok(bell) => *server = Some(Server { settings, bell }),
-            Err(why) => report::warning_always!("Metrics: nobody can ask for them: {why}"),
+            Err(why) => report::warning_always!(report::PLUGIN, "Metrics: nobody can ask for them: {why}"),
         },
         None => {}
     }
@@ -140,7 +140,7 @@ impl Teller {
 
     fn complain(&mut self, what: String) {
         if !self.complaints.contains(&what) {
-            report::warning_always!("Metrics: {what}");
+            report::warning_always!(report::PLUGIN, "Metrics: {what}");
             self.complaints.push(what);
         }
     }

@@ -134,9 +134,6 @@ pub(super) struct TcmurHandler {
     pub(super) reserved: [usize; 7],
 }
 
-// SAFETY: the table is written before it is registered and only read afterwards, by the core and by nobody else.
-unsafe impl Sync for TcmurHandler {}
-
 /// Offsets measured with the C headers of v1.5.4 and v1.6.2.
 const _: () = {
     assert!(offset_of!(TcmurHandler, check_config) == 32);

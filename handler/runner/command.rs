@@ -175,6 +175,7 @@ impl Drop for Command {
     fn drop(&mut self) {
         if let Some(raw) = &self.raw {
             report::error!(
+                report::PLUGIN,
                 "A command was dropped without an answer: it gets HARDWARE ERROR, and its LUN is out of service"
             );
             if let Some(runner) = RUNNER.get() {

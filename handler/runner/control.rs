@@ -12,6 +12,7 @@ use super::abi::{self, CfgInfo, TcmuDevice};
 use super::device::Device;
 use super::entry::{NO_DEVICE, guard};
 use super::handler::{LockOutcome, LockState};
+use super::log;
 
 pub(super) unsafe extern "C" fn open_cb(device: *mut TcmuDevice, _reopen: bool) -> c_int {
     guard(
@@ -148,7 +149,15 @@ pub(super) unsafe extern "C" fn update_logdir_cb() -> bool {
 }
 
 pub(super) unsafe extern "C" fn destroy_cb() {
-    guard("destroy", NO_DEVICE, || (), |runner| runner.handler.destroy());
+    guard(
+        "destroy",
+        NO_DEVICE,
+        || (),
+        |runner| {
+            runner.handler.destroy();
+            log::close();
+        },
+    );
 }
 
 /// Control callbacks answer with `-errno`; a positive number would be taken for success by the kernel.

@@ -69,7 +69,11 @@ pub(super) fn guard<R>(
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result,
         Err(payload) => {
-            report::error_always!("PANIC in {callback}: {}; the LUN is out of service", message(payload.as_ref()));
+            report::error_always!(
+                report::PLUGIN,
+                "PANIC in {callback}: {}; the LUN is out of service",
+                message(payload.as_ref())
+            );
             runner.devices.fail(device);
             // Dropping a payload may panic again; a few bytes are a fair price.
             Box::leak(payload);

@@ -12,8 +12,11 @@ use crate::metrics::{Span, Work};
 
 /// The handler: what the daemon asks without a LUN in hand.
 pub trait Handler: Sync {
-    /// Whether `cfgstring` (with the subtype before it) can be served. Must be quick and must not touch files or network: any
-    /// local user may ask, over D-Bus, and the daemon's main thread waits.
+    /// The cfgstring explained, for `help create` in targetcli.
+    fn help(&self) -> String;
+
+    /// Whether `cfgstring` (with the subtype before it) can be served. Must be quick and must not touch the network, nor any file but
+    /// the site's own: any local user may ask, over D-Bus, and the daemon's main thread waits.
     ///
     /// # Errors
     /// A sentence for the admin who typed it.

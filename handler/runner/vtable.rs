@@ -3,7 +3,7 @@
 //! This is the one place where the core's raw arguments are turned into the project's types; no decision is taken here.
 
 use std::cell::Cell;
-use std::ffi::c_int;
+use std::ffi::{CString, c_int};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
@@ -23,17 +23,11 @@ use super::symbols::{self, Symbols, Unsupported};
 use crate::metrics::{Op, Work};
 use libc::iovec;
 
-static TABLE: TcmurHandler = TcmurHandler {
+const TABLE: TcmurHandler = TcmurHandler {
     name: c"GlusterFS".as_ptr(),
     subtype: c"glfs".as_ptr(),
-    cfg_desc: c"VOLUME@HOST/PATH[;KEY=VALUE]...\n\
-        VOLUME@HOST  the Gluster volume and a server of its cluster\n\
-        PATH         the image file in the volume, which must exist\n\
-        cache=none|writeback  server=HOST  port=N  transport=tcp|unix  socket=PATH  volfile=PATH\n\
-        fence=auto|off|required  open=defer|fail  open-timeout=SECONDS  ping-timeout=SECONDS\n\
-        outage=SECONDS  io-threads=auto|on|off  connection=shared|own  access=auto|rw|ro  log-level=LEVEL\n\
-        %XX stands for a byte that targetcli refuses (IPv6: fd00%3A%3A1)"
-        .as_ptr(),
+    // What `help create` shows: set when the handler is known.
+    cfg_desc: c"".as_ptr(),
     opaque: ptr::null_mut(),
     check_config: Some(check_config_cb),
     reconfig: Some(reconfig_cb),
@@ -70,16 +64,19 @@ pub fn register(handler: &'static dyn Handler) -> Result<(), Unsupported> {
         let runner = Runner { symbols, devices: super::devices::Devices::default(), handler };
         RUNNER.set(runner).map_err(|_| Unsupported::Twice)?;
         log::install();
+        // The core keeps the table for ever.
+        let help = Box::leak(CString::new(handler.help()).unwrap_or_default().into_boxed_c_str());
+        let table = Box::leak(Box::new(TcmurHandler { cfg_desc: help.as_ptr(), ..TABLE }));
         match RUNNER.get().map(|runner| {
-            // SAFETY: the table is static, as are its strings.
-            unsafe { (runner.symbols.tcmur_register_handler)(&raw const TABLE) }
+            // SAFETY: the table lives as long as the process, as do its strings.
+            unsafe { (runner.symbols.tcmur_register_handler)(table) }
         }) {
             Some(0) => Ok(()),
             code => Err(Unsupported::Refused(code.unwrap_or(-1))),
         }
     });
     if let Err(reason) = &registered {
-        let text = std::ffi::CString::new(format!("The GlusterFS handler is not loaded: {reason}"));
+        let text = CString::new(format!("The GlusterFS handler is not loaded: {reason}"));
         symbols::complain(&text.unwrap_or_default());
     }
     registered

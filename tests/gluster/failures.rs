@@ -17,6 +17,7 @@ fn why(cfgstring: &str, unique: &str) -> String {
     assert!(Lun::new(cfgstring, MIB, 512).open() < 0, "{cfgstring} was opened");
     let lines: Vec<_> = log::lines(unique).into_iter().skip(seen).filter(|line| line.starts_with("error")).collect();
     assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(!lines[0].ends_with("..."), "goes on in another line: {lines:?}");
     lines.into_iter().next().unwrap()
 }
 

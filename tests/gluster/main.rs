@@ -23,6 +23,7 @@ mod support;
 mod cluster;
 mod durability;
 mod failures;
+mod gfapi_log;
 mod metrics;
 mod outages;
 mod shadow;
@@ -82,6 +83,7 @@ fn main() -> ExitCode {
         test("an_ipv6_cluster_is_reached_by_name_and_by_address", worlds::ipv6),
         test("a_volume_with_tls_is_served", worlds::tls),
         test("a_cluster_with_tls_everywhere_is_served", worlds::management_tls),
+        test("libgfapis_log_moves_and_is_as_detailed_as_its_luns_wish", gfapi_log::follows),
         test("opens_of_a_missing_volume_leave_nothing_behind", failures::missing_volume_often),
     ];
     let conclusion = libtest_mimic::run(&Arguments { test_threads: Some(2), ..Arguments::from_args() }, tests);

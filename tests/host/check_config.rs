@@ -1,26 +1,11 @@
 //! `check_config`: an admin learns of a mistake in one sentence, before anything is created.
 
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::CStr;
 use std::ptr;
 
-use crate::support::runner::table;
+use handler_glfs::lun::config::KEYS;
 
-/// None: accepted.
-fn check(cfgstring: &str) -> Option<String> {
-    let text = CString::new(cfgstring).unwrap();
-    let mut reason: *mut c_char = ptr::null_mut();
-    // SAFETY: as the daemon does.
-    let accepted = unsafe { (table().check_config)(text.as_ptr(), &raw mut reason) };
-    if accepted {
-        assert!(reason.is_null(), "a reason for accepting would leak");
-        return None;
-    }
-    // SAFETY: a C string, which is ours to free as the daemon frees it.
-    let why = unsafe { CStr::from_ptr(reason) }.to_str().unwrap().to_owned();
-    // SAFETY: as above.
-    unsafe { libc::free(reason.cast()) };
-    Some(why)
-}
+use crate::support::runner::{check, table};
 
 #[test]
 fn good_configurations_pass_whatever_exists() {
@@ -60,4 +45,13 @@ fn no_configuration_at_all_and_bytes_that_are_no_text_are_refused() {
         libc::free(reason.cast());
         assert!(!(table().check_config)(c"glfs/bad".as_ptr(), ptr::null_mut()), "nobody wants the reason");
     }
+}
+
+#[test]
+fn help_create_names_every_key() {
+    // SAFETY: a C string that lives as long as the table.
+    let help = unsafe { CStr::from_ptr(table().cfg_desc) }.to_str().unwrap();
+    let named: Vec<&str> = help.lines().filter_map(|line| line.strip_prefix("  ")?.split('=').next()).collect();
+    assert_eq!(named, KEYS.map(|key| key.name));
+    assert!(help.contains("  cache=none|writeback  "), "{help}");
 }

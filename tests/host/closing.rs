@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::support::eventually;
 use crate::support::faults::{self, Fault};
 use crate::support::runner::{BUSY, Lun, OK, table};
 use crate::support::volume::LocalVolume;
@@ -76,7 +77,7 @@ fn the_log_directory_may_change_while_luns_are_open() {
     crate::support::symbols::LOG_DIR.lock().unwrap().push_str(dir.path().to_str().unwrap());
     // SAFETY: as the daemon does, from a thread of its own.
     assert!(unsafe { (table().update_logdir)() });
-    assert!(dir.path().join("tcmu-runner-glfs.log").exists());
+    eventually("libgfapi logs there", || dir.path().join("tcmu-runner-glfs.log").exists());
     assert_eq!(lun.write(0, &[1; 512]), OK);
     crate::support::symbols::LOG_DIR.lock().unwrap().clear();
 }

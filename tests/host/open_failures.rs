@@ -18,6 +18,7 @@ fn why(cfgstring: &str, unique: &str) -> String {
     assert!(lun.device.private.load(Ordering::SeqCst).is_null(), "a dangling private pointer");
     let mut lines: Vec<_> = log::lines(unique).into_iter().filter(|line| line.starts_with("error")).collect();
     assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(!lines[0].ends_with("..."), "goes on in another line: {lines:?}");
     lines.remove(0)
 }
 

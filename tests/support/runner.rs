@@ -1,8 +1,9 @@
 //! A fake tcmu-runner: loads the real plugin as the daemon does and drives it through its table of callbacks.
 
 use std::collections::HashMap;
-use std::ffi::{CString, c_int, c_void};
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::PathBuf;
+use std::ptr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{LazyLock, Mutex};
@@ -41,6 +42,23 @@ pub fn load() -> c_int {
 /// Cargo puts the library beside the test executable.
 pub fn plugin() -> PathBuf {
     std::env::current_exe().unwrap().with_file_name("libhandler_glfs.so")
+}
+
+/// What the handler has against a cfgstring. None: nothing.
+pub fn check(cfgstring: &str) -> Option<String> {
+    let text = CString::new(cfgstring).unwrap();
+    let mut reason: *mut c_char = ptr::null_mut();
+    // SAFETY: as the daemon does.
+    let accepted = unsafe { (table().check_config)(text.as_ptr(), &raw mut reason) };
+    if accepted {
+        assert!(reason.is_null(), "a reason for accepting would leak");
+        return None;
+    }
+    // SAFETY: a C string, which is ours to free as the daemon frees it.
+    let why = unsafe { CStr::from_ptr(reason) }.to_str().unwrap().to_owned();
+    // SAFETY: as above.
+    unsafe { libc::free(reason.cast()) };
+    Some(why)
 }
 
 /// A device of this fake runner, with the plugin behind it.

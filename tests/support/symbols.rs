@@ -5,7 +5,7 @@
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
 use super::runner::completed;
 use super::wire::{FakeDevice, Table};
@@ -74,9 +74,12 @@ extern "C" fn tcmur_cmd_complete(device: *mut FakeDevice, cmd: *mut c_void, stat
 #[unsafe(no_mangle)]
 extern "C" fn tcmu_notify_cmd_timed_out(_: *mut FakeDevice) {}
 
+/// The daemon's level, in its own numbers: 6 is info, the default; 7 debug.
+pub static LOG_LEVEL: AtomicU32 = AtomicU32::new(6);
+
 #[unsafe(no_mangle)]
 extern "C" fn tcmu_get_log_level() -> u32 {
-    7
+    LOG_LEVEL.load(Ordering::SeqCst)
 }
 
 #[unsafe(no_mangle)]

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::site::Site;
+use super::table::{KEYS, Key, names};
 use super::text::{Escaped, unescape};
 use super::{
     Config, ConfigError, DEFAULT_OPEN_TIMEOUT, DEFAULT_OUTAGE, DEFAULT_PING_TIMEOUT, DEFAULT_PORT, DEFAULT_SOCKET,
@@ -116,32 +118,54 @@ values! {
     } expected "critical, error, warning, info, debug or trace"
 }
 
-/// Every key, for the message about an unknown one.
-pub(super) const NAMES: [&str; 16] = [
-    "server",
-    "port",
-    "transport",
-    "socket",
-    "volfile",
-    "cache",
-    "access",
-    "io-threads",
-    "connection",
-    "open-timeout",
-    "ping-timeout",
-    "log-level",
-    "fence",
-    "open",
-    "outage",
-    "profile",
-];
-
 const CMD_TIME_OUT: &str = "tcmur_cmd_time_out";
 const ABSOLUTE: &str = "an absolute path";
 
-/// Reads the pairs into `config`.
-pub(super) fn apply<'a>(config: &mut Config, pairs: impl Iterator<Item = &'a str>) -> Result<(), ConfigError> {
-    let mut seen: Vec<&'static str> = Vec::new();
+/// What the last layer is called.
+pub(super) const DEFAULTS: &str = "[defaults]";
+
+/// Keys and their values, in the order given.
+pub(super) type Set = Vec<(&'static str, String)>;
+
+/// Reads the pairs of a cfgstring into `config`, and what they leave open from the site file.
+pub(super) fn apply<'a>(
+    config: &mut Config,
+    pairs: impl Iterator<Item = &'a str>,
+    site: &Site,
+) -> Result<(), ConfigError> {
+    let own = read(pairs)?;
+    let profile = own.iter().find(|(key, _)| *key == "profile").map(|(_, name)| name.as_str());
+    let profile_set = profile.map(|name| site.profile(name)).transpose()?;
+    let mut layers = vec![(String::new(), &own)];
+    if let Some((name, set)) = profile.zip(profile_set) {
+        layers.push((format!("[profile.{name}]"), set));
+    }
+    layers.push((DEFAULTS.to_owned(), site.defaults()));
+    combine(config, &layers, site.file())
+}
+
+/// Sets what the first layer says, then what the others say of keys that are not set yet; and checks what comes of it. A layer of the
+/// site file has a name.
+pub(super) fn combine(config: &mut Config, layers: &[(String, &Set)], file: &str) -> Result<(), ConfigError> {
+    let mut given: Vec<(&'static str, &str)> = Vec::new();
+    for (layer, set) in layers {
+        let above: Vec<&'static str> = given.iter().map(|(key, _)| *key).collect();
+        for (key, value) in set.iter().filter(|(key, _)| !above.contains(key)) {
+            self::set(config, key, value.clone())?;
+            given.push((key, layer));
+        }
+    }
+    // How servers are reached by default is no concern of a LUN that reaches them in another way, or asks none.
+    let meant = |key: &str| given.iter().any(|(given, layer)| *given == key && *layer != DEFAULTS);
+    let Some((rule, keys)) = broken_rule(config, meant) else { return Ok(()) };
+    let inherited = given.iter().filter(|(key, layer)| !layer.is_empty() && keys.contains(key));
+    let origins: Vec<_> = inherited.map(|(key, layer)| format!("; {key} is from {layer} of {file}")).collect();
+    Err(ConfigError::Conflict { rule, origin: origins.concat() })
+}
+
+/// The pairs, each with a key that there is; the values as they are.
+fn read<'a>(pairs: impl Iterator<Item = &'a str>) -> Result<Set, ConfigError> {
+    let mut read = Set::new();
     let mut ended = false;
     for pair in pairs {
         if ended {
@@ -150,26 +174,29 @@ pub(super) fn apply<'a>(config: &mut Config, pairs: impl Iterator<Item = &'a str
         let Some((key, raw)) = pair.split_once('=').filter(|(_, value)| !value.is_empty()) else {
             return Err(ConfigError::NotAPair(pair.to_owned()));
         };
-        let value = unescape(raw)?;
+        let (key, value) = (known(&KEYS, key)?, unescape(raw)?);
         if key == CMD_TIME_OUT {
             // The core takes this one out itself before a LUN is opened; a check sees it.
             number::<u32>(CMD_TIME_OUT, &value, "seconds")?;
             ended = true;
             continue;
         }
-        let Some(&key) = NAMES.iter().find(|&&name| name == key) else {
-            return Err(ConfigError::UnknownKey { key: key.to_owned() });
-        };
-        if key != "server" && seen.contains(&key) {
+        if key != "server" && read.iter().any(|(other, _)| *other == key) {
             return Err(ConfigError::Twice(key));
         }
-        seen.push(key);
-        set(config, key, value)?;
+        read.push((key, value));
     }
-    check_combination(config, &seen)
+    Ok(read)
 }
 
-fn set(config: &mut Config, key: &'static str, value: String) -> Result<(), ConfigError> {
+/// The key of this name.
+pub(super) fn known(keys: &[Key], name: &str) -> Result<&'static str, ConfigError> {
+    let key = keys.iter().find(|key| key.name == name);
+    key.map(|key| key.name).ok_or_else(|| ConfigError::UnknownKey { key: name.to_owned(), known: names(keys) })
+}
+
+/// Sets a key.
+pub(super) fn set(config: &mut Config, key: &'static str, value: String) -> Result<(), ConfigError> {
     macro_rules! choice {
         ($type:ident) => {
             $type::from_text(&value).ok_or(ConfigError::Value { key, value, expected: $type::EXPECTED })?
@@ -199,51 +226,63 @@ fn set(config: &mut Config, key: &'static str, value: String) -> Result<(), Conf
         "outage" => {
             config.outage = Duration::from_secs(number::<u32>(key, &value, "seconds")?.into());
         }
-        // "profile"
-        _ => {
-            let instead = "; write its keys into the configuration";
-            return Err(ConfigError::NotYet { key, value, instead });
-        }
+        // "profile": its set has been taken.
+        _ => {}
     }
     Ok(())
 }
 
-fn check_combination(config: &Config, seen: &[&'static str]) -> Result<(), ConfigError> {
-    let given = |key| seen.contains(&key);
-    if config.volfile.is_some() && ["server", "port", "transport", "socket"].into_iter().any(given) {
-        return Err(ConfigError::Conflict("volfile= asks no server: leave out server=, port=, transport= and socket="));
+/// A rule about keys that exclude each other which `config` breaks, and those keys.
+fn broken_rule(config: &Config, given: impl Fn(&str) -> bool) -> Option<(&'static str, &'static [&'static str])> {
+    let any = |keys: &[&str]| keys.iter().any(|key| given(key));
+    if config.volfile.is_some() && any(&["server", "port", "transport", "socket"]) {
+        return Some((
+            "volfile= asks no server: leave out server=, port=, transport= and socket=",
+            &["volfile", "server", "port", "transport", "socket"],
+        ));
     }
     if config.fence == Fence::Required && config.cache == Cache::Writeback {
-        return Err(ConfigError::Conflict(
+        return Some((
             "fence=required needs cache=none: what is held back is acknowledged before the bricks could refuse it",
+            &["fence", "cache"],
         ));
     }
     if config.transport == Transport::Tcp && given("socket") {
-        return Err(ConfigError::Conflict("socket= needs transport=unix"));
+        return Some(("socket= needs transport=unix", &["socket", "transport"]));
     }
-    if config.transport == Transport::Unix && (given("port") || given("server")) {
-        return Err(ConfigError::Conflict(
+    if config.transport == Transport::Unix && any(&["port", "server"]) {
+        return Some((
             "transport=unix reaches the glusterd of this host: leave out port= and server=",
+            &["transport", "port", "server"],
         ));
     }
-    Ok(())
+    None
 }
 
-fn number<T: std::str::FromStr>(key: &'static str, value: &str, expected: &'static str) -> Result<T, ConfigError> {
+pub(super) fn number<T: std::str::FromStr>(
+    key: &'static str,
+    value: &str,
+    expected: &'static str,
+) -> Result<T, ConfigError> {
     // from_str would also take a sign.
     let digits = value.bytes().all(|b| b.is_ascii_digit());
     let parsed = if digits { value.parse().ok() } else { None };
     parsed.ok_or_else(|| ConfigError::Value { key, value: value.to_owned(), expected })
 }
 
-fn seconds(key: &'static str, value: String, most: u64, expected: &'static str) -> Result<Duration, ConfigError> {
+pub(super) fn seconds(
+    key: &'static str,
+    value: String,
+    most: u64,
+    expected: &'static str,
+) -> Result<Duration, ConfigError> {
     match number(key, &value, expected)? {
         seconds if (1..=most).contains(&seconds) => Ok(Duration::from_secs(seconds)),
         _ => Err(ConfigError::Value { key, value, expected }),
     }
 }
 
-fn absolute(key: &'static str, value: String) -> Result<String, ConfigError> {
+pub(super) fn absolute(key: &'static str, value: String) -> Result<String, ConfigError> {
     if value.starts_with('/') { Ok(value) } else { Err(ConfigError::Value { key, value, expected: ABSOLUTE }) }
 }
 

@@ -1,9 +1,12 @@
 //! The cfgstring: `glfs/VOLUME@HOST/PATH[;KEY=VALUE]...`.
 //!
 //! Up to PATH it is what tcmu-runner's C handler of that name takes. Parsing is complete and strict: an admin learns of a mistake
-//! from `targetcli create`, in one sentence, before anything is created. Nothing here touches files or network.
+//! from `targetcli create`, in one sentence, before anything is created. What it does not say, the site file may ([`Site`]). Nothing
+//! here touches files or network.
 
 mod keys;
+mod site;
+mod table;
 mod text;
 
 use std::fmt;
@@ -13,6 +16,8 @@ use std::time::Duration;
 use text::{Escaped, unescape};
 
 pub use keys::{Access, Cache, Connection, Fence, IoThreads, LogLevel, OnUnreachable, Transport};
+pub use site::{Site, SiteError};
+pub use table::{KEYS, Key, METRICS, help};
 
 /// What a cfgstring says, defaults filled in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +54,7 @@ pub struct Config {
     pub ping_timeout: Duration,
     /// `outage=`: how long the volume may be away before commands fail.
     pub outage: Duration,
-    /// `log-level=`: of libgfapi's own log.
+    /// `log-level=`: of libgfapi's own log, and of the LUN's lines.
     pub log_level: LogLevel,
 }
 
@@ -99,10 +104,12 @@ pub enum ConfigError {
     #[error("{0:?} is not KEY=VALUE")]
     NotAPair(String),
     /// No such key.
-    #[error("Unknown key {key:?}; known are {known}", known = keys::NAMES.join(", "))]
+    #[error("Unknown key {key:?}; known are {known}")]
     UnknownKey {
         /// As given.
         key: String,
+        /// What there is.
+        known: String,
     },
     /// Given twice.
     #[error("{0} is given twice")]
@@ -117,28 +124,50 @@ pub enum ConfigError {
         /// What would be right.
         expected: &'static str,
     },
-    /// Known, and to come.
-    #[error("{key}={value} is not supported yet{instead}")]
-    NotYet {
+    /// No such set in the site file.
+    #[error("profile={name}: {what}")]
+    NoProfile {
+        /// As given.
+        name: String,
+        /// What there is, and where.
+        what: String,
+    },
+    /// A key that has no place in a part of the site file.
+    #[error("{key} has no place here: {why}")]
+    Misplaced {
         /// The key.
         key: &'static str,
-        /// As given.
-        value: String,
-        /// What to do now.
-        instead: &'static str,
+        /// Why, and where it belongs.
+        why: &'static str,
     },
     /// The core cuts it out together with the semicolon after it.
     #[error("tcmur_cmd_time_out belongs to tcmu-runner and must come last")]
     TimeoutNotLast,
     /// Two keys that exclude each other, or one that means nothing here.
-    #[error("{0}")]
-    Conflict(&'static str),
+    #[error("{rule}{origin}")]
+    Conflict {
+        /// What is wrong, and what would be right.
+        rule: &'static str,
+        /// Which of the keys come from the site file.
+        origin: String,
+    },
 }
 
 impl FromStr for Config {
     type Err = ConfigError;
 
+    /// What it means where there is no site file.
     fn from_str(text: &str) -> Result<Self, ConfigError> {
+        Self::read(text, &Site::default())
+    }
+}
+
+impl Config {
+    /// What a cfgstring means on this site: what it does not say itself, its profile says, the site's defaults, or this program.
+    ///
+    /// # Errors
+    /// What is wrong with it, in a sentence for an admin.
+    pub fn read(text: &str, site: &Site) -> Result<Self, ConfigError> {
         text::check(text)?;
         let rest = text.strip_prefix(SUBTYPE).ok_or_else(|| ConfigError::Subtype(text.to_owned()))?;
         let missing = |missing, found: &str| ConfigError::Missing { missing, found: found.to_owned() };
@@ -159,9 +188,16 @@ impl FromStr for Config {
         if path.ends_with('/') {
             return Err(ConfigError::Directory(path));
         }
-        let mut config = Self {
-            volume: unescape(volume)?,
-            hosts: vec![unescape(host)?],
+        let mut config = Self::plain(unescape(volume)?, unescape(host)?, path);
+        keys::apply(&mut config, pairs, site)?;
+        Ok(config)
+    }
+
+    /// Nothing said but the place of the image.
+    fn plain(volume: String, host: String, path: String) -> Self {
+        Self {
+            volume,
+            hosts: vec![host],
             path,
             port: DEFAULT_PORT,
             transport: Transport::Tcp,
@@ -177,9 +213,7 @@ impl FromStr for Config {
             ping_timeout: DEFAULT_PING_TIMEOUT,
             outage: DEFAULT_OUTAGE,
             log_level: LogLevel::Warning,
-        };
-        keys::apply(&mut config, pairs)?;
-        Ok(config)
+        }
     }
 }
 

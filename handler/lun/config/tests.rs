@@ -38,6 +38,53 @@ fn every_key_is_understood() {
     assert_eq!(parse("glfs/vol@a/d;volfile=/etc/v.vol").unwrap().volfile.as_deref(), Some("/etc/v.vol"));
 }
 
+/// The values of a key that are words: what it takes, the default first.
+fn words(key: &Key) -> Vec<&str> {
+    key.values.split(", ").filter(|value| value.bytes().all(|b| b.is_ascii_lowercase())).collect()
+}
+
+#[test]
+fn what_the_table_says_is_what_is_taken() {
+    let plain = parse("glfs/v@h/d").unwrap();
+    for key in &KEYS {
+        let words = words(key);
+        for word in &words {
+            parse(&format!("glfs/v@h/d;{}={word}", key.name)).unwrap();
+        }
+        if let Some(default) = key.values.split(", ").next().filter(|default| !default.starts_with(char::is_uppercase))
+        {
+            let set = format!("glfs/v@h/d;{}={default}", key.name);
+            // A socket has a meaning only with its transport.
+            let expected =
+                if key.name == "socket" { parse("glfs/v@h/d;transport=unix").unwrap() } else { plain.clone() };
+            assert_eq!(parse(&set.replace(";socket", ";transport=unix;socket")).unwrap(), expected, "{}", key.name);
+        }
+        if !words.is_empty() {
+            let said = why(&format!("glfs/v@h/d;{}=something", key.name));
+            let said = said.split_once("expected ").unwrap().1.replace(" or ", ", ");
+            let sorted = |list: &str| {
+                let mut list: Vec<_> = list.split(", ").map(str::to_owned).collect();
+                list.sort();
+                list
+            };
+            assert_eq!(sorted(&said), sorted(key.values), "{}", key.name);
+        }
+    }
+}
+
+/// README's table has the same keys in the same order, with the same values.
+#[test]
+fn readme_has_the_table() {
+    let rows = include_str!("../../../README.md").lines().filter_map(|line| {
+        let mut cells = line.strip_prefix("| `")?.split(" | ");
+        let name = cells.next()?.strip_suffix('`')?;
+        Some((name, cells.next()?.replace('`', "")))
+    });
+    let rows: Vec<(&str, String)> = rows.filter(|(name, _)| KEYS.iter().any(|key| key.name == *name)).collect();
+    let table: Vec<(&str, String)> = KEYS.iter().map(|key| (key.name, key.values.to_owned())).collect();
+    assert_eq!(rows, table);
+}
+
 #[test]
 fn mistakes_are_named_with_what_would_be_right() {
     for (text, expected) in [
@@ -71,7 +118,7 @@ fn mistakes_are_named_with_what_would_be_right() {
         ("glfs/vol@host/p;fence=required;cache=writeback", "fence=required needs cache=none"),
         ("glfs/vol@host/p;open=later", "expected defer or fail"),
         ("glfs/vol@host/p;outage=long", "expected seconds"),
-        ("glfs/vol@host/p;profile=fast", "profile=fast is not supported yet"),
+        ("glfs/vol@host/p;profile=fast", "profile=fast: there is no /etc/tcmu/glfs.toml"),
         ("glfs/vol@host/p;tcmur_cmd_time_out=5;cache=none", "must come last"),
         ("glfs/vol@host/p;tcmur_cmd_time_out=soon", "expected seconds"),
         ("glfs/vol@host:24007/p", "The character ':' does not survive targetcli and the kernel; write %3A"),

@@ -6,10 +6,9 @@ use nix::errno::Errno;
 
 use super::Lun;
 use super::backend::{Backend, Data, Request};
-use super::error::Op;
+use super::error::{Op, kind};
 use super::flush;
 use super::screen::is_forced;
-use crate::report;
 use crate::runner::{Command, Status};
 
 /// A READ or WRITE in flight: the command knows what data is left, this where it goes.
@@ -62,7 +61,7 @@ impl<B: Backend> Request for Transfer<B> {
         match moved {
             Err(errno) => fail(&self.lun, self.command, self.op, self.offset, errno),
             Ok(bytes) => {
-                self.lun.served();
+                self.lun.served(self.op);
                 self.command.data_mut().advance(bytes);
                 self.offset = self.offset.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
                 self.go_on();
@@ -73,13 +72,14 @@ impl<B: Backend> Request for Transfer<B> {
 
 /// Says what went wrong, and tells the initiator.
 pub(super) fn fail<B: Backend>(lun: &Arc<Lun<B>>, command: Command, op: Op, offset: u64, errno: Errno) {
-    let (label, op_name, left) = (&lun.label, op.name(), command.data().len());
+    let (kind, left) = (kind(op), command.data().len());
     let hint = match errno {
         // Nothing of ours is misaligned for buffered I/O.
         Errno::EINVAL => "; do the bricks demand O_DIRECT (gluster volume get VOLUME all | grep -i direct)?",
         _ => "",
     };
-    report::error!("{label}: {op_name} offset={offset} len={left} failed: {errno}{hint}");
+    let name = kind.name;
+    lun.log.failed(kind, format_args!("{name} offset={offset} len={left} failed: {errno}{hint}"));
     command.complete(lun.failed(op, errno));
 }
 

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 
 use super::super::attention::Attention;
 use super::super::backend::{Bricks, Compared, Enforcement, Exchange, NotOpened, Opened, Ownership, Source};
+use super::super::config::LogLevel;
 use super::super::fence::Fence;
 use super::super::fill::Missing;
 use super::super::flush::Flushes;
@@ -17,6 +18,7 @@ use super::super::geometry::BlockSize;
 use super::super::image::Image;
 use super::super::outage::Outage;
 use super::*;
+use crate::report::Log;
 use crate::runner::testing::{command, link};
 use crate::runner::{Lun as _, Rejected};
 
@@ -162,29 +164,32 @@ impl Source for Nowhere {
     fn open(&self, _: Duration, _: Option<Instant>) -> Result<Opened<Memory>, NotOpened> {
         Err(NotOpened { errno: Errno::ENOENT, passes: false, why: String::from("nowhere") })
     }
+
+    fn set_log_level(&self, _: LogLevel) {}
 }
 
 fn lun(moods: Vec<Mood>) -> Arc<Lun<Memory>> {
-    let (label, block_size) = (String::from("memory"), BlockSize::new(512).unwrap());
+    let log = Arc::new(Log::new(String::from("memory")));
     let image = Image::new();
     image.replace(Opened { image: Memory::new(moods), writable: true });
-    let meter = crate::metrics::meter("memory", "memory");
+    let meter = crate::metrics::meter("memory", &log);
     Arc::new(Lun {
-        label,
         image,
         source: Box::new(Nowhere),
         open_timeout: Duration::from_secs(1),
-        block_size,
+        block_size: BlockSize::new(512).unwrap(),
         bytes: AtomicU64::new(SIZE as u64),
         link: link(),
         cut_off: AtomicBool::new(false),
-        outage: Outage::new(&"glfs/v@h/memory".parse().unwrap(), &meter),
+        outage: Outage::new(&"glfs/v@h/memory".parse().unwrap(), &log, &meter),
         fence: Fence::new(&"glfs/v@h/memory;fence=off".parse().unwrap(), &meter),
         restoring: AtomicBool::new(false),
         gathering: AtomicBool::new(false),
         attention: Attention::default(),
         missing: Missing::default(),
         flushes: Flushes::default(),
+        cfgstring: String::new(),
+        log,
         meter,
     })
 }

@@ -1,0 +1,71 @@
+//! libgfapi's own log, on a real volume: its level is that of the LUNs that share the connection, and it moves while they are busy.
+
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{scope, sleep};
+use std::time::Duration;
+
+use crate::cluster::Volume;
+use crate::support::runner::{Lun, OK, table};
+use crate::support::symbols::LOG_DIR;
+use crate::support::{eventually, log};
+
+const MIB: u64 = 1 << 20;
+
+/// The daemon's log directory is another one from now on.
+fn move_to(folder: &Path) {
+    folder.to_str().unwrap().clone_into(&mut LOG_DIR.lock().unwrap());
+    // SAFETY: as the daemon does, when its configuration has changed.
+    assert!(unsafe { (table().update_logdir)() });
+}
+
+fn text(folder: &Path) -> String {
+    fs::read_to_string(folder.join("tcmu-runner-glfs.log")).unwrap_or_default()
+}
+
+pub(crate) fn follows() {
+    let volume = Volume::start(&[], 1, &[]);
+    volume.image("one.img", MIB);
+    volume.image("other.img", MIB);
+    let folders = [(); 2].map(|()| tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap());
+    let [first, second] = folders.each_ref().map(tempfile::TempDir::path);
+    move_to(first);
+    let one = Lun::opened(&volume.cfgstring("one.img", ""), MIB);
+    // Other tests have volumes too.
+    let mark = format!("-{}-", volume.name);
+    let details = |folder: &Path| {
+        assert_eq!((one.write(0, &[1; 512]), one.flush()), (OK, OK));
+        let ours = |line: &&str| line.contains(&mark) && (line.contains("] D [") || line.contains("] T ["));
+        text(folder).lines().filter(ours).count()
+    };
+    assert_eq!(details(first), 0, "warning is the default");
+    let other = Lun::opened(&volume.cfgstring("other.img", ";log-level=trace"), MIB);
+    eventually("the more talkative of two has its way", || details(first) > 0);
+    assert_eq!(log::lines(&format!("Volume {}: connected", volume.name)).len(), 1, "and needs no other connection");
+
+    let done = AtomicBool::new(false);
+    scope(|scope| {
+        for lun in [&one, &other] {
+            let done = &done;
+            scope.spawn(move || {
+                while !done.load(Ordering::SeqCst) {
+                    assert_eq!((lun.write(4096, &[1; 512]), lun.read(4096, 512).0), (OK, OK));
+                }
+            });
+        }
+        for folder in [second, first].repeat(3) {
+            move_to(folder);
+            let before = text(folder).len();
+            eventually("it is written there", || text(folder).len() > before);
+        }
+        done.store(true, Ordering::SeqCst);
+    });
+    drop(other);
+    eventually("it is quiet again", || {
+        let before = details(first);
+        sleep(Duration::from_millis(300));
+        details(first) == before
+    });
+    LOG_DIR.lock().unwrap().clear();
+}
