@@ -5,7 +5,7 @@
 
 #![allow(non_camel_case_types, non_upper_case_globals, missing_docs, clippy::pedantic, reason = "generated from C")]
 
-use libc::{dirent, flock, gid_t, iovec, off_t, stat, uid_t};
+use libc::{dirent, flock, gid_t, iovec, mode_t, off_t, stat, statvfs, uid_t};
 
 /// Statistics before and after an operation, handed to [`glfs_io_cbk`]. Never looked into: with write-behind in the graph it is
 /// zeroed for acknowledged writes.

@@ -47,7 +47,14 @@ impl Descriptor {
         // Absolute: a connection whose bricks did not answer at first has no working directory.
         let path = CString::new(format!("/{path}")).map_err(|_| Errno::EINVAL)?;
         // SAFETY: the volume is connected; the path is NUL-terminated.
-        let fd = unsafe { gfapi::glfs_open(volume.as_ptr(), path.as_ptr(), flags) };
+        Self::new(unsafe { gfapi::glfs_open(volume.as_ptr(), path.as_ptr(), flags) }, volume)
+    }
+
+    /// Takes what an open on `volume` has given.
+    ///
+    /// # Errors
+    /// If that is nothing, the errno it has left.
+    pub(super) fn new(fd: *mut glfs_fd_t, volume: Arc<Volume>) -> Result<Self, Errno> {
         let fd = NonNull::new(fd).ok_or_else(Errno::last)?;
         Ok(Self { fd, in_flight: AtomicUsize::new(0), closed: AtomicBool::new(false), slab: Slab::new(), volume })
     }
@@ -99,6 +106,11 @@ impl Descriptor {
     /// The connection.
     pub(super) fn volume(&self) -> &Volume {
         &self.volume
+    }
+
+    /// The connection, for those who open something else on it.
+    pub(super) fn shared_volume(&self) -> Arc<Volume> {
+        Arc::clone(&self.volume)
     }
 
     /// Type and size. Blocks. Of what is open, not of the path: a symlink's target is what was opened.

@@ -36,8 +36,15 @@ impl File {
     /// # Errors
     /// The volume's.
     pub(super) fn open(volume: Arc<Volume>, path: &str, flags: c_int) -> Result<Self, Errno> {
-        let descriptor = Arc::new(Descriptor::open(volume, path, flags)?);
-        Ok(Self { descriptor, exclusive: Exclusive::default() })
+        Descriptor::open(volume, path, flags).map(Self::new)
+    }
+
+    pub(super) fn new(descriptor: Descriptor) -> Self {
+        Self { descriptor: Arc::new(descriptor), exclusive: Exclusive::default() }
+    }
+
+    pub(super) fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
     }
 
     /// The type bits of its mode. Blocks.
@@ -49,7 +56,7 @@ impl File {
     }
 
     /// Makes a call that may hang as long as the volume does.
-    fn blocking<T: Send + 'static>(
+    pub(super) fn blocking<T: Send + 'static>(
         &self,
         name: &str,
         patience: Duration,

@@ -10,7 +10,9 @@ mod file;
 mod graph;
 mod health;
 mod identity;
+mod images;
 mod logging;
+mod makeup;
 mod ownership;
 mod pool;
 mod server;
@@ -34,6 +36,8 @@ use crate::lun::config::{Access, Config, Connection, LogLevel};
 pub use error::OpenError;
 pub use file::File;
 pub use health::{version, volumes};
+pub use images::{Answer, Facts, Store};
+pub use makeup::Makeup;
 pub use pool::{set_log_file, shut_down};
 pub use server::Unreachable;
 
@@ -63,15 +67,17 @@ impl Source for Opener {
         let (config, target, wish) = (self.config.clone(), self.target.clone(), Arc::clone(&self.log_level));
         let opened = worker::bounded("glfs-open", patience, move || open_blocking(&config, &target, after, &wish));
         let late = || Err(OpenError::TimedOut { after: patience, tried: self.target.origin.to_string() });
-        opened.unwrap_or_else(late).map_err(|why| NotOpened {
-            errno: why.errno(),
-            passes: why.passes(),
-            why: why.to_string(),
-        })
+        Ok(opened.unwrap_or_else(late)?)
     }
 
     fn set_log_level(&self, level: LogLevel) {
         self.log_level.store(logging::number(level), Ordering::Relaxed);
+    }
+}
+
+impl From<OpenError> for NotOpened {
+    fn from(why: OpenError) -> Self {
+        Self { errno: why.errno(), passes: why.passes(), why: why.to_string() }
     }
 }
 

@@ -21,6 +21,8 @@ use crate::lun::backend::Enforcement;
 const MARK: &CStr = c"trusted.glusterfs.enforce-mandatory-lock";
 /// What the owner has to say.
 const NOTE: &CStr = c"trusted.tcmu-glfs.owner";
+/// No file has this.
+const NOBODYS: &CStr = c"trusted.tcmu-glfs.nobody";
 /// Of a note.
 const LONGEST: usize = 256;
 
@@ -90,6 +92,15 @@ pub(super) fn enforcement(descriptor: &Descriptor, layout: Layout) -> Result<Enf
         Err(Errno::EPERM | Errno::EACCES | Errno::EROFS | Errno::EOPNOTSUPP) => {
             Ok(Enforcement::Impossible("the volume does not let this host set trusted attributes on the image"))
         }
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Whether the volume lets this host change the file. An attribute that no file has cannot be replaced: nothing changes.
+pub(super) fn may_change(descriptor: &Descriptor) -> Result<bool, Errno> {
+    match set(descriptor, NOBODYS, b"", libc::XATTR_REPLACE) {
+        Ok(()) | Err(Errno::ENODATA) => Ok(true),
+        Err(Errno::EROFS | Errno::EACCES | Errno::EPERM) => Ok(false),
         Err(errno) => Err(errno),
     }
 }

@@ -4,8 +4,11 @@ use std::fmt;
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::Builder;
+use std::time::{Duration, Instant};
 
+use super::images::Answer;
 use crate::lun::config::{Config, Transport};
 
 /// How long to wait for one address of one server.
@@ -108,6 +111,27 @@ pub(super) fn reachable_first(servers: &[Server]) -> Result<(Vec<Server>, Family
         }
     }
     Err(dead)
+}
+
+/// Tries all of them at once. One that has not answered within `patience` is taken not to.
+pub(super) fn survey(servers: &[Server], patience: Duration) -> Vec<Answer> {
+    let begin = Instant::now();
+    let ask = |server: &Server| {
+        let (sender, answer) = sync_channel(1);
+        let asked = server.clone();
+        let thread = Builder::new().name(String::from("glfs-server"));
+        let asking = thread.spawn(move || sender.send(asked.probe().map(drop)));
+        (server.to_string(), asking.map(|_| answer))
+    };
+    // All are asked before the first is waited for.
+    let asked: Vec<_> = servers.iter().map(ask).collect();
+    let late = |_| Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"));
+    let answer = |(server, answer): (String, io::Result<Receiver<io::Result<()>>>)| Answer {
+        server,
+        answers: answer
+            .and_then(|answer| answer.recv_timeout(patience.saturating_sub(begin.elapsed())).unwrap_or_else(late)),
+    };
+    asked.into_iter().map(answer).collect()
 }
 
 impl fmt::Display for Server {

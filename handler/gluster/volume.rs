@@ -64,6 +64,8 @@ pub(super) struct Volume {
     /// Its bricks answered when it was connected.
     has_bricks: bool,
     layout: OnceLock<Layout>,
+    /// The text of its graph, if that did not come from a server.
+    local: Option<String>,
     since: Instant,
     health: Health,
     /// Of its own: a call may block while the graph changes, and the LUNs of other volumes shall not wait for that.
@@ -75,6 +77,16 @@ unsafe impl Send for Volume {}
 // SAFETY: as above.
 unsafe impl Sync for Volume {}
 
+impl Target {
+    /// The servers to ask for the graph; none for a volfile.
+    pub(super) fn servers(&self) -> &[Server] {
+        match &self.origin {
+            Origin::Servers(servers) => servers,
+            Origin::Volfile(_) => &[],
+        }
+    }
+}
+
 impl Volume {
     /// Connects. Blocks, without a bound of its own once a server answered.
     ///
@@ -82,17 +94,18 @@ impl Volume {
     /// [`OpenError`] about the servers or the volume.
     pub(super) fn connect(target: &Target, log: &Path, level: c_int) -> Result<Self, OpenError> {
         // Before there is a glfs_t: one whose init failed leaves threads behind (10.3, pub_glfs_fini).
-        let layout = OnceLock::new();
-        let (servers, family) = match &target.origin {
-            Origin::Servers(servers) => reachable_first(servers).map_err(OpenError::NoServer)?,
+        let (servers, family, local) = match &target.origin {
+            Origin::Servers(servers) => {
+                let (servers, family) = reachable_first(servers).map_err(OpenError::NoServer)?;
+                (servers, family, None)
+            }
             Origin::Volfile(path) => {
                 let text = std::fs::read_to_string(path).map_err(|why| OpenError::NoVolfile(path.clone(), why))?;
                 // storage/posix works on lists that only glusterfsd initialises (10.3, posix_spawn_ctx_janitor_thread): SIGSEGV.
                 if text.lines().any(|line| line.split_whitespace().eq(["type", "storage/posix"])) {
                     return Err(OpenError::BrickInVolfile(path.clone()));
                 }
-                let _first = layout.set(Layout::of(&text)).is_ok();
-                (Vec::new(), Family::Any)
+                (Vec::new(), Family::Any, Some(text))
             }
         };
         let setup = |errno| OpenError::Setup(target.volume.clone(), errno);
@@ -106,7 +119,8 @@ impl Volume {
             logging: Logging::default(),
             connected: false,
             has_bricks: true,
-            layout,
+            layout: OnceLock::new(),
+            local,
             since: Instant::now(),
             health: Health::default(),
             submissions: Queue::new("glfs-submit"),
@@ -194,22 +208,26 @@ impl Volume {
         self.layout.get().copied()
     }
 
-    /// What its graph says about how files can be owned. Blocks for a moment at first: libgfapi is connected before it has put the
-    /// text of the graph where it can be read.
+    /// What its graph says about how files can be owned. Blocks for a moment at first.
     pub(super) fn layout(&self) -> Layout {
-        for _ in 0..20 {
-            if let Some(layout) = self.layout.get() {
-                return *layout;
-            }
-            match self.volfile() {
-                Some(text) => return *self.layout.get_or_init(|| Layout::of(&text)),
-                None => thread::sleep(Duration::from_millis(50)),
-            }
+        if let Some(layout) = self.layout.get() {
+            return *layout;
         }
-        Layout::UNKNOWN
+        self.graph().map_or(Layout::UNKNOWN, |text| *self.layout.get_or_init(|| Layout::of(&text)))
     }
 
-    /// The text of the graph. The room for it must be exact: libgfapi copies as many bytes as there is room for, however few there are
+    /// The text of its graph. Blocks for a moment: libgfapi is connected before it has put it where it can be read.
+    pub(super) fn graph(&self) -> Option<String> {
+        for _ in 0..20 {
+            match self.local.clone().or_else(|| self.volfile()) {
+                None => thread::sleep(Duration::from_millis(50)),
+                text => return text,
+            }
+        }
+        None
+    }
+
+    /// The same, if it is there. The room for it must be exact: libgfapi copies as many bytes as there is room for, however few there are
     /// (10.3, `pub_glfs_get_volfile`).
     fn volfile(&self) -> Option<String> {
         // SAFETY: connected; no room, so nothing is copied.
