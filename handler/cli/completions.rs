@@ -1,0 +1,19 @@
+//! `tcmu-glfs completions`: what a shell completes.
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+
+/// Prints a script that makes a shell complete the arguments of tcmu-glfs.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The shell.
+    shell: Shell,
+}
+
+pub(crate) fn run(args: &Args) -> ExitCode {
+    clap_complete::generate(args.shell, &mut crate::Cli::command(), "tcmu-glfs", &mut io::stdout());
+    ExitCode::SUCCESS
+}

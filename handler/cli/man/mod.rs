@@ -1,0 +1,30 @@
+//! `tcmu-glfs man`: the manual pages, from what the command line and the configuration really take.
+
+mod command;
+mod configuration;
+mod page;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::findings::failed;
+
+/// Writes the manual pages tcmu-glfs.8 and tcmu-glfs.5.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where to.
+    directory: PathBuf,
+}
+
+pub(crate) fn run(args: &Args) -> ExitCode {
+    let write = |name: &str, text: String| {
+        let path = args.directory.join(Path::new(name));
+        fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))
+    };
+    let pages = [("tcmu-glfs.8", command::page()), ("tcmu-glfs.5", configuration::page())];
+    match pages.into_iter().try_for_each(|(name, text)| write(name, text)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => failed(&why),
+    }
+}

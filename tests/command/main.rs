@@ -1,0 +1,71 @@
+//! The command `tcmu-glfs` against real glusterd and bricks: one behaviour a test.
+//!
+//! The process moves into network and mount namespaces of its own before it has a second thread, as the tests of the plugin do.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::exit,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::multiple_unsafe_ops_per_block,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests fail by panicking, and talk"
+)]
+
+#[path = "../gluster/cluster.rs"]
+#[allow(dead_code, reason = "shared with the tests of the plugin, which use the rest")]
+mod cluster;
+mod support;
+
+mod check;
+mod create;
+mod fenced;
+mod manual;
+mod resize;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+
+fn main() -> ExitCode {
+    if let Some(end) = support::prerequisites::missing() {
+        return end;
+    }
+    cluster::enter_namespaces();
+    let test = |name: &str, body: fn()| {
+        Trial::test(name, move || {
+            body();
+            Ok(())
+        })
+    };
+    let tests = vec![
+        test("images_on_a_single_brick", create::single),
+        test("images_on_replicas_are_equal_on_all_bricks", create::replica),
+        test("images_on_a_disperse_volume", create::disperse),
+        test("images_on_a_sharded_volume", create::sharded),
+        test("an_image_that_exists_is_left_as_it_is", create::existing),
+        test("folders_are_created_when_asked_for", create::folders),
+        test("a_small_brick_that_cannot_allocate_gets_zeros_or_nothing", create::small_brick),
+        test("an_interrupted_copy_is_removed", create::interrupted),
+        test("images_grow_and_are_never_made_smaller", resize::grow),
+        test("a_fenced_image_is_looked_at_and_grown_and_stays_its_owners", fenced::in_use),
+        test("a_fenced_image_is_copied_when_nobody_owns_it", fenced::free),
+        test("a_lun_that_can_be_served_is_said_to_be_well", check::well),
+        test("a_volume_or_image_that_is_missing_is_named", check::missing),
+        test("every_server_that_does_not_answer_is_named", check::servers),
+        test("a_check_does_not_take_longer_than_it_may", check::bounded),
+        test("a_read_only_volume_is_told", check::read_only),
+        test("what_libgfapi_says_about_tls_is_shown", check::tls),
+        test("a_mistake_in_the_site_file_is_told", check::site_file),
+        test("manual_pages_have_every_key_and_no_mistakes", manual::pages),
+        test("shells_can_complete_the_command", manual::completions),
+        test("a_wrong_command_line_is_not_a_failure_of_the_volume", manual::command_line),
+    ];
+    let conclusion = libtest_mimic::run(&Arguments { test_threads: Some(2), ..Arguments::from_args() }, tests);
+    cluster::stop();
+    conclusion.exit_code()
+}
