@@ -72,9 +72,9 @@ fn examples(text: &str) -> String {
     page.render()
 }
 
-/// What can stand within a section: no preamble, no title, no headings of sections.
+/// What can stand within a section: no preamble, no title, no headings of sections, no breaks, which `clap_mangen` has next to spaces.
 fn body(roff: &str) -> String {
-    without(&[PREAMBLE, &[".TH ", ".SH "]], roff)
+    without(&[PREAMBLE, &[".TH ", ".SH ", ".br"]], roff)
 }
 
 /// What the crate roff puts before everything.
