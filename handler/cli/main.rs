@@ -7,6 +7,7 @@ mod check;
 mod completions;
 mod copy;
 mod create;
+mod doctor;
 mod findings;
 mod info;
 mod interrupt;
@@ -44,6 +45,7 @@ enum Command {
     Create(create::Args),
     Resize(resize::Args),
     Info(info::Args),
+    Doctor(doctor::Args),
     #[command(hide = true)]
     Man(man::Args),
     #[command(hide = true)]
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         Command::Create(args) => create::run(&args),
         Command::Resize(args) => resize::run(&args),
         Command::Info(args) => info::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Man(args) => man::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Status(args) => status::run(&args),

@@ -80,6 +80,12 @@ impl Store {
         self.volume.graph().map(|text| Makeup::of(&text))
     }
 
+    /// The client's graph as the server gives it: without what the handler changes in it. Blocks for a moment.
+    #[must_use]
+    pub fn graph(&self) -> Option<String> {
+        self.volume.graph()
+    }
+
     /// Bytes that can still be written, as far as the volume knows: quotas and uneven bricks may leave less.
     ///
     /// # Errors

@@ -1,0 +1,237 @@
+//! The LUNs of this host, as the kernel has them in configfs.
+
+use std::time::Duration;
+
+use handler_glfs::lun::config::{Config, Fence, Site};
+
+use super::super::finding::{Finding, Place, Severity, word};
+use super::Files;
+use crate::place;
+
+/// Where the kernel's target keeps its storage.
+const CORE: &str = "/sys/kernel/config/target/core";
+
+/// The kernel makes this group for each LUN; tcmu-runner does not look at it.
+const NO_GROUP: &str = "default_tg_pt_gp";
+
+/// A LUN of the handler's.
+#[derive(Debug)]
+pub(super) struct Lun {
+    pub(super) name: String,
+    /// As the kernel has it: `glfs/...`.
+    pub(super) cfgstring: String,
+    pub(super) config: Result<Config, String>,
+    attributes: Vec<(&'static str, String)>,
+    groups: Vec<Group>,
+    exported: bool,
+}
+
+/// An ALUA group of it.
+#[derive(Debug)]
+struct Group {
+    name: String,
+    access_type: String,
+    state: String,
+    delay: String,
+}
+
+/// How an attribute may be set.
+#[derive(Debug, Clone, Copy)]
+enum When {
+    /// Only while no target exports the LUN.
+    BeforeExport,
+    /// When the LUN is created.
+    Creation,
+    Always,
+}
+
+/// An attribute of the LUN, and what it must be for its configuration.
+#[derive(Debug)]
+struct Rule {
+    attribute: &'static str,
+    severity: Severity,
+    when: When,
+    /// What would be right, if this value is not.
+    mended: fn(u64, &Config) -> Option<u64>,
+    why: &'static str,
+}
+
+const RULES: &[Rule] = &[
+    Rule {
+        attribute: "qfull_time_out",
+        severity: Severity::Warning,
+        when: When::Always,
+        // -1, the default: as long as cmd_time_out.
+        mended: |seconds, config| (seconds == 0).then_some(config.outage.as_secs() + 10),
+        why: "a command that finds the kernel's ring full is refused at once instead of waiting for room",
+    },
+    Rule {
+        attribute: "cmd_time_out",
+        severity: Severity::Warning,
+        when: When::BeforeExport,
+        // 0: never.
+        mended: |seconds, config| {
+            let outage = config.outage.as_secs();
+            (seconds != 0 && seconds <= outage).then_some(outage + 10)
+        },
+        why: "the kernel answers errors in the handler's place before the outage= of the LUN has run out; a command that is still under way \
+              may then be done after the initiator has repeated it",
+    },
+    Rule {
+        attribute: "max_data_area_mb",
+        severity: Severity::Advice,
+        when: When::Creation,
+        mended: |megabytes, _| (megabytes < 64).then_some(64),
+        why: "room for the data of all commands in flight: with little of it the kernel makes large ones wait",
+    },
+];
+
+impl Lun {
+    /// All of them.
+    pub(super) fn all(files: &Files, site: &Site) -> Vec<Self> {
+        let adapters = files.names(CORE).into_iter().filter(|name| name.starts_with("user_"));
+        let folders = adapters.flat_map(|adapter| {
+            let names = files.names(&format!("{CORE}/{adapter}"));
+            names.into_iter().map(move |name| (format!("{CORE}/{adapter}/{name}"), name))
+        });
+        folders.filter_map(|(folder, name)| Self::read(files, site, &folder, name)).collect()
+    }
+
+    fn read(files: &Files, site: &Site, folder: &str, name: String) -> Option<Self> {
+        // Told twice: as an attribute by later kernels, and in a text for people. A name never set reads as nothing.
+        let info = files.read(&format!("{folder}/info")).unwrap_or_default();
+        let told = info.split_whitespace().skip_while(|word| *word != "Config:").nth(1).unwrap_or_default();
+        let cfgstring = files.read(&format!("{folder}/attrib/dev_config")).filter(|text| !text.is_empty());
+        let cfgstring = cfgstring.unwrap_or_else(|| told.to_owned());
+        if !cfgstring.starts_with("glfs/") {
+            return None;
+        }
+        let attributes = RULES
+            .iter()
+            .filter_map(|rule| Some((rule.attribute, files.read(&format!("{folder}/attrib/{}", rule.attribute))?)));
+        let groups = files.names(&format!("{folder}/alua"));
+        let exported = groups.iter().any(|group| {
+            files.read(&format!("{folder}/alua/{group}/members")).is_some_and(|members| !members.is_empty())
+        });
+        let groups = groups.into_iter().filter(|group| group != NO_GROUP).map(|group| {
+            let part = |name| files.read(&format!("{folder}/alua/{group}/{name}")).unwrap_or_default();
+            let (access_type, state, delay) =
+                (part("alua_access_type"), part("alua_access_state"), part("nonop_delay_msecs"));
+            Group { access_type, state, delay, name: group }
+        });
+        let (attributes, groups) = (attributes.collect(), groups.collect());
+        Some(Self { config: place::read(&cfgstring, site), name, cfgstring, attributes, groups, exported })
+    }
+
+    /// Whether it is this image.
+    pub(super) fn serves(&self, config: &Config) -> bool {
+        self.config.as_ref().is_ok_and(|own| own.volume == config.volume && own.path == config.path)
+    }
+
+    /// Whether its groups say that there are paths through other gateways.
+    pub(super) fn is_shared(&self) -> bool {
+        !self.groups.is_empty()
+    }
+
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        let name = &self.name;
+        let config = match &self.config {
+            Ok(config) => config,
+            Err(why) => {
+                let what = format!("LUN {name}: {}: {why}", self.cfgstring);
+                return vec![Finding::new(Severity::Error, what, "it cannot be served")];
+            }
+        };
+        let mut findings = self.attributes(config);
+        findings.extend(self.groups.iter().flat_map(|group| group.findings(name)));
+        findings.extend(self.core_time_out(config.ping_timeout));
+        if self.is_shared() && config.fence == Fence::Off {
+            findings.push(
+                Finding::new(
+                    Severity::Warning,
+                    format!("LUN {name} has ALUA groups and fence=off"),
+                    "a gateway that hangs and wakes up writes old data over what has been written through the other one (docs/fencing.md)",
+                )
+                .by_hand(Place::Host, format!("targetcli /backstores/user:glfs delete {}", word(name)), "create it again without fence=off"),
+            );
+        }
+        if findings.is_empty() {
+            findings.push(Finding::ok(format!("LUN {name}: timeouts, ALUA groups"), ""));
+        }
+        findings
+    }
+
+    fn attributes(&self, config: &Config) -> Vec<Finding> {
+        let name = &self.name;
+        let judged = self.attributes.iter().filter_map(|(attribute, value)| {
+            let rule = RULES.iter().find(|rule| rule.attribute == *attribute)?;
+            let wanted = (rule.mended)(value.parse().ok()?, config)?;
+            let finding = Finding::new(rule.severity, format!("LUN {name}: {attribute} is {value}"), rule.why);
+            let path = word(&format!("/backstores/user:glfs/{name}"));
+            let set = format!("targetcli {path} set attribute {attribute}={wanted} && targetcli saveconfig");
+            Some(match rule.when {
+                When::Always => finding.mended_by(Place::Host, set),
+                When::BeforeExport if !self.exported => finding.mended_by(Place::Host, set),
+                When::BeforeExport => {
+                    finding.by_hand(Place::Host, set, "the kernel refuses it while a target exports the LUN")
+                }
+                When::Creation => finding.by_hand(
+                    Place::Host,
+                    format!("targetcli /backstores/user:glfs create ... control={attribute}={wanted}"),
+                    "only when the LUN is created",
+                ),
+            })
+        });
+        judged.collect()
+    }
+
+    /// What tcmu-runner itself takes for too long.
+    fn core_time_out(&self, ping_timeout: Duration) -> Option<Finding> {
+        let seconds: u64 = self.cfgstring.rsplit_once(";tcmur_cmd_time_out=")?.1.parse().ok()?;
+        // A brick that hangs is given up after once to twice the time.
+        let brick = ping_timeout.as_secs() * 2;
+        (seconds > 0 && seconds <= brick).then(|| {
+            Finding::new(
+                Severity::Warning,
+                format!("LUN {}: tcmur_cmd_time_out is {seconds}", self.name),
+                format!("a brick that hangs is given up after up to {brick} s (twice ping-timeout=), and tcmu-runner reports its commands before that"),
+            )
+            .by_hand(
+                Place::Host,
+                format!("targetcli /backstores/user:glfs delete {}", word(&self.name)),
+                format!("create it again with tcmur_cmd_time_out={} or without", brick + 10),
+            )
+        })
+    }
+}
+
+impl Group {
+    fn findings(&self, lun: &str) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let what = |attribute: &str, value: &str| format!("LUN {lun}: group {}: {attribute} is {value}", self.name);
+        let path = word(&format!("/backstores/user:glfs/{lun}/alua/{}", self.name));
+        let set = |setting: &str| format!("targetcli {path} set alua {setting} && targetcli saveconfig");
+        if self.access_type.contains("Explicit") {
+            findings.push(
+                Finding::new(
+                    Severity::Error,
+                    what("alua_access_type", &self.access_type),
+                    "tcmu-runner knows implicit ALUA only, and answers HARDWARE ERROR to every INQUIRY",
+                )
+                .mended_by(Place::Host, set("alua_access_type=1")),
+            );
+        }
+        // 1 is active/non-optimized.
+        if self.state == "1" && self.delay.parse::<u64>().is_ok_and(|milliseconds| milliseconds > 0) {
+            findings.push(
+                Finding::new(
+                    Severity::Warning,
+                    what("nonop_delay_msecs", &self.delay),
+                    "the kernel holds up every command on this path by so many milliseconds",
+                )
+                .mended_by(Place::Host, set("nonop_delay_msecs=0")),
+            );
+        }
+        findings
+    }
+}

@@ -1,0 +1,354 @@
+//! What a volume needs to be a safe and fast disk: one line an option. Where the reasons come from: docs/fencing.md,
+//! docs/high-availability.md, docs/performance.md.
+
+use super::finding::{Finding, Place, Severity};
+use super::volume::{Lun, Volume};
+
+/// Which values are right.
+#[derive(Debug)]
+enum Wanted {
+    On,
+    Off,
+    Is(&'static str),
+    IsNot(&'static str),
+    /// A number, both ends included.
+    Within(u64, u64),
+    /// A size in bytes, or more.
+    Size(u64),
+}
+
+/// On which volumes an option means something.
+#[derive(Debug)]
+enum Volumes {
+    All,
+    Replicated,
+    Dispersed,
+    /// Where a client takes locks of its own for each write.
+    Redundant,
+    Sharded,
+}
+
+/// How bad another value is.
+#[derive(Debug)]
+enum Need {
+    Always(Severity),
+    /// As bad as a LUN without a fence.
+    Fence,
+    /// A trade: the admin's choice.
+    Choice,
+}
+
+#[derive(Debug)]
+pub(super) struct Rule {
+    pub(super) option: &'static str,
+    /// What a volume has that does not set it (GlusterFS 6 to 11). `volume info` tells only what is set, and nothing else can be asked
+    /// from another host.
+    default: &'static str,
+    /// The client's part of a volfile that shows it: type of the translator, and key.
+    pub(super) in_volfile: Option<(&'static str, &'static str)>,
+    wanted: Wanted,
+    /// What mends it; empty: `volume reset`.
+    value: &'static str,
+    volumes: Volumes,
+    need: Need,
+    /// What to know before the command is typed; empty: nothing.
+    by_hand: &'static str,
+    why: &'static str,
+}
+
+const CLIENT_GONE: &str = "a gateway that vanishes without a word keeps its locks of the replicas until the bricks notice, and nobody else can \
+     write meanwhile: 42 s as Gluster is delivered, 13 s with the values of docs/high-availability.md";
+const FENCE: &str = "the bricks do not keep out a gateway that has lost the LUN: one that hangs and wakes up writes old data over new; needed as \
+     soon as two gateways serve the LUN (docs/fencing.md)";
+const REVOKE: &str = "a gateway that hangs keeps its client's locks, and the first write of the next owner hangs with it until it is killed; \
+     needed as soon as two gateways serve the LUN (docs/fencing.md)";
+
+const fn rule(
+    option: &'static str,
+    default: &'static str,
+    wanted: Wanted,
+    value: &'static str,
+    why: &'static str,
+) -> Rule {
+    let (volumes, need) = (Volumes::All, Need::Always(Severity::Warning));
+    Rule { option, default, in_volfile: None, wanted, value, volumes, need, by_hand: "", why }
+}
+
+pub(super) const RULES: &[Rule] = &[
+    Rule { need: Need::Fence, ..rule("locks.mandatory-locking", "off", Wanted::Is("forced"), "forced", FENCE) },
+    Rule { need: Need::Fence, ..rule("features.enforce-mandatory-lock", "off", Wanted::On, "on", FENCE) },
+    Rule {
+        need: Need::Fence,
+        volumes: Volumes::Redundant,
+        ..rule("features.locks-revocation-secs", "0", Wanted::Within(1, 1), "1", REVOKE)
+    },
+    Rule {
+        need: Need::Fence,
+        volumes: Volumes::Redundant,
+        ..rule("features.locks-revocation-clear-all", "off", Wanted::On, "on", REVOKE)
+    },
+    Rule {
+        volumes: Volumes::Redundant,
+        ..rule("server.tcp-user-timeout", "42", Wanted::Within(1, 10), "10", CLIENT_GONE)
+    },
+    Rule { volumes: Volumes::Redundant, ..rule("server.keepalive-time", "20", Wanted::Within(1, 5), "5", CLIENT_GONE) },
+    Rule {
+        volumes: Volumes::Redundant,
+        ..rule("server.keepalive-interval", "2", Wanted::Within(1, 2), "2", CLIENT_GONE)
+    },
+    Rule { volumes: Volumes::Redundant, ..rule("server.keepalive-count", "9", Wanted::Within(1, 3), "3", CLIENT_GONE) },
+    Rule {
+        volumes: Volumes::Replicated,
+        need: Need::Always(Severity::Error),
+        in_volfile: Some(("cluster/replicate", "quorum-type")),
+        ..rule(
+            "cluster.quorum-type",
+            "auto",
+            Wanted::Is("auto"),
+            "auto",
+            "a minority of the replicas takes writes: after a network that was split the copies differ, and one side's writes are lost",
+        )
+    },
+    Rule {
+        volumes: Volumes::Replicated,
+        ..rule(
+            "cluster.self-heal-daemon",
+            "on",
+            Wanted::On,
+            "on",
+            "a replica that has been away is not brought up to date, and the LUN is one failure away from stopping",
+        )
+    },
+    Rule {
+        volumes: Volumes::Dispersed,
+        ..rule(
+            "cluster.disperse-self-heal-daemon",
+            "on",
+            Wanted::On,
+            "on",
+            "a brick that has been away is not brought up to date, and the LUN is one failure away from stopping",
+        )
+    },
+    Rule {
+        volumes: Volumes::Replicated,
+        need: Need::Choice,
+        in_volfile: Some(("cluster/replicate", "eager-lock")),
+        ..rule(
+            "cluster.eager-lock",
+            "on",
+            Wanted::On,
+            "on",
+            "your choice: off, a sixth to a tenth is left of the speed of small writes (docs/performance.md); against old data after an outage, \
+             the handler waits until the bricks have come together",
+        )
+    },
+    Rule {
+        volumes: Volumes::Sharded,
+        in_volfile: Some(("cluster/distribute", "lookup-optimize")),
+        ..rule(
+            "cluster.lookup-optimize",
+            "on",
+            Wanted::Off,
+            "off",
+            "adding or removing bricks of a sharded volume corrupts images with it (glusterfs issues 2253, 2254)",
+        )
+    },
+    Rule {
+        volumes: Volumes::Sharded,
+        need: Need::Choice,
+        in_volfile: Some(("features/shard", "shard-block-size")),
+        ..rule(
+            "features.shard-block-size",
+            "64MB",
+            Wanted::Size(64 << 20),
+            "64MB",
+            "small shards mean more bookkeeping for large writes; counts for images that are created later",
+        )
+    },
+    Rule {
+        need: Need::Always(Severity::Error),
+        ..rule("features.read-only", "off", Wanted::Off, "off", "every LUN of the volume is read-only")
+    },
+    Rule {
+        need: Need::Always(Severity::Error),
+        ..rule("features.worm", "off", Wanted::Off, "off", "what has been written once cannot be written again")
+    },
+    rule("debug.error-gen", "off", Wanted::Is("off"), "", "the volume makes calls fail on purpose: a test's leftover"),
+    rule("debug.delay-gen", "off", Wanted::Is("off"), "", "the volume delays calls on purpose: a test's leftover"),
+    rule(
+        "server.allow-insecure",
+        "on",
+        Wanted::On,
+        "on",
+        "a client without a free port below 1024 is turned away: a gateway with many connections",
+    ),
+    Rule {
+        need: Need::Choice,
+        by_hand: "with your addresses; the nodes of the cluster must be in the list",
+        ..rule(
+            "auth.allow",
+            "*",
+            Wanted::IsNot("*"),
+            "GATEWAY1,GATEWAY2,NODE1,NODE2,NODE3",
+            "every host that reaches the bricks may read and write the images",
+        )
+    },
+];
+
+impl Rule {
+    /// What is to be said about the option on this volume; nothing if it means nothing there.
+    pub(super) fn judge(&self, volume: &Volume, lun: &Lun) -> Option<Finding> {
+        let applies = match self.volumes {
+            Volumes::All => true,
+            Volumes::Replicated => volume.replicas > 1,
+            Volumes::Dispersed => volume.redundancy > 0,
+            Volumes::Redundant => volume.replicas > 1 || volume.redundancy > 0,
+            Volumes::Sharded => volume.is_sharded(),
+        };
+        if !applies {
+            return None;
+        }
+        let value = match volume.options.get(self.option) {
+            Some(value) => value,
+            // Glusterd's own rule.
+            None if self.option == "cluster.quorum-type" && volume.replicas == 2 => "none",
+            None => self.default,
+        };
+        let what = format!("{} is {value}", self.option);
+        if self.wanted.is_met(value) {
+            return Some(Finding::ok(what, ""));
+        }
+        let severity = match self.need {
+            Need::Always(severity) => severity,
+            Need::Choice => Severity::Advice,
+            Need::Fence => lun.need_of_fence()?,
+        };
+        let finding = Finding::new(severity, what, self.why);
+        let (name, option) = (&volume.name, self.option);
+        let command = match self.value {
+            "" => format!("gluster --mode=script volume reset {name} {option}"),
+            value => format!("gluster --mode=script volume set {name} {option} {value}"),
+        };
+        Some(match self.by_hand {
+            "" => finding.mended_by(Place::Cluster, command),
+            know => finding.by_hand(Place::Cluster, command, know),
+        })
+    }
+}
+
+impl Wanted {
+    fn is_met(&self, value: &str) -> bool {
+        match self {
+            Self::On => is_on(value),
+            Self::Off => !is_on(value),
+            Self::Is(wanted) => value == *wanted,
+            Self::IsNot(unwanted) => value != *unwanted,
+            Self::Within(least, most) => value.parse().is_ok_and(|number| (*least..=*most).contains(&number)),
+            Self::Size(least) => bytes(value).is_some_and(|bytes| bytes >= *least),
+        }
+    }
+}
+
+/// As gluster reads a boolean.
+fn is_on(value: &str) -> bool {
+    ["on", "yes", "true", "enable", "1"].iter().any(|on| value.eq_ignore_ascii_case(on))
+}
+
+/// As gluster reads a size.
+fn bytes(value: &str) -> Option<u64> {
+    let digits = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
+    let (number, unit) = value.split_at(digits);
+    let shift = match unit.to_ascii_uppercase().as_str() {
+        "" | "B" => 0,
+        "KB" => 10,
+        "MB" => 20,
+        "GB" => 30,
+        "TB" => 40,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(1 << shift)
+}
+
+#[cfg(test)]
+mod tests {
+    use handler_glfs::lun::config::Fence;
+
+    use super::*;
+
+    const SHARED: Lun = Lun { fence: Fence::Auto, shared: true };
+    const ALONE: Lun = Lun { fence: Fence::Auto, shared: false };
+
+    fn replica(set: &[(&str, &str)]) -> Volume {
+        let options = set.iter().map(|&(option, value)| (option.to_owned(), value.to_owned())).collect();
+        Volume { name: "vol".to_owned(), replicas: 3, options, ..Volume::default() }
+    }
+
+    /// The options that are worth more than a word.
+    fn wrong(volume: &Volume, lun: &Lun) -> Vec<String> {
+        let findings = RULES.iter().filter_map(|rule| rule.judge(volume, lun));
+        findings.filter(Finding::is_bad).map(|finding| finding.what().to_owned()).collect()
+    }
+
+    #[test]
+    fn what_mends_an_option_is_what_is_wanted() {
+        for rule in RULES {
+            let mended = if rule.value.is_empty() { rule.default } else { rule.value };
+            assert!(rule.wanted.is_met(mended), "{}: {mended} is not {:?}", rule.option, rule.wanted);
+        }
+    }
+
+    #[test]
+    fn a_volume_as_it_is_created_keeps_locks_of_the_dead_and_has_no_fence() {
+        let keeps = ["server.tcp-user-timeout is 42", "server.keepalive-time is 20", "server.keepalive-count is 9"];
+        assert_eq!(wrong(&replica(&[]), &ALONE), keeps);
+        let fence = ["locks.mandatory-locking is off", "features.enforce-mandatory-lock is off"];
+        let revoke = ["features.locks-revocation-secs is 0", "features.locks-revocation-clear-all is off"];
+        assert_eq!(wrong(&replica(&[]), &SHARED), [&fence[..], &revoke, &keeps].concat());
+        let single = Volume { replicas: 1, ..replica(&[]) };
+        assert!(wrong(&single, &ALONE).is_empty());
+        assert_eq!(wrong(&single, &SHARED), fence);
+    }
+
+    #[test]
+    fn the_need_of_a_fence_is_the_luns() {
+        let severity = |fence, shared| {
+            let rule = RULES.iter().find(|rule| rule.option == "locks.mandatory-locking").unwrap();
+            rule.judge(&replica(&[]), &Lun { fence, shared }).map(|finding| finding.severity())
+        };
+        assert_eq!(severity(Fence::Required, false), Some(Severity::Error));
+        assert_eq!(severity(Fence::Auto, true), Some(Severity::Warning));
+        assert_eq!(severity(Fence::Auto, false), Some(Severity::Advice));
+        assert_eq!(severity(Fence::Off, true), None);
+    }
+
+    #[test]
+    fn values_are_read_as_gluster_reads_them() {
+        for (option, good, bad) in [
+            ("features.enforce-mandatory-lock", "enable", "disable"),
+            ("server.tcp-user-timeout", "7", "0"),
+            ("cluster.quorum-type", "auto", "none"),
+            ("debug.delay-gen", "off", "posix"),
+        ] {
+            let judged = |value| wrong(&replica(&[(option, value)]), &SHARED).contains(&format!("{option} is {value}"));
+            assert!(!judged(good) && judged(bad), "{option}");
+        }
+        assert_eq!(
+            (bytes("64MB"), bytes("4194304"), bytes("1GB"), bytes("much")),
+            (Some(64 << 20), Some(4 << 20), Some(1 << 30), None)
+        );
+    }
+
+    #[test]
+    fn two_replicas_have_no_quorum_unless_it_is_set() {
+        let two = |set| Volume { replicas: 2, ..replica(set) };
+        assert!(wrong(&two(&[]), &ALONE).contains(&"cluster.quorum-type is none".to_owned()));
+        assert!(!wrong(&two(&[("cluster.quorum-type", "auto")]), &ALONE).iter().any(|what| what.contains("quorum")));
+    }
+
+    #[test]
+    fn shards_and_lookup_optimize_do_not_go_together() {
+        let sharded = replica(&[("features.shard", "on")]);
+        assert!(wrong(&sharded, &ALONE).contains(&"cluster.lookup-optimize is on".to_owned()));
+        assert!(!wrong(&replica(&[]), &ALONE).iter().any(|what| what.contains("lookup")));
+    }
+}

@@ -1,0 +1,347 @@
+//! What a volume is, as far as it can be known from this host.
+//!
+//! Glusterd answers `volume info` and `volume status` to other hosts, and nothing that changes anything (`volume get` neither): what
+//! `info` does not list has its default value. Without the command line tool there is the client's volfile, which shows the client's
+//! part.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::str::FromStr;
+use std::time::Duration;
+
+use handler_glfs::gluster::Opener;
+use handler_glfs::lun::config::{Config, Fence, Transport};
+
+use super::finding::{Finding, Place, Severity};
+use super::rules::{RULES, Rule};
+
+/// The LUN that the volume is judged for.
+#[derive(Debug)]
+pub(super) struct Lun {
+    pub(super) fence: Fence,
+    /// More than one gateway serves it.
+    pub(super) shared: bool,
+}
+
+impl Lun {
+    /// How bad it is that there is no fence. None: it is not asked for.
+    pub(super) fn need_of_fence(&self) -> Option<Severity> {
+        match (self.fence, self.shared) {
+            (Fence::Required, _) => Some(Severity::Error),
+            (Fence::Auto, true) => Some(Severity::Warning),
+            (Fence::Auto, false) => Some(Severity::Advice),
+            (Fence::Off, _) => None,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Volume {
+    pub(super) name: String,
+    pub(super) started: bool,
+    pub(super) replicas: u32,
+    pub(super) arbiters: u32,
+    /// Bricks of a dispersed volume that may fail.
+    pub(super) redundancy: u32,
+    /// What is not at its default.
+    pub(super) options: BTreeMap<String, String>,
+    /// Bricks that do not run, as HOST:PATH.
+    pub(super) down: Vec<String>,
+    /// Why only the client's part is known.
+    pub(super) client_only: Option<String>,
+}
+
+/// How long a server may take to answer at all.
+const PATIENCE: Duration = Duration::from_secs(4);
+/// And then, in seconds, to answer the command line tool.
+const TOOL_PATIENCE: &str = "--timeout=15";
+
+impl Volume {
+    /// Asks the servers of `config` in turn, those that answer at all, and then its client's graph.
+    pub(super) fn ask(config: &Config) -> Result<Self, String> {
+        let opener = Opener::new(config);
+        let mut why = String::from("no server was asked");
+        for (server, answer) in servers(config).into_iter().zip(opener.survey(PATIENCE)) {
+            if let Err(silent) = answer.answers {
+                why = format!("{}: {silent}", answer.server);
+                continue;
+            }
+            match gluster(&server, &["volume", "info", &config.volume]).and_then(|xml| Self::of_info(&xml)) {
+                Ok(mut volume) => {
+                    // What does not run is not known then; the rest is.
+                    let status = gluster(&server, &["volume", "status", &config.volume]);
+                    volume.down = status.and_then(|xml| down(&xml)).unwrap_or_default();
+                    return Ok(volume);
+                }
+                Err(failure) => why = failure,
+            }
+        }
+        let store = opener.connect(config.open_timeout).map_err(|not| not.why)?;
+        let volfile = store.graph().ok_or("the server does not show the volume's graph")?;
+        Ok(Self { name: config.volume.clone(), client_only: Some(why), ..Self::of_volfile(&volfile) })
+    }
+
+    /// Reads `gluster --xml volume info NAME`.
+    fn of_info(xml: &str) -> Result<Self, String> {
+        let document = parse(xml)?;
+        let volume =
+            document.descendants().find(|node| node.has_tag_name("volume")).ok_or("it knows no such volume")?;
+        let text = |name| {
+            let child = volume.children().find(|node| node.has_tag_name(name));
+            child.and_then(|node| node.text()).unwrap_or_default().trim()
+        };
+        let options = volume.descendants().filter(|node| node.has_tag_name("option")).filter_map(|option| {
+            let part = |name| option.children().find(|node| node.has_tag_name(name))?.text();
+            Some((part("name")?.to_owned(), part("value").unwrap_or_default().to_owned()))
+        });
+        Ok(Self {
+            name: text("name").to_owned(),
+            started: text("statusStr") == "Started",
+            replicas: number(text("replicaCount")),
+            arbiters: number(text("arbiterCount")),
+            redundancy: number(text("redundancyCount")),
+            options: options.collect(),
+            ..Self::default()
+        })
+    }
+
+    /// Reads a client's volfile.
+    fn of_volfile(volfile: &str) -> Self {
+        let mut volume = Self { started: true, replicas: 1, ..Self::default() };
+        let mut kind = "";
+        for line in volfile.lines() {
+            match line.split_whitespace().collect::<Vec<_>>()[..] {
+                ["type", name] => {
+                    kind = name;
+                    if kind == "features/shard" {
+                        volume.options.insert("features.shard".to_owned(), "on".to_owned());
+                    }
+                }
+                ["option", "arbiter-count", count] => volume.arbiters = number(count),
+                ["option", "redundancy", count] => volume.redundancy = number(count),
+                ["option", key, value] => {
+                    let known = RULES.iter().find(|rule| rule.in_volfile == Some((kind, key)));
+                    volume.options.extend(known.map(|rule| (rule.option.to_owned(), value.to_owned())));
+                }
+                ["subvolumes", ref children @ ..] if kind == "cluster/replicate" => {
+                    volume.replicas = u32::try_from(children.len()).unwrap_or(u32::MAX);
+                }
+                _ => {}
+            }
+        }
+        volume
+    }
+
+    pub(super) fn is_sharded(&self) -> bool {
+        self.options.get("features.shard").is_some_and(|value| value == "on" || value == "enable")
+    }
+
+    /// Everything that is to be said about it.
+    pub(super) fn findings(&self, lun: &Lun) -> Vec<Finding> {
+        let mut findings = self.shape(lun);
+        let visible = |rule: &&Rule| self.client_only.is_none() || rule.in_volfile.is_some();
+        findings.extend(RULES.iter().filter(visible).filter_map(|rule| rule.judge(self, lun)));
+        if let Some(why) = &self.client_only {
+            findings.push(unseen(why));
+        }
+        findings
+    }
+
+    fn shape(&self, lun: &Lun) -> Vec<Finding> {
+        let name = &self.name;
+        let mut findings = vec![match (self.replicas, self.arbiters, self.redundancy) {
+            (0 | 1, _, 0) => Finding::new(
+                Severity::Advice,
+                format!("{name} has no redundancy"),
+                "your choice: the death of one brick takes the LUN away, and what is on it",
+            )
+            .by_hand(
+                Place::Cluster,
+                format!("gluster volume add-brick {name} replica 3 HOST:/PATH HOST:/PATH"),
+                "two more bricks for each there is, on other hosts",
+            ),
+            (2, 0, _) => Finding::new(
+                Severity::Warning,
+                format!("{name} has two replicas"),
+                "with a quorum the death of one of them stops the LUN, without one the copies may come to differ (split brain)",
+            )
+            .by_hand(
+                Place::Cluster,
+                format!("gluster volume add-brick {name} replica 3 arbiter 1 HOST:/PATH"),
+                "an arbiter, small, on a third host; or a third replica",
+            ),
+            (replicas, 0, 0) => Finding::ok(format!("{name} has {replicas} replicas"), ""),
+            (_, 0, redundancy) => Finding::ok(format!("{name} is dispersed, {redundancy} bricks may fail"), ""),
+            _ => Finding::ok(format!("{name} has two replicas and an arbiter"), ""),
+        }];
+        if !self.started {
+            findings.push(
+                Finding::new(Severity::Error, format!("{name} is not started"), "no LUN of it serves")
+                    .mended_by(Place::Cluster, format!("gluster --mode=script volume start {name}")),
+            );
+        }
+        for brick in &self.down {
+            findings.push(
+                Finding::new(
+                    Severity::Warning,
+                    format!("brick {brick} does not run"),
+                    "writes do not reach it, and redundancy is used up",
+                )
+                .mended_by(Place::Cluster, format!("gluster --mode=script volume start {name} force")),
+            );
+        }
+        if self.is_sharded() {
+            let what = format!("{name} is sharded");
+            let why = "a sharded image cannot be fenced: the bricks protect its first shard only. Never change features.shard on a volume that \
+                       has images: they would be lost";
+            findings.push(match lun.need_of_fence() {
+                None => Finding::ok(what, ""),
+                Some(severity) => Finding::new(severity, what, why).by_hand(
+                    Place::Cluster,
+                    "gluster volume create NAME replica 3 HOST:/PATH HOST:/PATH HOST:/PATH",
+                    "a volume without shards for LUNs with two gateways; or fence=off on one gateway",
+                ),
+            });
+        }
+        findings.extend(self.encryption());
+        findings.push(Finding::ok(
+            "caches of the client, strict-o-direct, remote-dio, client-io-threads, ping-timeout, frame-timeout, server-quorum",
+            "whatever the volume has: the handler sets up its own graph (cache=, io-threads=, ping-timeout=), and does not need them",
+        ));
+        findings
+    }
+
+    /// Whether both sides agree on it. What the client has is a volfile's too.
+    fn encryption(&self) -> Option<Finding> {
+        if self.client_only.is_some() {
+            return None;
+        }
+        let on = |option: &str| self.options.get(option).is_some_and(|value| value == "on");
+        let set =
+            |option: &str, value: &str| format!("gluster --mode=script volume set {} {option} {value}", self.name);
+        let apart = "clients and bricks do not understand each other: no LUN can be opened";
+        Some(match (on("client.ssl"), on("server.ssl")) {
+            (true, true) => Finding::ok("I/O is encrypted (client.ssl, server.ssl)", ""),
+            (false, false) => Finding::ok("I/O is not encrypted (client.ssl, server.ssl)", ""),
+            (true, false) => Finding::new(Severity::Error, "client.ssl is on and server.ssl off", apart)
+                .mended_by(Place::Cluster, set("server.ssl", "on")),
+            (false, true) => Finding::new(Severity::Error, "server.ssl is on and client.ssl off", apart)
+                .mended_by(Place::Cluster, set("client.ssl", "on")),
+        })
+    }
+}
+
+/// Says what a volfile does not show.
+fn unseen(why: &str) -> Finding {
+    let names: Vec<&str> = RULES.iter().filter(|rule| rule.in_volfile.is_none()).map(|rule| rule.option).collect();
+    let finding = Finding::new(
+        Severity::Warning,
+        format!("not checked, as only the client's part of the volume could be seen: {}", names.join(", ")),
+        format!("Gluster's command line tool did not help: {why}"),
+    );
+    if why.contains(MISSING) {
+        finding.mended_by(Place::Host, "apt-get install -y glusterfs-cli || dnf install -y glusterfs-cli")
+    } else {
+        finding
+    }
+}
+
+/// How the tool is told whom to ask.
+fn servers(config: &Config) -> Vec<String> {
+    match config.transport {
+        _ if config.volfile.is_some() => Vec::new(),
+        Transport::Unix => vec![format!("--glusterd-sock={}", config.socket)],
+        Transport::Tcp => config.hosts.iter().map(|host| format!("--remote-host={host}")).collect(),
+    }
+}
+
+const MISSING: &str = "gluster is not installed";
+
+/// Runs Gluster's command line tool: XML, or a sentence.
+fn gluster(server: &str, words: &[&str]) -> Result<String, String> {
+    let output = Command::new("gluster").args([server, "--mode=script", TOOL_PATIENCE, "--xml"]).args(words).output();
+    let output = output.map_err(|why| match why.kind() {
+        std::io::ErrorKind::NotFound => MISSING.to_owned(),
+        _ => format!("gluster: {why}"),
+    })?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let answer = parse(&text).map(|document| (tag(&document, "opRet"), tag(&document, "opErrstr")));
+    match answer {
+        Ok((result, _)) if result == "0" => Ok(text),
+        Ok((_, why)) if !why.is_empty() => Err(format!("gluster {server}: {why}")),
+        _ => Err(format!("gluster {server}: {} {}", text.trim(), String::from_utf8_lossy(&output.stderr).trim())),
+    }
+}
+
+fn parse(xml: &str) -> Result<roxmltree::Document<'_>, String> {
+    roxmltree::Document::parse(xml).map_err(|why| format!("its answer is no XML: {why}"))
+}
+
+fn tag(document: &roxmltree::Document<'_>, name: &str) -> String {
+    let node = document.descendants().find(|node| node.has_tag_name(name));
+    node.and_then(|node| node.text()).unwrap_or_default().trim().to_owned()
+}
+
+/// The bricks that do not run, of `gluster --xml volume status NAME`.
+fn down(xml: &str) -> Result<Vec<String>, String> {
+    let document = parse(xml)?;
+    let nodes = document.descendants().filter(|node| node.has_tag_name("node"));
+    let bricks = nodes.filter_map(|node| {
+        let part = |name| node.children().find(|child| child.has_tag_name(name))?.text();
+        let path = part("path").filter(|path| path.starts_with('/'))?;
+        (part("status")? == "0").then(|| format!("{}:{path}", part("hostname").unwrap_or_default()))
+    });
+    Ok(bricks.collect())
+}
+
+fn number<T: FromStr + Default>(text: &str) -> T {
+    text.parse().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INFO: &str = "<?xml version=\"1.0\"?><cliOutput><opRet>0</opRet><volInfo><volumes><volume><name>vol</name>\
+        <statusStr>Started</statusStr><brickCount>3</brickCount><replicaCount>3</replicaCount><arbiterCount>1</arbiterCount>\
+        <redundancyCount>0</redundancyCount><options><option><name>features.shard</name><value>on</value></option>\
+        <option><name>nfs.disable</name><value>on</value></option></options></volume></volumes></volInfo></cliOutput>";
+
+    #[test]
+    fn volume_info_tells_the_layout_and_what_is_set() {
+        let volume = Volume::of_info(INFO).unwrap();
+        assert_eq!((volume.name.as_str(), volume.replicas, volume.arbiters, volume.redundancy), ("vol", 3, 1, 0));
+        assert!(volume.started && volume.is_sharded() && volume.options.len() == 2);
+        assert!(Volume::of_info("<cliOutput><opRet>0</opRet></cliOutput>").is_err());
+    }
+
+    #[test]
+    fn bricks_that_do_not_run_are_named_and_daemons_are_no_bricks() {
+        let node = |host, path, status| {
+            format!("<node><hostname>{host}</hostname><path>{path}</path><status>{status}</status></node>")
+        };
+        let nodes = node("a", "/b/1", 1) + &node("b", "/b/2", 0) + &node("Self-heal Daemon", "localhost", 0);
+        assert_eq!(down(&format!("<volStatus>{nodes}</volStatus>")).unwrap(), ["b:/b/2"]);
+    }
+
+    #[test]
+    fn a_volfile_tells_the_clients_part() {
+        let volume = Volume::of_volfile(
+            "volume c\n    type protocol/client\nend-volume\nvolume r\n    type cluster/replicate\n    option quorum-type none\n    \
+             option eager-lock off\n    subvolumes a b c\nend-volume\nvolume s\n    type features/shard\n    subvolumes r\nend-volume\n",
+        );
+        assert_eq!(volume.replicas, 3);
+        assert!(volume.is_sharded());
+        assert_eq!(volume.options.get("cluster.quorum-type").map(String::as_str), Some("none"));
+        assert_eq!(volume.options.get("cluster.eager-lock").map(String::as_str), Some("off"));
+    }
+
+    #[test]
+    fn what_a_volfile_does_not_show_is_said_not_to_be_checked() {
+        let volume = Volume { client_only: Some(MISSING.to_owned()), ..Volume::of_volfile("") };
+        let findings = volume.findings(&Lun { fence: Fence::Auto, shared: true });
+        let unseen = findings.iter().find(|finding| finding.what().starts_with("not checked")).unwrap();
+        assert!(unseen.is_bad() && unseen.what().contains("locks.mandatory-locking"));
+        assert!(!findings.iter().any(|finding| finding.what().starts_with("locks.mandatory-locking")));
+    }
+}
