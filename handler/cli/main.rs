@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command talks")]
 
+mod bench;
 mod check;
 mod completions;
 mod copy;
@@ -46,6 +47,7 @@ enum Command {
     Resize(resize::Args),
     Info(info::Args),
     Doctor(doctor::Args),
+    Bench(bench::Args),
     #[command(hide = true)]
     Man(man::Args),
     #[command(hide = true)]
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         Command::Resize(args) => resize::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Man(args) => man::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Status(args) => status::run(&args),

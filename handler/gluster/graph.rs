@@ -20,6 +20,8 @@ pub(super) struct Graph {
     fenced: bool,
     /// No cores to spare for the threads that the volume would have answers fetched by.
     few_cores: bool,
+    /// As the volume has it: for comparison.
+    untouched: bool,
 }
 
 /// One option: the translators it goes to (a pattern over their names), key and value. Options are applied to every graph that
@@ -73,7 +75,13 @@ impl Graph {
             ping_timeout: config.ping_timeout,
             fenced: config.fence == Fence::Required,
             few_cores,
+            untouched: false,
         }
+    }
+
+    /// The volume's own, whatever it caches.
+    pub(super) fn untouched(config: &Config) -> Self {
+        Self { untouched: true, ..Self::new(config) }
     }
 
     pub(super) fn options(self) -> impl Iterator<Item = Option> {
@@ -89,13 +97,17 @@ impl Graph {
         let locks: &'static [Fixed] = if self.fenced { &STRICT_LOCKS } else { &[] };
         let fixed = UNCACHED.iter().chain(PATIENCE.iter()).chain(writes).chain(threads).chain(events).chain(locks);
         let ping = ("*-client-*", "ping-timeout", Cow::Owned(self.ping_timeout.as_secs().to_string()));
-        fixed.map(|&(translators, key, value)| (translators, key, Cow::Borrowed(value))).chain([ping])
+        let all = fixed.map(|&(translators, key, value)| (translators, key, Cow::Borrowed(value))).chain([ping]);
+        all.filter(move |_| !self.untouched)
     }
 }
 
 /// What was chosen, and why: for the log.
 impl fmt::Display for Graph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.untouched {
+            return f.write_str("the volume's own graph");
+        }
         f.write_str(match self.cache {
             Cache::None => "nothing cached (cache=none), ",
             Cache::Writeback => "writes held back until a flush (cache=writeback), ",

@@ -56,6 +56,13 @@ impl Opener {
         let log_level = Arc::new(Wish::new(logging::number(config.log_level)));
         Self { config: config.clone(), target: target(config), log_level }
     }
+
+    /// The same through the volume's own graph, with its caches, as a client that knows nothing of LUNs has it: to compare speeds.
+    /// Nothing that this handler promises holds there.
+    #[must_use]
+    pub fn untouched(config: &Config) -> Self {
+        Self { target: Target { graph: Graph::untouched(config), ..target(config) }, ..Self::new(config) }
+    }
 }
 
 impl Source for Opener {

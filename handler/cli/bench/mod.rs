@@ -1,0 +1,109 @@
+//! `tcmu-glfs bench`: how fast this image's volume is from this host, and where the time goes.
+
+mod figures;
+mod load;
+mod scratch;
+mod verdict;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use handler_glfs::gluster::Opener;
+
+use self::figures::Cell;
+use self::load::{Load, Order, Outcome, Work};
+use self::scratch::Scratch;
+use self::verdict::{Network, Report};
+use crate::findings::failed;
+use crate::interrupt::Interrupt;
+use crate::place;
+use crate::session::Session;
+
+/// Measures latency and throughput of a volume from this host
+///
+/// Through the graph that the handler sets up, and through the volume's own. The image is not touched: two scratch files beside it are
+/// made, filled, measured and removed, also after Ctrl-C. The LUNs of the volume feel the load. The volume's own graph acknowledges
+/// writes from memory (write-behind), which no LUN may: where it is faster, this is why.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: tcmu-glfs bench --seconds 10 --depth 1,16,64 vol@gluster1/disk.img")]
+pub(crate) struct Args {
+    /// As for targetcli: VOLUME@HOST/PATH[;KEY=VALUE]... Quote it in a shell
+    cfgstring: String,
+    /// How long each load is kept up, for each graph
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=60))]
+    seconds: u32,
+    /// Commands in flight, of 4 KiB; several, with commas between them
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_values_t = [1, 16], value_parser = clap::value_parser!(u32).range(1..=128))]
+    depth: Vec<u32>,
+    /// Size of each scratch file in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(16..=4096))]
+    size: u64,
+    /// Print one JSON document: image, volume, network, cells and verdict
+    #[arg(long)]
+    json: bool,
+}
+
+/// Rounds of a cell, in which the variants take turns: what else the machines do meanwhile hits both.
+const ROUNDS: u32 = 5;
+const SMALL: usize = 4 << 10;
+const LARGE: usize = 1 << 20;
+/// Large commands in flight.
+const STREAM: usize = 4;
+
+pub(crate) fn run(args: &Args) -> ExitCode {
+    let session = Session::begin();
+    match measure(args) {
+        Ok(report) if args.json => println!("{:#}", serde_json::json!(report)),
+        Ok(report) => print!("{report}"),
+        Err(why) => return failed(&session.explain(&why)),
+    }
+    ExitCode::SUCCESS
+}
+
+fn measure(args: &Args) -> Result<Report, String> {
+    let config = place::parse(&args.cfgstring)?;
+    let interrupt = Interrupt::catch().map_err(|why| format!("signals cannot be caught: {why}"))?;
+    let scratch = |opener, name| Scratch::create(&config, &opener, name, args.size << 20, &interrupt);
+    let handler = scratch(Opener::new(&config), "handler")?;
+    let default = scratch(Opener::untouched(&config), "default")?;
+    let graph = handler.store().graph().unwrap_or_default();
+    let network = Network::probe(&graph, config.port);
+    let time = Duration::from_secs(args.seconds.into()) / ROUNDS;
+    let cells = loads(&args.depth).into_iter().map(|load| cell(load, [&handler, &default], time, &interrupt));
+    let cells = cells.collect::<Result<Vec<_>, _>>()?;
+    Ok(Report::new(&config, handler.store().makeup(), network, cells))
+}
+
+/// What is measured.
+fn loads(depths: &[u32]) -> Vec<Load> {
+    let random = |work| {
+        depths.iter().map(move |&depth| Load { work, order: Order::Random, block: SMALL, depth: depth as usize })
+    };
+    let sequential = |work| Load { work, order: Order::Sequential, block: LARGE, depth: STREAM };
+    let flush = Load { work: Work::Flush, order: Order::Random, block: SMALL, depth: 1 };
+    let small = random(Work::Read).chain(random(Work::Write));
+    small.chain([sequential(Work::Read), sequential(Work::Write), flush]).collect()
+}
+
+/// Both variants in turns, the first of a round the second of the next.
+fn cell(load: Load, variants: [&Scratch; 2], time: Duration, interrupt: &Interrupt) -> Result<Cell, String> {
+    let mut outcomes = [Vec::new(), Vec::new()];
+    for round in 0..ROUNDS {
+        let mut turns: Vec<(&&Scratch, &mut Vec<Outcome>)> = variants.iter().zip(&mut outcomes).collect();
+        if round % 2 == 1 {
+            turns.reverse();
+        }
+        for (scratch, outcomes) in turns {
+            outcomes.push(load.run(scratch.file(), scratch.bytes(), time, interrupt)?);
+            if interrupt.is_asked() {
+                return Err("interrupted; the scratch files are removed".to_owned());
+            }
+            if load.work != Work::Read {
+                // What a cache holds back shall not be written in another's time.
+                load::flush(scratch.file())?;
+            }
+        }
+    }
+    let [handler, default] = outcomes;
+    Ok(Cell::new(load, &handler, &default))
+}

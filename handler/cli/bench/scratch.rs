@@ -1,0 +1,80 @@
+//! The files that are measured: beside the image, and gone afterwards.
+//!
+//! One for each graph: on a volume with replicas a client keeps the locks of its last write for a second, and another that writes
+//! to the same file would wait for them.
+
+use handler_glfs::gluster::{File, Opener, Store};
+use handler_glfs::lun::backend::Backend as _;
+use handler_glfs::lun::config::Config;
+
+use crate::interrupt::Interrupt;
+
+/// A file of its own. Removed when it is dropped.
+#[derive(Debug)]
+pub(super) struct Scratch {
+    store: Store,
+    path: String,
+    file: File,
+    bytes: u64,
+}
+
+const MEBIBYTE: usize = 1 << 20;
+
+impl Scratch {
+    /// Creates it beside the image of `config`, through the graph of `opener`, and fills it: what was never written would be read from
+    /// no disk.
+    pub(super) fn create(
+        config: &Config,
+        opener: &Opener,
+        name: &str,
+        bytes: u64,
+        interrupt: &Interrupt,
+    ) -> Result<Self, String> {
+        let folder = config.path.rsplit_once('/').map_or_else(String::new, |(folder, _)| format!("{folder}/"));
+        let path = format!("{folder}.tcmu-glfs-bench-{}-{name}", std::process::id());
+        let store = opener.connect(config.open_timeout).map_err(|not| not.why)?;
+        let free = store.free().map_err(|errno| format!("the volume's free space is not known: {errno}"))?;
+        if free / 4 < bytes {
+            return Err(format!(
+                "{free} bytes are free on the volume: too few for two scratch files of {bytes}; see --size"
+            ));
+        }
+        let file =
+            store.create(&path).map_err(|errno| format!("{path} cannot be created beside the image: {errno}"))?;
+        // From here on it is removed, whatever happens.
+        let scratch = Self { store, path, file, bytes };
+        let failed = |errno| format!("{}: {errno}", scratch.path);
+        let chunk = vec![0xa5; MEBIBYTE];
+        for at in (0..bytes).step_by(MEBIBYTE) {
+            if interrupt.is_asked() {
+                return Err("interrupted; the scratch files are removed".to_owned());
+            }
+            scratch.file.write_at(&chunk, at).map_err(failed)?;
+        }
+        scratch.file.sync_all().map_err(failed)?;
+        Ok(scratch)
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The volume that it is on.
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // A failed write has been told, and the file goes.
+        let _closed = self.file.close();
+        if let Err(errno) = self.store.remove(&self.path) {
+            anstream::eprintln!("{} could not be removed: {errno}; remove it by hand", self.path);
+        }
+    }
+}
