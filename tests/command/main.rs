@@ -21,8 +21,10 @@
 mod cluster;
 mod support;
 
+mod bench;
 mod check;
 mod create;
+mod doctor;
 mod fenced;
 mod manual;
 mod resize;
@@ -64,6 +66,14 @@ fn main() -> ExitCode {
         test("manual_pages_have_every_key_and_no_mistakes", manual::pages),
         test("shells_can_complete_the_command", manual::completions),
         test("a_wrong_command_line_is_not_a_failure_of_the_volume", manual::command_line),
+        test("the_doctors_commands_mend_a_new_replica", doctor::a_new_replica),
+        test("the_doctors_commands_mend_a_mistreated_replica", doctor::a_mistreated_replica),
+        test("the_doctor_has_a_dead_brick_started", doctor::a_dead_brick),
+        test("the_doctor_says_what_it_could_not_see", doctor::without_glusters_tool),
+        test("the_doctor_passes_over_a_silent_server", doctor::a_silent_server),
+        test("the_doctor_misses_a_volume", doctor::a_missing_volume),
+        test("the_bench_measures_both_graphs_and_leaves_nothing", bench::both_graphs),
+        test("an_interrupted_bench_leaves_nothing", bench::interrupted),
     ];
     let conclusion = libtest_mimic::run(&Arguments { test_threads: Some(2), ..Arguments::from_args() }, tests);
     cluster::stop();
