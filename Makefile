@@ -62,9 +62,9 @@ install:
 	mv -f $(DESTDIR)$(HANDLER_DIR)/.glfs.so.new $(DESTDIR)$(HANDLER_DIR)/handler_glfs.so
 	install -D -m 0755 $(built)/tcmu-glfs $(DESTDIR)/usr/sbin/tcmu-glfs
 	rm -rf $(built)/man && mkdir $(built)/man
-	-$(built)/tcmu-glfs man $(built)/man
+	$(built)/tcmu-glfs man $(built)/man
 	for page in $$(find $(built)/man -name '*.[58]'); do install -D -m 0644 -t $(DESTDIR)/usr/share/man/man$${page##*.} $$page; done
-	-$(built)/tcmu-glfs completions bash >$(built)/man/bash && \
+	$(built)/tcmu-glfs completions bash >$(built)/man/bash && \
 		install -D -m 0644 $(built)/man/bash $(DESTDIR)/usr/share/bash-completion/completions/tcmu-glfs
 	test -e $(DESTDIR)/etc/tcmu/glfs.toml || install -D -m 0644 packaging/glfs.toml $(DESTDIR)/etc/tcmu/glfs.toml
 	install -D -m 0644 packaging/logrotate $(DESTDIR)/etc/logrotate.d/tcmu-glfs

@@ -134,7 +134,7 @@ pub(crate) fn quorum_is_lost() {
 pub(crate) fn one_brick_comes_back_later() {
     let _turn = cluster().shared();
     let (volume, gateway) = replica(";ping-timeout=3");
-    for (late, delay) in [(2, 0), (0, 20), (2, 50), (0, 200)] {
+    for (late, delay) in [(2, 0), (0, 200)] {
         faults::kill_brick(&volume, 0);
         faults::kill_brick(&volume, 2);
         sleep(seconds(1));

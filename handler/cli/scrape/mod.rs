@@ -21,9 +21,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Where the plugin is asked.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Source {
-    /// The plugin's metrics socket, if the site file names another one
-    #[arg(long, value_name = "PATH", default_value_os_t = Settings::default().socket)]
+    /// The plugin's metrics socket, if not the one of the site file
+    #[arg(long, value_name = "PATH", default_value_os_t = socket())]
     pub(crate) socket: PathBuf,
+}
+
+/// As the plugin has it. Where the site file is wrong, the plugin says so, and uses the last one that was not.
+fn socket() -> PathBuf {
+    handler_glfs::site::read().map_or_else(|_| Settings::default().socket, |site| site.metrics().socket.clone())
 }
 
 impl Source {
