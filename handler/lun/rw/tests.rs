@@ -35,6 +35,8 @@ enum Mood {
 struct Memory {
     bytes: Arc<Mutex<Vec<u8>>>,
     moods: Mutex<Vec<Mood>>,
+    /// Bricks with copies, if there are any.
+    bricks: Mutex<Option<Bricks>>,
     jobs: Mutex<Sender<Box<dyn FnOnce() + Send>>>,
 }
 
@@ -44,7 +46,7 @@ impl Memory {
         let thread = thread::Builder::new().name(String::from("memory"));
         thread.spawn(move || jobs.into_iter().for_each(|job| job())).unwrap();
         let bytes = Arc::new(Mutex::new(vec![0; SIZE]));
-        Self { bytes, moods: Mutex::new(moods), jobs: Mutex::new(sender) }
+        Self { bytes, moods: Mutex::new(moods), bricks: Mutex::new(None), jobs: Mutex::new(sender) }
     }
 
     /// Answers `request` later with what `work` makes of the image and the number of bytes that may be moved.
@@ -139,11 +141,11 @@ impl Backend for Memory {
     }
 
     fn is_replicated(&self) -> bool {
-        false
+        self.bricks().is_some()
     }
 
     fn bricks(&self) -> Option<Bricks> {
-        None
+        *self.bricks.lock().unwrap()
     }
 
     fn size(&self) -> Result<u64, Errno> {
@@ -215,6 +217,64 @@ fn a_dropped_command_is_answered_with_hardware_error() {
     let (command, answers) = command(vec![0; 512], 512);
     drop(command);
     assert_eq!(answers.recv().unwrap().status, 13);
+}
+
+/// The status of a WRITE, and whether the storage has seen it.
+fn write(lun: &Arc<Lun<Memory>>) -> (Status, bool) {
+    let (command, answers) = command(vec![7; 512], 512);
+    match Arc::clone(lun).write(command, 0) {
+        Ok(()) if answers.recv().unwrap().status == 0 => (Status::Ok, true),
+        Ok(()) => (Status::Busy, true),
+        Err(Rejected(command, status)) => {
+            command.complete(status);
+            (status, false)
+        }
+    }
+}
+
+/// A LUN of three copies, all of whose bricks but `away` have just come back.
+fn after_an_outage(away: u64) -> (Arc<Lun<Memory>>, Arc<Memory>) {
+    let lun = lun(vec![Mood::Fails(Errno::ENOTCONN)]);
+    let image = lun.image.get().unwrap();
+    *image.bricks.lock().unwrap() = Some(Bricks { connected: 3 - away, all: 3 });
+    assert_eq!(write(&lun), (Status::Busy, true), "the outage begins");
+    (lun, image)
+}
+
+#[test]
+fn after_an_outage_nothing_is_served_before_all_bricks_are_back() {
+    let (lun, image) = after_an_outage(1);
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(2) {
+        assert_eq!(write(&lun), (Status::Busy, false), "a write reached two of three bricks");
+        thread::sleep(Duration::from_millis(20));
+    }
+    *image.bricks.lock().unwrap() = Some(Bricks { connected: 3, all: 3 });
+    let begin = Instant::now();
+    while write(&lun) != (Status::Ok, true) {
+        assert!(begin.elapsed() < Duration::from_secs(2), "not served by three of three bricks");
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert!(begin.elapsed() > Duration::from_millis(400), "served before the bricks had settled");
+    assert!(lun.outage.lasting().is_none(), "the outage goes on");
+}
+
+#[test]
+fn a_brick_that_stays_away_is_waited_for_only_for_a_while() {
+    let (lun, _) = after_an_outage(1);
+    let begin = Instant::now();
+    while write(&lun) != (Status::Ok, true) {
+        assert!(begin.elapsed() < Duration::from_secs(8), "still waiting");
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert!(begin.elapsed() > Duration::from_secs(3), "it had no chance");
+}
+
+#[test]
+fn where_there_is_one_copy_nothing_is_waited_for() {
+    let lun = lun(vec![Mood::Fails(Errno::ENOTCONN)]);
+    assert_eq!(write(&lun), (Status::Busy, true));
+    assert_eq!(write(&lun), (Status::Ok, true));
 }
 
 fn mood() -> impl Strategy<Value = Mood> {
