@@ -12,6 +12,7 @@
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use libgfapi_sys::{glfs_fd_t, glfs_io_cbk, glfs_stat};
 use nix::errno::Errno;
@@ -78,7 +79,7 @@ pub(super) fn submit<R: Request>(
     let Some(fd) = fd else {
         return detour(cookie, Err(Errno::EBADF));
     };
-    let prepared = Prepared { fd, cookie };
+    let prepared = Prepared { fd, cookie, entry: descriptor.volume().entry() };
     if ANSWERING.get() {
         descriptor.volume().submissions().run(Box::new(move || prepared.submit(call)));
     } else {
@@ -90,6 +91,8 @@ pub(super) fn submit<R: Request>(
 struct Prepared<R> {
     fd: *mut glfs_fd_t,
     cookie: *mut Cookie<R>,
+    /// Held while the call is made ([`Volume::entry`](super::volume::Volume::entry)).
+    entry: Arc<Mutex<()>>,
 }
 
 // SAFETY: the cookie is Send, and the descriptor may be used from any thread while the call is counted.
@@ -97,15 +100,17 @@ unsafe impl<R: Send> Send for Prepared<R> {}
 
 impl<R: Request> Prepared<R> {
     fn submit(self, call: impl FnOnce(Call) -> c_int) {
-        let Self { fd, cookie } = self;
+        let Self { fd, cookie, entry } = self;
         // SAFETY: the cookie is alive until its callback runs, and that is not before `call`.
         let data: &Data = unsafe { (*cookie).request.data() };
         let head = data.head(LARGEST_CALL);
         let (iov, count) = (head.as_ptr(), c_int::try_from(head.len()).unwrap_or(c_int::MAX));
         identity::tell();
         let nested = SUBMITTING.replace(true);
+        let begins = entry.lock().unwrap_or_else(PoisonError::into_inner);
         let refused = call(Call { fd, iov, count, callback: Some(answered::<R>), cookie: cookie.cast() }) < 0;
         let errno = Errno::last();
+        drop(begins);
         SUBMITTING.set(nested);
         if refused {
             // Not passed on, so the callback will not come: the cookie is ours again.

@@ -46,6 +46,7 @@ impl Descriptor {
     pub(super) fn open(volume: Arc<Volume>, path: &str, flags: c_int) -> Result<Self, Errno> {
         // Absolute: a connection whose bricks did not answer at first has no working directory.
         let path = CString::new(format!("/{path}")).map_err(|_| Errno::EINVAL)?;
+        volume.settle();
         // SAFETY: the volume is connected; the path is NUL-terminated.
         Self::new(unsafe { gfapi::glfs_open(volume.as_ptr(), path.as_ptr(), flags) }, volume)
     }
@@ -85,7 +86,10 @@ impl Descriptor {
     /// # Errors
     /// That errno; EBADF if closed.
     pub(super) fn with(&self, call: impl FnOnce(*mut glfs_fd_t) -> bool) -> Result<(), Errno> {
-        let result = self.begin().ok_or(Errno::EBADF).and_then(|fd| if call(fd) { Ok(()) } else { Err(Errno::last()) });
+        let result = self.begin().ok_or(Errno::EBADF).and_then(|fd| {
+            self.volume.settle();
+            if call(fd) { Ok(()) } else { Err(Errno::last()) }
+        });
         self.end();
         result
     }
@@ -146,6 +150,7 @@ impl Descriptor {
             let _leaked = Arc::into_raw(Arc::clone(self));
             return Err(Errno::EBUSY);
         }
+        self.volume.settle();
         // SAFETY: the descriptor is open, no call is in flight, and none will come (`closed`).
         if unsafe { gfapi::glfs_close(self.as_ptr()) } == 0 { Ok(()) } else { Err(Errno::last()) }
     }

@@ -129,9 +129,7 @@ fn init_failed(errno: Errno, from: &str) -> String {
 
 fn open_failed(errno: Errno) -> String {
     match errno {
-        Errno::ENOENT => format!(
-            "the volume has no such file ({errno}); create the image first (tcmu-glfs create, or truncate -s SIZE)"
-        ),
+        Errno::ENOENT => format!("the volume has no such file ({errno}); create the image first (tcmu-glfs create)"),
         Errno::EISDIR => format!("it is a directory ({errno}); name an image file"),
         Errno::EINVAL => format!("the volume does not open it ({errno}); it must be a regular file"),
         Errno::ENOTDIR => format!("a part of its path is not a directory ({errno}); check PATH"),

@@ -52,6 +52,7 @@ impl Exclusive {
         // Counted from now on, so that the file stays open until the job gives it up.
         let usable = descriptor.begin().is_some() && jobs.is_some();
         let job: Job = Box::new(move || {
+            descriptor.volume().settle();
             let outcome = match usable {
                 true if exchange.owned => exchange.exchange(&descriptor),
                 true if *has_owner.get_or_init(|| set_owner(&descriptor)) => exchange.locked(&descriptor),

@@ -107,6 +107,7 @@ fn ask(volume: &Arc<Volume>) -> Option<Report> {
 
 /// Blocks.
 fn look(volume: &Volume) -> Result<Report, Errno> {
+    volume.settle();
     if VERSION.get().is_none()
         && let Some(version) = package_version(&File::open(volume, "version")?.read()?)
     {
@@ -135,6 +136,7 @@ fn count(volume: &Volume, clients: &[Client]) -> Result<Bricks, Errno> {
 
 /// The bricks of a connection, now. Blocks.
 pub(super) fn bricks(volume: &Volume) -> Result<Bricks, Errno> {
+    volume.settle();
     count(volume, &clients(&File::open(volume, "graphs/active/volfile")?.read()?))
 }
 

@@ -54,7 +54,7 @@ struct Told {
 }
 
 /// Between two changes that do not go well.
-const RESPITE: Duration = Duration::from_secs(30);
+const RESPITE: Duration = Duration::from_secs(10);
 
 impl Logging {
     /// Before there is anybody who could log.

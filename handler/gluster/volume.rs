@@ -5,7 +5,7 @@ use std::ffi::{CString, c_int};
 use std::fmt;
 use std::path::Path;
 use std::ptr::{self, NonNull};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -70,6 +70,7 @@ pub(super) struct Volume {
     health: Health,
     /// Of its own: a call may block while the graph changes, and the LUNs of other volumes shall not wait for that.
     submissions: Queue,
+    entry: Arc<Mutex<()>>,
 }
 
 // SAFETY: libgfapi's calls on an initialised glfs_t may be made from any thread, concurrently.
@@ -124,6 +125,7 @@ impl Volume {
             since: Instant::now(),
             health: Health::default(),
             submissions: Queue::new("glfs-submit"),
+            entry: Arc::default(),
         };
         volume.logging.begin(fs.as_ptr(), log, level).map_err(setup)?;
         volume.set_up(target, &servers, family).map_err(setup)?;
@@ -239,6 +241,27 @@ impl Volume {
         // SAFETY: connected; the buffer has the length given, which is what there is.
         let copied = unsafe { gfapi::glfs_get_volfile(self.as_ptr(), text.as_mut_ptr().cast(), text.len()) };
         (usize::try_from(copied) == Ok(text.len())).then(|| String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Held while a call begins. One that finds a new graph takes all open files over to it, and gives up what they were; and another
+    /// that begins in that moment reads what has just been freed: libgfapi looks at a file before it takes any lock (10.3,
+    /// `__GLFS_ENTRY_VALIDATE_FD`, `__glfs_migrate_openfds`). A gateway died of that. Shared, because a call may be answered, and its
+    /// file and volume gone, before it returns.
+    pub(super) fn entry(&self) -> Arc<Mutex<()>> {
+        Arc::clone(&self.entry)
+    }
+
+    /// The same for calls that block, and cannot hold anything meanwhile: takes the files over to a new graph, if there is one, so that
+    /// the call which follows does not have to. Blocks only then.
+    pub(super) fn settle(&self) {
+        let _entry = self.entry.lock().unwrap_or_else(PoisonError::into_inner);
+        // Answered by libgfapi itself.
+        // SAFETY: connected; the path is NUL-terminated.
+        let fd = unsafe { gfapi::glfs_open(self.as_ptr(), c"/.meta/version".as_ptr(), libc::O_RDONLY) };
+        if !fd.is_null() {
+            // SAFETY: just opened, and used by nobody else.
+            unsafe { gfapi::glfs_close(fd) };
+        }
     }
 
     /// Does what the threads of libgfapi must not do: submit.

@@ -11,7 +11,7 @@ pub(super) enum BadGeometry {
     #[error("a logical block of {0} bytes is not supported: a power of two from 512 to 65536 is")]
     BlockSize(u32),
     /// The image.
-    #[error("the image has {bytes} bytes, less than one logical block of {block}: grow it first (truncate -s SIZE)")]
+    #[error("the image has {bytes} bytes, less than one logical block of {block}: grow it first (tcmu-glfs resize)")]
     Empty {
         /// Size of the image.
         bytes: u64,

@@ -19,7 +19,7 @@ pub(super) fn resize<B: Backend>(lun: &Lun<B>, bytes: u64) -> Result<(), Errno> 
         return Err(Errno::EINVAL);
     }
     if wanted > image {
-        report::error_always!(log, "{bytes} bytes do not fit, the image has {image}: grow it first (truncate -s SIZE)");
+        report::error_always!(log, "{bytes} bytes do not fit, the image has {image}: grow it first (tcmu-glfs resize)");
         return Err(Errno::ENOSPC);
     }
     lun.bytes.store(wanted, Ordering::Relaxed);
