@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::cluster::Volume;
 use crate::support::eventually;
+use crate::support::log;
 use crate::support::runner::{BUSY, FakeCommand, Lun, OK, PASSTHROUGH_ERR, Pending};
 
 const BLOCK: usize = 512;
@@ -259,7 +260,7 @@ impl Shadow<'_> {
         match op {
             Op::Flush => assert!(matches!(status, OK | BUSY), "flush: {status}"),
             Op::Write { number, begin } => {
-                assert!(matches!(status, OK | BUSY), "write {number}: {status}");
+                assert!(matches!(status, OK | BUSY), "write {number}: {status}; {:?}", log::lines("failed"));
                 for writes in &mut self.blocks[first..first + count] {
                     // Those that were done before this one began are gone. One that failed may have been done, or not.
                     if status == OK {

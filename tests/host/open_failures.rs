@@ -29,7 +29,7 @@ fn missing_files_directories_and_specials_are_told_apart() {
     nix::unistd::mkfifo(&volume.brick_path("a-fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     let why = |name: &str| why(&volume.cfgstring(name, ""), &format!("/{name}"));
     let missing = why("missing-file.img");
-    assert!(missing.contains("no such file") && missing.contains("truncate -s SIZE"), "{missing}");
+    assert!(missing.contains("no such file") && missing.contains("tcmu-glfs create"), "{missing}");
     assert!(why("a-directory").contains("directory"));
     let fifo = why("a-fifo");
     assert!(fifo.contains("regular file"), "{fifo}");
