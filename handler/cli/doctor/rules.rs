@@ -138,8 +138,8 @@ pub(super) const RULES: &[Rule] = &[
             "on",
             Wanted::On,
             "on",
-            "your choice: off, a sixth to a tenth is left of the speed of small writes (docs/performance.md); against old data after an outage, \
-             the handler waits until the bricks have come together",
+            "your choice: off, a sixth to a tenth is left of the speed of small writes (docs/performance.md); on, old data may be read for a \
+             moment when one brick of several comes back (docs/high-availability.md)",
         )
     },
     Rule {
