@@ -18,7 +18,7 @@ const NUMBER: u64 = 200;
 
 /// `CAW_INCREMENTS`, or enough for every day: those of one of two gateways.
 fn each() -> u64 {
-    std::env::var("CAW_INCREMENTS").map_or(1000, |number| number.parse::<u64>().unwrap()) / 2
+    std::env::var("CAW_INCREMENTS").map_or(300, |number| number.parse::<u64>().unwrap()) / 2
 }
 
 /// Both increment one number: none of the increments is lost, and none is made twice.

@@ -104,8 +104,8 @@ fn main() -> ExitCode {
         test("space_runs_out_and_comes_back", full::space_runs_out_and_comes_back),
         test("random_faults_lose_nothing", soak::random_faults),
     ];
-    // Three at a time, but for those that kill nodes: these have the cluster for themselves.
-    let conclusion = libtest_mimic::run(&Arguments { test_threads: Some(3), ..Arguments::from_args() }, tests);
+    // Four at a time, but for those that kill nodes: these have the cluster for themselves.
+    let conclusion = libtest_mimic::run(&Arguments { test_threads: Some(4), ..Arguments::from_args() }, tests);
     nodes::stop();
     conclusion.exit_code()
 }
