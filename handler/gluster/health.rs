@@ -15,6 +15,7 @@ use libgfapi_sys::glfs_fd_t;
 use nix::errno::Errno;
 
 use super::pool;
+use super::volfile::{Translator, translators};
 use super::volume::Volume;
 use super::worker::bounded;
 use crate::lun::backend::Bricks;
@@ -113,19 +114,20 @@ fn look(volume: &Volume) -> Result<Report, Errno> {
     {
         let _first = VERSION.set(version).is_ok();
     }
-    let clients = clients(&File::open(volume, "graphs/active/volfile")?.read()?);
+    let volfile = File::open(volume, "graphs/active/volfile")?.read()?;
+    let clients = clients(&volfile);
     let Bricks { connected, all } = count(volume, &clients)?;
     Ok(Report {
         bricks: all,
         connected,
         // Replaced ones stay where they are.
         graph_switches: Folder::open(volume, c"/.meta/graphs")?.graphs().saturating_sub(1),
-        encrypted: !clients.is_empty() && clients.iter().all(|client| client.encrypted),
+        encrypted: !clients.is_empty() && clients.iter().all(Translator::is_encrypted),
     })
 }
 
 /// How many of the bricks are connected. Blocks.
-fn count(volume: &Volume, clients: &[Client]) -> Result<Bricks, Errno> {
+fn count(volume: &Volume, clients: &[Translator<'_>]) -> Result<Bricks, Errno> {
     let mut connected = 0;
     for client in clients {
         let private = File::open(volume, &format!("graphs/active/{}/private", client.name))?.read()?;
@@ -140,39 +142,13 @@ pub(super) fn bricks(volume: &Volume) -> Result<Bricks, Errno> {
     count(volume, &clients(&File::open(volume, "graphs/active/volfile")?.read()?))
 }
 
-/// The connection to a brick, in a graph.
-#[derive(Debug, PartialEq, Eq)]
-struct Client {
-    name: String,
-    encrypted: bool,
-}
-
 /// The connections to bricks in the text of a graph.
-fn clients(volfile: &str) -> Vec<Client> {
-    let mut clients: Vec<Client> = Vec::new();
-    let (mut volume, mut is_client) = ("", false);
-    for line in volfile.lines() {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        match words.as_slice() {
-            ["volume", name] => (volume, is_client) = (name, false),
-            ["type", "protocol/client"] => {
-                is_client = true;
-                clients.push(Client { name: volume.to_owned(), encrypted: false });
-            }
-            // The daemon for snapshots is no brick.
-            ["option", "remote-subvolume", remote] if is_client && remote.starts_with("snapd-") => {
-                clients.pop();
-                is_client = false;
-            }
-            ["option", "transport.socket.ssl-enabled", "on" | "true" | "yes" | "1" | "enable"] if is_client => {
-                if let Some(client) = clients.last_mut() {
-                    client.encrypted = true;
-                }
-            }
-            _ => {}
-        }
-    }
-    clients
+fn clients(volfile: &str) -> Vec<Translator<'_>> {
+    // The daemon for snapshots is no brick.
+    let is_snapd =
+        |client: &Translator<'_>| client.option("remote-subvolume").is_some_and(|of| of.starts_with("snapd-"));
+    let is_client = |translator: &Translator<'_>| translator.kind == "protocol/client" && !is_snapd(translator);
+    translators(volfile).into_iter().filter(is_client).collect()
 }
 
 /// Of `{ "Package Version": "10.3" }`.
@@ -270,8 +246,9 @@ mod tests {
                 "    option remote-subvolume snapd-v\n    option transport.socket.ssl-enabled on\n",
             )
             + "volume v-dht\n    type cluster/distribute\n    option transport.socket.ssl-enabled on\nend-volume\n";
-        let client = |name: &str, encrypted| Client { name: name.to_owned(), encrypted };
-        assert_eq!(clients(&text), [client("v-client-0", true), client("v-client-1", false)]);
+        let found = clients(&text);
+        let found: Vec<_> = found.iter().map(|client| (client.name, client.is_encrypted())).collect();
+        assert_eq!(found, [("v-client-0", true), ("v-client-1", false)]);
     }
 
     #[test]

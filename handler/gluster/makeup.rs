@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::volfile::translators;
+
 /// The makeup of a volume.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Makeup {
@@ -28,26 +30,22 @@ impl Makeup {
     /// Reads a volfile.
     pub(super) fn of(volfile: &str) -> Self {
         let mut makeup = Self::default();
-        let mut kind = "";
-        for line in volfile.lines() {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            match (kind, words.as_slice()) {
-                (_, ["type", name]) => {
-                    kind = name;
-                    match kind {
-                        "protocol/client" => makeup.bricks += 1,
-                        "features/shard" => makeup.shard = Some(SHARD),
-                        _ => {}
-                    }
+        for translator in translators(volfile) {
+            let number = |key| translator.option(key).and_then(|number| number.parse().ok()).unwrap_or(0);
+            match translator.kind {
+                "protocol/client" => {
+                    makeup.bricks += 1;
+                    makeup.tls |= translator.is_encrypted();
                 }
-                ("features/shard", ["option", "shard-block-size", size]) => makeup.shard = bytes(size).or(makeup.shard),
-                ("cluster/replicate", ["option", "arbiter-count", count]) => {
-                    makeup.arbiters = count.parse().unwrap_or(0);
+                "features/shard" => {
+                    makeup.shard = Some(translator.option("shard-block-size").and_then(bytes).unwrap_or(SHARD));
                 }
-                ("cluster/replicate", ["subvolumes", children @ ..]) => makeup.replicas = children.len(),
-                ("cluster/disperse", ["option", "redundancy", count]) => makeup.redundancy = count.parse().unwrap_or(0),
-                ("cluster/disperse", ["subvolumes", children @ ..]) => makeup.dispersed = children.len(),
-                ("protocol/client", ["option", "transport.socket.ssl-enabled", value]) => makeup.tls |= is_on(value),
+                "cluster/replicate" => {
+                    (makeup.replicas, makeup.arbiters) = (translator.children.len(), number("arbiter-count"));
+                }
+                "cluster/disperse" => {
+                    (makeup.dispersed, makeup.redundancy) = (translator.children.len(), number("redundancy"));
+                }
                 _ => {}
             }
         }
@@ -68,10 +66,6 @@ fn bytes(text: &str) -> Option<u64> {
         _ => return None,
     };
     number.parse::<u64>().ok()?.checked_mul(1 << shift)
-}
-
-fn is_on(value: &str) -> bool {
-    matches!(value, "on" | "true" | "yes" | "enable" | "1")
 }
 
 impl fmt::Display for Makeup {

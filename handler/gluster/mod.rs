@@ -17,6 +17,7 @@ mod ownership;
 mod pool;
 mod server;
 mod slab;
+mod volfile;
 mod volume;
 mod worker;
 
@@ -40,6 +41,7 @@ pub use images::{Answer, Facts, Store};
 pub use makeup::Makeup;
 pub use pool::{set_log_file, shut_down};
 pub use server::Unreachable;
+pub use volfile::{Translator, translators};
 
 /// Opens the image of a configuration, as often as it is asked to.
 #[derive(Debug)]

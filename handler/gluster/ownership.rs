@@ -15,6 +15,7 @@ use libgfapi_sys as gfapi;
 use nix::errno::Errno;
 
 use super::descriptor::Descriptor;
+use super::volfile::translators;
 use crate::lun::backend::Enforcement;
 
 /// Makes the bricks enforce locks on a file. Anything may be its value.
@@ -47,22 +48,14 @@ impl Layout {
     /// Nothing can be said, so nothing promised.
     pub(super) const UNKNOWN: Self = Self { sharded: true, replicated: true, advisory: true };
 
-    /// Reads a volfile: its `type`, `option` and `subvolumes` lines.
+    /// Reads a volfile.
     pub(super) fn of(volfile: &str) -> Self {
         let mut layout = Self { sharded: false, replicated: false, advisory: false };
-        let mut kind = "";
-        for line in volfile.lines() {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            match words.as_slice() {
-                ["type", name] => {
-                    kind = name;
-                    layout.sharded |= kind == "features/shard";
-                    layout.replicated |= matches!(kind, "cluster/replicate" | "cluster/disperse");
-                }
-                ["option", "arbiter-count" | "thin-arbiter", ..] => layout.advisory = true,
-                ["subvolumes", children @ ..] if kind == "cluster/replicate" => layout.advisory |= children.len() != 3,
-                _ => {}
-            }
+        for translator in translators(volfile) {
+            layout.sharded |= translator.kind == "features/shard";
+            layout.replicated |= matches!(translator.kind, "cluster/replicate" | "cluster/disperse");
+            layout.advisory |= ["arbiter-count", "thin-arbiter"].iter().any(|key| translator.option(key).is_some())
+                || translator.kind == "cluster/replicate" && translator.children.len() != 3;
         }
         layout
     }

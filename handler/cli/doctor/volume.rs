@@ -9,7 +9,7 @@ use std::process::Command;
 use std::str::FromStr;
 use std::time::Duration;
 
-use handler_glfs::gluster::Opener;
+use handler_glfs::gluster::{Opener, translators};
 use handler_glfs::lun::config::{Config, Fence, Transport};
 
 use super::finding::{Finding, Place, Severity};
@@ -108,25 +108,19 @@ impl Volume {
     /// Reads a client's volfile.
     fn of_volfile(volfile: &str) -> Self {
         let mut volume = Self { started: true, replicas: 1, ..Self::default() };
-        let mut kind = "";
-        for line in volfile.lines() {
-            match line.split_whitespace().collect::<Vec<_>>()[..] {
-                ["type", name] => {
-                    kind = name;
-                    if kind == "features/shard" {
-                        volume.options.insert("features.shard".to_owned(), "on".to_owned());
-                    }
-                }
-                ["option", "arbiter-count", count] => volume.arbiters = number(count),
-                ["option", "redundancy", count] => volume.redundancy = number(count),
-                ["option", key, value] => {
-                    let known = RULES.iter().find(|rule| rule.in_volfile == Some((kind, key)));
-                    volume.options.extend(known.map(|rule| (rule.option.to_owned(), value.to_owned())));
-                }
-                ["subvolumes", ref children @ ..] if kind == "cluster/replicate" => {
-                    volume.replicas = u32::try_from(children.len()).unwrap_or(u32::MAX);
-                }
-                _ => {}
+        for translator in translators(volfile) {
+            let kind = translator.kind;
+            if kind == "features/shard" {
+                volume.options.insert("features.shard".to_owned(), "on".to_owned());
+            }
+            if kind == "cluster/replicate" {
+                volume.replicas = u32::try_from(translator.children.len()).unwrap_or(u32::MAX);
+            }
+            volume.arbiters = translator.option("arbiter-count").map_or(volume.arbiters, number);
+            volume.redundancy = translator.option("redundancy").map_or(volume.redundancy, number);
+            for &(key, value) in &translator.options {
+                let known = RULES.iter().find(|rule| rule.in_volfile == Some((kind, key)));
+                volume.options.extend(known.map(|rule| (rule.option.to_owned(), value.to_owned())));
             }
         }
         volume
