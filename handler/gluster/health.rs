@@ -4,16 +4,12 @@
 //! finds a new graph takes all open files there first, and that waits for bricks: so they are read by a thread of their own, with a
 //! bound, when somebody asks, and not more often than every few seconds.
 
-use std::ffi::{CStr, CString};
-use std::marker::PhantomData;
-use std::ptr::{self, NonNull};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use libgfapi_sys as gfapi;
-use libgfapi_sys::glfs_fd_t;
 use nix::errno::Errno;
 
+use super::meta::{File, Folder};
 use super::pool;
 use super::volfile::{Translator, translators};
 use super::volume::Volume;
@@ -110,11 +106,11 @@ fn ask(volume: &Arc<Volume>) -> Option<Report> {
 fn look(volume: &Volume) -> Result<Report, Errno> {
     volume.settle();
     if VERSION.get().is_none()
-        && let Some(version) = package_version(&File::open(volume, "version")?.read()?)
+        && let Some(version) = package_version(&read(volume, "version")?)
     {
         let _first = VERSION.set(version).is_ok();
     }
-    let volfile = File::open(volume, "graphs/active/volfile")?.read()?;
+    let volfile = read(volume, "graphs/active/volfile")?;
     let clients = clients(&volfile);
     let Bricks { connected, all } = count(volume, &clients)?;
     Ok(Report {
@@ -126,11 +122,15 @@ fn look(volume: &Volume) -> Result<Report, Errno> {
     })
 }
 
+fn read(volume: &Volume, name: &str) -> Result<String, Errno> {
+    File::open(volume, name, libc::O_RDONLY)?.read()
+}
+
 /// How many of the bricks are connected. Blocks.
 fn count(volume: &Volume, clients: &[Translator<'_>]) -> Result<Bricks, Errno> {
     let mut connected = 0;
     for client in clients {
-        let private = File::open(volume, &format!("graphs/active/{}/private", client.name))?.read()?;
+        let private = read(volume, &format!("graphs/active/{}/private", client.name))?;
         connected += u64::from(private.lines().any(|line| line.trim() == "connected = 1"));
     }
     Ok(Bricks { connected, all: u64::try_from(clients.len()).unwrap_or(u64::MAX) })
@@ -139,7 +139,7 @@ fn count(volume: &Volume, clients: &[Translator<'_>]) -> Result<Bricks, Errno> {
 /// The bricks of a connection, now. Blocks.
 pub(super) fn bricks(volume: &Volume) -> Result<Bricks, Errno> {
     volume.settle();
-    count(volume, &clients(&File::open(volume, "graphs/active/volfile")?.read()?))
+    count(volume, &clients(&read(volume, "graphs/active/volfile")?))
 }
 
 /// The connections to bricks in the text of a graph.
@@ -155,79 +155,6 @@ fn clients(volfile: &str) -> Vec<Translator<'_>> {
 fn package_version(text: &str) -> Option<String> {
     let (_, rest) = text.split_once("\"Package Version\"")?;
     rest.split('"').nth(1).filter(|version| !version.is_empty()).map(str::to_owned)
-}
-
-/// A file of the meta translator, open. Its descriptor is used by one thread.
-struct File<'a> {
-    fd: NonNull<glfs_fd_t>,
-    _volume: PhantomData<&'a Volume>,
-}
-
-impl<'a> File<'a> {
-    fn open(volume: &'a Volume, name: &str) -> Result<Self, Errno> {
-        let path = CString::new(format!("/.meta/{name}")).map_err(|_| Errno::EINVAL)?;
-        // SAFETY: the volume is connected; the path is NUL-terminated.
-        let fd = unsafe { gfapi::glfs_open(volume.as_ptr(), path.as_ptr(), libc::O_RDONLY) };
-        NonNull::new(fd).map(|fd| Self { fd, _volume: PhantomData }).ok_or_else(Errno::last)
-    }
-
-    fn read(&self) -> Result<String, Errno> {
-        let mut text = Vec::new();
-        let mut piece = [0_u8; 8192];
-        loop {
-            let offset = i64::try_from(text.len()).map_err(|_| Errno::EFBIG)?;
-            let (room, none) = (piece.len(), ptr::null_mut());
-            // SAFETY: the descriptor is open; the buffer has the room given.
-            let read = unsafe { gfapi::glfs_pread(self.fd.as_ptr(), piece.as_mut_ptr().cast(), room, offset, 0, none) };
-            let read = usize::try_from(read).map_err(|_| Errno::last())?;
-            text.extend_from_slice(piece.get(..read).unwrap_or_default());
-            if read == 0 {
-                return Ok(String::from_utf8_lossy(&text).into_owned());
-            }
-        }
-    }
-}
-
-impl Drop for File<'_> {
-    fn drop(&mut self) {
-        // SAFETY: open, and not used after.
-        unsafe { gfapi::glfs_close(self.fd.as_ptr()) };
-    }
-}
-
-/// A folder of the meta translator, open.
-struct Folder<'a> {
-    fd: NonNull<glfs_fd_t>,
-    _volume: PhantomData<&'a Volume>,
-}
-
-impl<'a> Folder<'a> {
-    fn open(volume: &'a Volume, path: &CStr) -> Result<Self, Errno> {
-        // SAFETY: the volume is connected; the path is NUL-terminated.
-        let fd = unsafe { gfapi::glfs_opendir(volume.as_ptr(), path.as_ptr()) };
-        NonNull::new(fd).map(|fd| Self { fd, _volume: PhantomData }).ok_or_else(Errno::last)
-    }
-
-    /// How many graphs are in it, beside the link to the one that is in use.
-    fn graphs(&mut self) -> u64 {
-        let mut graphs = 0;
-        loop {
-            // SAFETY: the descriptor is open, and used by this thread alone; what it gives is valid until the next call.
-            let Some(entry) = NonNull::new(unsafe { gfapi::glfs_readdir(self.fd.as_ptr()) }) else { return graphs };
-            // SAFETY: an entry, valid as above.
-            let name = unsafe { &raw const (*entry.as_ptr()).d_name };
-            // SAFETY: in an entry, and NUL-terminated.
-            let name = unsafe { CStr::from_ptr(name.cast()) };
-            graphs += u64::from(!matches!(name.to_bytes(), b"." | b".." | b"active"));
-        }
-    }
-}
-
-impl Drop for Folder<'_> {
-    fn drop(&mut self) {
-        // SAFETY: open, and not used after.
-        unsafe { gfapi::glfs_closedir(self.fd.as_ptr()) };
-    }
 }
 
 #[cfg(test)]

@@ -17,7 +17,8 @@ use libgfapi_sys as gfapi;
 use libgfapi_sys::glfs_t;
 use nix::errno::Errno;
 
-use super::volume::{c_string, check};
+use super::meta::File;
+use super::volume::{Volume, c_string, check};
 use crate::lun::config::LogLevel;
 
 /// How libgfapi counts (`gf_loglevel_t`).
@@ -81,18 +82,19 @@ impl Logging {
     ///
     /// # Errors
     /// The file cannot be written, or the volume not be asked. What has not been done differs still.
-    pub(super) fn change(&self, fs: *mut glfs_t, path: &Path, level: c_int) -> Result<(), Errno> {
+    pub(super) fn change(&self, volume: &Volume, path: &Path, level: c_int) -> Result<(), Errno> {
         let mut told = self.told();
+        volume.settle();
         told.again = Instant::now().checked_add(RESPITE);
         if told.path != path || told.file != identity(path) {
-            set_level(fs, SILENCE)?;
+            set_level(volume, SILENCE)?;
             told.level = SILENCE;
             thread::sleep(SETTLING);
-            set_logging(fs, path, SAME_LEVEL)?;
+            set_logging(volume.as_ptr(), path, SAME_LEVEL)?;
             (told.path, told.file) = (path.to_owned(), identity(path));
         }
         if told.level != level {
-            set_level(fs, level)?;
+            set_level(volume, level)?;
             told.level = level;
         }
         told.again = None;
@@ -114,21 +116,7 @@ fn set_logging(fs: *mut glfs_t, path: &Path, level: c_int) -> Result<(), Errno> 
     check(unsafe { gfapi::glfs_set_logging(fs, path.as_ptr(), level) })
 }
 
-fn set_level(fs: *mut glfs_t, level: c_int) -> Result<(), Errno> {
-    // SAFETY: connected; the path is NUL-terminated.
-    let file = unsafe { gfapi::glfs_open(fs, c"/.meta/logging/loglevel".as_ptr(), libc::O_WRONLY) };
-    if file.is_null() {
-        return Err(Errno::last());
-    }
-    // With the NUL, up to which it is read.
-    let text = c_string(&level.to_string())?;
-    let bytes = text.as_bytes_with_nul();
-    // SAFETY: open; the bytes outlive the call.
-    let written = unsafe {
-        gfapi::glfs_pwrite(file, bytes.as_ptr().cast(), bytes.len(), 0, 0, std::ptr::null_mut(), std::ptr::null_mut())
-    };
-    let outcome = if written < 0 { Err(Errno::last()) } else { Ok(()) };
-    // SAFETY: open, and not used any more.
-    unsafe { gfapi::glfs_close(file) };
-    outcome
+fn set_level(volume: &Volume, level: c_int) -> Result<(), Errno> {
+    let file = File::open(volume, "logging/loglevel", libc::O_WRONLY)?;
+    file.write(&c_string(&level.to_string())?)
 }

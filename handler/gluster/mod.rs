@@ -13,6 +13,7 @@ mod identity;
 mod images;
 mod logging;
 mod makeup;
+mod meta;
 mod ownership;
 mod pool;
 mod server;

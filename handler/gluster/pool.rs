@@ -182,7 +182,7 @@ fn follow_logging() {
     .unwrap_or_default();
     for (volume, path, level) in volumes {
         let name = path.clone();
-        let changed = bounded("glfs-logging", PATIENCE, move || volume.logging().change(volume.as_ptr(), &path, level));
+        let changed = bounded("glfs-logging", PATIENCE, move || volume.logging().change(&volume, &path, level));
         // In an outage the volume cannot be asked; it is, when it is over.
         if let Some(Err(errno)) = changed.filter(|changed| *changed != Err(Errno::ENOTCONN)) {
             let name = name.display();

@@ -17,6 +17,7 @@ use super::OpenError;
 use super::graph::Graph;
 use super::health::Health;
 use super::logging::Logging;
+use super::meta::File;
 use super::ownership::Layout;
 use super::server::{Family, Server, reachable_first};
 use super::worker::Queue;
@@ -255,13 +256,8 @@ impl Volume {
     /// the call which follows does not have to. Blocks only then.
     pub(super) fn settle(&self) {
         let _entry = self.entry.lock().unwrap_or_else(PoisonError::into_inner);
-        // Answered by libgfapi itself.
-        // SAFETY: connected; the path is NUL-terminated.
-        let fd = unsafe { gfapi::glfs_open(self.as_ptr(), c"/.meta/version".as_ptr(), libc::O_RDONLY) };
-        if !fd.is_null() {
-            // SAFETY: just opened, and used by nobody else.
-            unsafe { gfapi::glfs_close(fd) };
-        }
+        // Answered by libgfapi itself. Whether it is there does not matter.
+        drop(File::open(self, "version", libc::O_RDONLY));
     }
 
     /// Does what the threads of libgfapi must not do: submit.
