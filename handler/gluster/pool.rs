@@ -15,7 +15,7 @@ use nix::errno::Errno;
 
 use super::OpenError;
 use super::volume::{Target, Volume};
-use super::worker::bounded;
+use super::worker::{Queue, bounded};
 use crate::report;
 
 /// How long an unused connection is kept.
@@ -73,6 +73,8 @@ struct Pool {
 }
 
 static POOL: Mutex<Option<Pool>> = Mutex::new(None);
+/// Where connections are ended: it takes seconds, or for as long as a brick is silent. One after the other: nobody waits for them.
+static FAREWELLS: Queue = Queue::new("glfs-fini");
 
 fn with_pool<R>(work: impl FnOnce(&mut Pool) -> R) -> R {
     let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
@@ -217,8 +219,9 @@ fn reap() {
             pool.reaping = !pool.entries.is_empty() || !pool.discarded.is_empty() || !unused.is_empty();
             (unused, !pool.reaping)
         });
-        // Disconnects, without the pool's lock.
-        drop(unused);
+        if !unused.is_empty() {
+            FAREWELLS.run(Box::new(move || drop(unused)));
+        }
         if done {
             return;
         }

@@ -3,8 +3,10 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use crate::site;
+use crate::support::faults::{ENDING, ENDLESS};
 use crate::support::runner::{Lun, OK, table};
 use crate::support::symbols::LOG_DIR;
 use crate::support::volume::LocalVolume;
@@ -54,6 +56,23 @@ pub fn moves() {
     site::write("");
     drop(lun);
     *LOG_DIR.lock().unwrap() = String::new();
+}
+
+pub fn goes_on() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let volume = LocalVolume::new();
+    volume.image("goes.img", MIB);
+    volume.image("stays.img", MIB);
+    let goes = Lun::opened(&volume.cfgstring("goes.img", ";connection=own"), MIB);
+    let stays = Lun::opened(&volume.cfgstring("stays.img", ";connection=own"), MIB);
+    eventually("earlier tests' connections are gone", || ENDING.load(Ordering::SeqCst) == 0);
+    ENDLESS.store(true, Ordering::SeqCst);
+    drop(goes);
+    eventually("the connection of the one is being ended", || ENDING.load(Ordering::SeqCst) > 0);
+    move_to(folder.path());
+    eventually("that of the other logs elsewhere", || stays.flush() == OK && folder.path().join(NAME).exists());
+    ENDLESS.store(false, Ordering::SeqCst);
+    LOG_DIR.lock().unwrap().clear();
 }
 
 pub fn level() {

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_void};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{LazyLock, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -116,6 +117,24 @@ extern "C" fn glfs_open(fs: *mut c_void, path: *const c_char, flags: c_int) -> *
     let (fd, path) = unsafe { (open(fs, path, flags), CStr::from_ptr(path)) };
     FAULTS.lock().unwrap().open.insert(fd.addr(), path.to_str().unwrap().trim_start_matches('/').to_owned());
     fd
+}
+
+/// How many connections are being ended.
+pub static ENDING: AtomicUsize = AtomicUsize::new(0);
+/// While this is set, they do not come to their end.
+pub static ENDLESS: AtomicBool = AtomicBool::new(false);
+
+#[unsafe(no_mangle)]
+extern "C" fn glfs_fini(fs: *mut c_void) -> c_int {
+    ENDING.fetch_add(1, Ordering::SeqCst);
+    while ENDLESS.load(Ordering::SeqCst) {
+        thread::sleep(Duration::from_millis(5));
+    }
+    let fini = real!(glfs_fini, c"GFAPI_3.4.0", unsafe extern "C" fn(*mut c_void) -> c_int);
+    // SAFETY: the caller's argument, passed on.
+    let outcome = unsafe { fini(fs) };
+    ENDING.fetch_sub(1, Ordering::SeqCst);
+    outcome
 }
 
 #[derive(Clone, Copy)]
