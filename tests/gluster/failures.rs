@@ -1,10 +1,11 @@
 //! Servers, volumes and bricks that are not there.
 
 use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
 use crate::cluster::{HOST, NOWHERE, Volume, gluster};
+use crate::support::alongside::{GoesOn, alongside};
 use crate::support::runner::{BUSY, Lun, OK};
 use crate::support::usage::Usage;
 use crate::support::{eventually, log, pattern};
@@ -101,26 +102,24 @@ pub(crate) fn graph_switch() {
     let volume = Volume::start(&[], 1, &[]);
     volume.image("disk.img", MIB);
     let lun = Lun::opened(&volume.cfgstring("disk.img", ""), MIB);
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for value in ["off", "on", "off"] {
-                for option in ["performance.write-behind", "performance.open-behind", "performance.stat-prefetch"] {
-                    gluster(&["volume", "set", &volume.name, option, value]);
-                }
-            }
-            // The client polls its graph; give it time to switch under load.
-            std::thread::sleep(Duration::from_secs(4));
-            done.store(true, Ordering::SeqCst);
-        });
+    let load = |goes_on: GoesOn<'_>| {
         let mut round = 0;
-        while !done.load(Ordering::SeqCst) {
+        while goes_on() {
             let data = pattern(round, 4096);
             let offset = i64::try_from(round % 200 * 4096).unwrap();
             assert_eq!(lun.write(offset, &data), OK);
             assert!(lun.read(offset, 4096) == (OK, data), "round {round}");
             round += 1;
         }
+    };
+    alongside(load, || {
+        for value in ["off", "on", "off"] {
+            for option in ["performance.write-behind", "performance.open-behind", "performance.stat-prefetch"] {
+                gluster(&["volume", "set", &volume.name, option, value]);
+            }
+        }
+        // The client polls its graph; give it time to switch under load.
+        sleep(Duration::from_secs(4));
     });
 }
 
@@ -130,22 +129,24 @@ pub(crate) fn graph_switch_and_continued_commands() {
     let volume = Volume::start(&[], 1, &[]);
     volume.image("disk.img", MIB);
     let lun = Lun::opened(&volume.cfgstring("disk.img", ""), MIB);
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        for writer in 0..8 {
-            let (lun, done) = (&lun, &done);
-            scope.spawn(move || {
-                while !done.load(Ordering::SeqCst) {
-                    assert_eq!(lun.submit_forced_write(writer * 4096, &[1; 4096]).wait().0, OK);
-                }
-            });
-        }
+    let writers = |go_on: GoesOn<'_>| {
+        scope(|scope| {
+            for writer in 0..8 {
+                let lun = &lun;
+                scope.spawn(move || {
+                    while go_on() {
+                        assert_eq!(lun.submit_forced_write(writer * 4096, &[1; 4096]).wait().0, OK);
+                    }
+                });
+            }
+        });
+    };
+    alongside(writers, || {
         for value in ["off", "on", "off", "on"] {
             for option in ["performance.open-behind", "performance.stat-prefetch"] {
                 gluster(&["volume", "set", &volume.name, option, value]);
-                std::thread::sleep(Duration::from_secs(1));
+                sleep(Duration::from_secs(1));
             }
         }
-        done.store(true, Ordering::SeqCst);
     });
 }

@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{scope, sleep};
+use std::thread::sleep;
 use std::time::Duration;
 
 use crate::cluster::Volume;
+use crate::support::alongside::{GoesOn, alongside};
 use crate::support::runner::{Lun, OK, table};
 use crate::support::symbols::LOG_DIR;
 use crate::support::{eventually, log};
@@ -44,22 +44,18 @@ pub(crate) fn follows() {
     eventually("the more talkative of two has its way", || details(first) > 0);
     assert_eq!(log::lines(&format!("Volume {}: connected", volume.name)).len(), 1, "and needs no other connection");
 
-    let done = AtomicBool::new(false);
-    scope(|scope| {
-        for lun in [&one, &other] {
-            let done = &done;
-            scope.spawn(move || {
-                while !done.load(Ordering::SeqCst) {
-                    assert_eq!((lun.write(4096, &[1; 512]), lun.read(4096, 512).0), (OK, OK));
-                }
-            });
+    let load = |goes_on: GoesOn<'_>| {
+        while goes_on() {
+            let commands = [&one, &other].map(|lun| [lun.submit_write(4096, &[1; 512]), lun.submit_read(4096, 512)]);
+            assert!(commands.into_iter().flatten().all(|command| command.wait().0 == OK));
         }
+    };
+    alongside(load, || {
         for folder in [second, first].repeat(3) {
             move_to(folder);
             let before = text(folder).len();
             eventually("it is written there", || text(folder).len() > before);
         }
-        done.store(true, Ordering::SeqCst);
     });
     drop(other);
     eventually("it is quiet again", || {

@@ -6,13 +6,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use libc::{EIO, ENOSPC, ENOTCONN, EOPNOTSUPP};
 use nix::sys::signal::{SigHandler, Signal, signal};
 
+use crate::support::alongside::{GoesOn, alongside};
 use crate::support::eventually;
 use crate::support::faults::{self, Fault};
 use crate::support::log;
@@ -250,28 +250,29 @@ fn numbers_can_be_had_under_load_and_never_go_back() {
     volume.image("busy.img", MIB);
     let path = volume.path("busy.img");
     let lun = Lun::opened(&volume.cfgstring("busy.img", ""), MIB);
-    let over = AtomicBool::new(false);
-    let submitted: i64 = thread::scope(|scope| {
-        let load = scope.spawn(|| {
-            let mut submitted = 0;
-            while !over.load(Ordering::Relaxed) {
-                let pending: Vec<_> = (0..16).map(|n| lun.submit_read(n * 4096, 4096)).collect();
-                submitted += 16;
-                assert!(pending.into_iter().all(|read| read.wait().0 == OK));
-            }
-            submitted
-        });
-        let mut before = 0;
+    let load = |goes_on: GoesOn<'_>| {
+        let mut submitted = 0;
+        while goes_on() {
+            let pending: Vec<_> = (0..16).map(|n| lun.submit_read(n * 4096, 4096)).collect();
+            submitted += 16;
+            assert!(pending.into_iter().all(|read| read.wait().0 == OK));
+        }
+        submitted
+    };
+    let submitted: i64 = alongside(load, || {
+        let mut before = [0; 2];
         for _ in 0..50 {
             let numbers = Numbers::of(&path);
-            let [now, errors, bytes] = numbers.of_op("read", "busy");
-            assert!(now >= before && errors == 0 && (0..=16).contains(&numbers.get("in_flight", &[])));
-            // Counted one after the other: a scrape may come between.
-            assert!((now - bytes / 4096).abs() <= 16, "{now} commands, {bytes} bytes");
-            before = now;
+            let [commands, errors, bytes] = numbers.of_op("read", "busy");
+            assert!(errors == 0 && (0..=16).contains(&numbers.get("in_flight", &[])));
+            // One number is read after the other, and any number of commands may end in between: but for those that are being served,
+            // each is at least what the other was a scrape before.
+            let [commands_before, bytes_before] = before;
+            assert!(commands >= commands_before && bytes >= bytes_before);
+            assert!(bytes / 4096 >= commands_before - 16, "{commands_before} commands, then {bytes} bytes");
+            assert!(commands >= bytes_before / 4096 - 16, "{bytes_before} bytes, then {commands} commands");
+            before = [commands, bytes];
         }
-        over.store(true, Ordering::Relaxed);
-        load.join().unwrap()
     });
     let numbers = Numbers::of(&path);
     assert_eq!(numbers.of_op("read", "busy"), [submitted, 0, submitted * 4096]);

@@ -1,6 +1,7 @@
 //! What the test hosts share: a fake tcmu-runner, volumes to serve from, and faults in libgfapi.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test binary uses its part")]
 
+pub mod alongside;
 pub mod faults;
 pub mod log;
 pub mod metrics;
