@@ -28,8 +28,9 @@ pub(super) fn status(op: Op, errno: Errno, outage: &Outage) -> Status {
         Errno::EROFS | Errno::EPERM | Errno::EACCES => Status::Sense(Sense::WRITE_PROTECTED),
         // Only misaligned I/O to a volume that demands O_DIRECT is answered so.
         Errno::EINVAL => Status::InvalidCdb,
-        // A flush that has failed must say so: the next one may find nothing left to write.
-        Errno::EIO if op != Op::Flush => outage.doubt().unwrap_or_else(|| medium_error(op)),
+        // ENOENT: the first changes on a sharded volume find the folder of the shards half made by each other (10.3,
+        // shard_mkdir_internal_dir). A flush that has failed must say so: the next one may find nothing left to write.
+        Errno::EIO | Errno::ENOENT if op != Op::Flush => outage.doubt().unwrap_or_else(|| medium_error(op)),
         _ => medium_error(op),
     }
 }
@@ -59,6 +60,15 @@ mod tests {
         assert_eq!(status(Op::Read, Errno::ENXIO), Status::ReadError);
         assert_eq!(status(Op::Flush, Errno::ENXIO), Status::WriteError);
         assert_eq!(status(Op::Read, Errno::ENOMEM), Status::NoResource);
+    }
+
+    #[test]
+    fn a_doubtful_error_is_worth_another_try_but_not_of_a_flush_nor_with_writes_held_back() {
+        for errno in [Errno::EIO, Errno::ENOENT] {
+            assert_eq!(status(Op::Write, errno, &outage("glfs/v@h/test")), Status::Busy);
+            assert_eq!(status(Op::Flush, errno, &outage("glfs/v@h/test")), Status::WriteError);
+            assert_eq!(status(Op::Write, errno, &outage("glfs/v@h/test;cache=writeback")), Status::WriteError);
+        }
     }
 
     #[test]

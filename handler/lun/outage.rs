@@ -9,9 +9,10 @@ use crate::metrics::{Event, Meter};
 use crate::report::{self, Log};
 use crate::runner::{Sense, Status};
 
-/// How long an EIO may be a sign of an outage: replicas answer so for a moment when they lose each other, before they know.
+/// How long an EIO may be a sign of an outage: replicas answer so for a moment when they lose each other, before they know. The same
+/// goes for an ENOENT, for an image that is open.
 const DOUBT: Duration = Duration::from_secs(3);
-/// After so long without an EIO the next one is in doubt again.
+/// After so long without one the next one is in doubt again.
 const CLEAR: Duration = Duration::from_secs(60);
 
 /// After so long without a failure an outage may be over: nobody has looked.
@@ -24,7 +25,7 @@ pub(super) struct Outage {
     since: AtomicU64,
     /// When a command failed last.
     last: AtomicU64,
-    /// The first EIO of late, and the last.
+    /// The first doubtful error of late, and the last.
     doubt: (AtomicU64, AtomicU64),
     /// Commands are kept from the storage, which may be coming back.
     held: AtomicBool,
@@ -77,8 +78,8 @@ impl Outage {
         }
     }
 
-    /// A command has failed with EIO. What it is told, if that may come from an outage: one is going on, or this is the first EIO for
-    /// long, so that it is worth another try.
+    /// A command has failed in a way that may pass. What it is told, if it is worth another try: an outage is going on, or this is the
+    /// first such error for long.
     pub(super) fn doubt(&self) -> Option<Status> {
         if self.lasting().is_some() {
             return Some(self.status());
