@@ -47,14 +47,6 @@ impl File {
         &self.descriptor
     }
 
-    /// The type bits of its mode. Blocks.
-    ///
-    /// # Errors
-    /// The volume's.
-    pub(super) fn kind(&self) -> Result<libc::mode_t, Errno> {
-        Ok(self.descriptor.stat()?.st_mode & libc::S_IFMT)
-    }
-
     /// Makes a call that may hang as long as the volume does.
     pub(super) fn blocking<T: Send + 'static>(
         &self,

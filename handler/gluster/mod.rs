@@ -17,6 +17,7 @@ mod meta;
 mod ownership;
 mod pool;
 mod server;
+mod shards;
 mod slab;
 mod volfile;
 mod volume;
@@ -121,8 +122,14 @@ fn open_blocking(
         Errno::EIO | Errno::ENOTCONN => OpenError::NoBricks { errno, from: volume.from().to_owned() },
         errno => refused(errno),
     })?;
-    match image.kind().map_err(refused)? {
-        libc::S_IFREG => Ok(Opened { image, writable }),
+    let stat = image.descriptor().stat().map_err(refused)?;
+    match stat.st_mode & libc::S_IFMT {
+        libc::S_IFREG => {
+            if volume.read_layout().is_sharded() && writable && stat.st_size > 0 {
+                volume.shards().prepare(&image);
+            }
+            Ok(Opened { image, writable })
+        }
         libc::S_IFDIR => Err(OpenError::NotRegular("a directory")),
         _ => Err(OpenError::NotRegular("a special file")),
     }

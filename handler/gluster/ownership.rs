@@ -60,6 +60,10 @@ impl Layout {
         layout
     }
 
+    pub(super) fn is_sharded(self) -> bool {
+        self.sharded
+    }
+
     /// Whether there is more than one copy of each byte, or redundancy.
     pub(super) fn is_replicated(self) -> bool {
         self.replicated

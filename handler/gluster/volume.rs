@@ -5,7 +5,7 @@ use std::ffi::{CString, c_int};
 use std::fmt;
 use std::path::Path;
 use std::ptr::{self, NonNull};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ use super::logging::Logging;
 use super::meta::File;
 use super::ownership::Layout;
 use super::server::{Family, Server, reachable_first};
+use super::shards::Shards;
 use super::worker::Queue;
 use crate::report;
 
@@ -64,7 +65,8 @@ pub(super) struct Volume {
     connected: bool,
     /// Its bricks answered when it was connected.
     has_bricks: bool,
-    layout: OnceLock<Layout>,
+    layout: Mutex<Option<Layout>>,
+    shards: Shards,
     /// The text of its graph, if that did not come from a server.
     local: Option<String>,
     since: Instant,
@@ -121,7 +123,8 @@ impl Volume {
             logging: Logging::default(),
             connected: false,
             has_bricks: true,
-            layout: OnceLock::new(),
+            layout: Mutex::default(),
+            shards: Shards::default(),
             local,
             since: Instant::now(),
             health: Health::default(),
@@ -206,17 +209,26 @@ impl Volume {
         &self.from
     }
 
-    /// What its graph says about how files can be owned, if anybody has asked.
+    /// What its graph said about how files can be owned, when a file was opened last.
     pub(super) fn known_layout(&self) -> Option<Layout> {
-        self.layout.get().copied()
+        *self.layout.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What its graph says about how files can be owned. Blocks for a moment at first.
+    /// The same. Blocks for a moment if it is not known.
     pub(super) fn layout(&self) -> Layout {
-        if let Some(layout) = self.layout.get() {
-            return *layout;
-        }
-        self.graph().map_or(Layout::UNKNOWN, |text| *self.layout.get_or_init(|| Layout::of(&text)))
+        self.known_layout().unwrap_or_else(|| self.read_layout())
+    }
+
+    /// The same, as it is now: options can be set under way. Blocks for a moment.
+    pub(super) fn read_layout(&self) -> Layout {
+        let Some(layout) = self.graph().map(|text| Layout::of(&text)) else { return Layout::UNKNOWN };
+        *self.layout.lock().unwrap_or_else(PoisonError::into_inner) = Some(layout);
+        layout
+    }
+
+    /// What is known of the folder of its shards.
+    pub(super) fn shards(&self) -> &Shards {
+        &self.shards
     }
 
     /// The text of its graph. Blocks for a moment: libgfapi is connected before it has put it where it can be read.

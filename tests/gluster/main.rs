@@ -57,6 +57,8 @@ fn main() -> ExitCode {
         test("every_replica_has_what_was_written", types::replica),
         test("a_disperse_volume_gives_back_what_was_written", types::disperse),
         test("a_sharded_image_gives_back_what_was_written_across_shards", types::sharded),
+        test("the_first_changes_on_a_sharded_volume_do_not_fail", types::first_shards),
+        test("a_volume_that_becomes_sharded_promises_no_fence", types::sharded_under_way),
         test("random_commands_agree_with_a_model_on_a_single_brick", shadow::single),
         test("random_commands_agree_with_a_model_on_a_replica_that_loses_a_brick", shadow::replica_that_loses_a_brick),
         test("random_commands_agree_with_a_model_on_a_disperse_volume", shadow::disperse),

@@ -1,11 +1,11 @@
 //! Every kind of volume gives back what was written.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
-use crate::cluster::Volume;
-use crate::support::pattern;
+use crate::cluster::{Volume, gluster};
 use crate::support::runner::{Lun, OK};
+use crate::support::{eventually, log, pattern};
 
 const MIB: u64 = 1 << 20;
 const SIZE: u64 = 64 * MIB;
@@ -57,4 +57,52 @@ pub(crate) fn disperse() {
 pub(crate) fn sharded() {
     let volume = written(&[], 1, &[("features.shard", "on"), ("features.shard-block-size", "4MB")]);
     assert!(volume.on_brick(0, ".shard").read_dir().unwrap().count() > 3, "not sharded");
+}
+
+/// The first changes on a sharded volume create the folder of its shards, each for itself: one that finds it half made is refused, and
+/// what it refused may take the folder away from the others (`handler/gluster/shards.rs`).
+pub(crate) fn first_shards() {
+    const SHARD: i64 = 4 << 20;
+    let shards = [("features.shard", "on"), ("features.shard-block-size", "4MB")];
+    for (layout, bricks) in [(&[][..], 1), (&["replica", "3"][..], 3), (&["disperse", "3", "redundancy", "1"][..], 3)] {
+        let volume = Volume::start(layout, bricks, &shards);
+        volume.image("disk.img", SIZE);
+        for round in 0..5 {
+            let there = || (0..bricks).filter(|&brick| volume.on_brick(brick, ".shard").exists()).count();
+            drop(Lun::opened(&volume.cfgstring("disk.img", ";access=ro;connection=own"), SIZE));
+            assert_eq!(there(), 0, "{layout:?}: a LUN that is only read changes nothing");
+            let lun = Lun::opened(&volume.cfgstring("disk.img", ";connection=own"), SIZE);
+            assert_eq!(there(), bricks, "{layout:?}: before the first command");
+            let data = pattern(round, 4096);
+            let unmaps = (0..8).map(|n| lun.submit_unmap(n * 65536, 4096));
+            let writes = (0..8).map(|n| lun.submit_write(n * SHARD + 32768, &data));
+            let commands: Vec<_> = unmaps.zip(writes).flat_map(<[_; 2]>::from).collect();
+            let statuses: Vec<_> = commands.into_iter().map(|command| command.wait().0).collect();
+            assert_eq!(statuses, [OK; 16], "{layout:?}, round {round}: {:?}", log::lines("failed"));
+            for n in 0..8 {
+                assert!(lun.read(n * SHARD + 32768, 4096) == (OK, data.clone()), "{layout:?}, shard {n}");
+            }
+            drop(lun);
+            // A new volume, but for the time that takes.
+            volume.kill_bricks();
+            for brick in 0..bricks {
+                fs::remove_dir_all(volume.on_brick(brick, ".shard")).unwrap();
+                fs::remove_dir_all(volume.on_brick(brick, ".glusterfs/be")).unwrap();
+            }
+            volume.restart_bricks();
+        }
+    }
+}
+
+/// Images that are made from then on are sharded, and a fence would cover but the first shard.
+pub(crate) fn sharded_under_way() {
+    let fence = [("locks.mandatory-locking", "forced"), ("features.enforce-mandatory-lock", "on")];
+    let volume = Volume::start(&[], 1, &fence);
+    volume.image("before.img", MIB);
+    let before = Lun::opened(&volume.cfgstring("before.img", ";fence=required"), MIB);
+    gluster(&["volume", "set", &volume.name, "features.shard", "on"]);
+    volume.image("after.img", MIB);
+    let after = volume.cfgstring("after.img", ";fence=required");
+    eventually("no fence is promised", || before.flush() == OK && Lun::new(&after, MIB, 512).open() < 0);
+    assert_eq!(log::lines("after.img").iter().filter(|line| line.contains("features.shard")).count(), 1);
 }
