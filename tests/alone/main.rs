@@ -23,7 +23,7 @@ mod site;
 
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Trial};
+use support::trials::{run, test};
 
 fn main() -> ExitCode {
     site::prepare();
@@ -33,12 +33,6 @@ fn main() -> ExitCode {
         [log::DESTROYED, how] => return log::destroyed(how),
         _ => {}
     }
-    let test = |name: &str, body: fn()| {
-        Trial::test(name, move || {
-            body();
-            Ok(())
-        })
-    };
     let tests = vec![
         test("a_profile_is_applied_when_a_lun_is_opened", site::applied),
         test("a_profile_that_is_not_there_is_refused_with_those_that_are", site::unknown_profile),
@@ -57,7 +51,5 @@ fn main() -> ExitCode {
         test("libgfapis_log_follows_while_another_connection_takes_long_to_end", gfapi_log::goes_on),
         test("libgfapis_level_follows_the_site_file_without_a_new_connection", gfapi_log::level),
     ];
-    let conclusion = libtest_mimic::run(&Arguments { test_threads: Some(1), ..Arguments::from_args() }, tests);
-    site::tidy();
-    conclusion.exit_code()
+    run(tests, 1, site::tidy)
 }

@@ -46,9 +46,8 @@ mod verdict;
 mod volumes;
 
 use std::process::ExitCode;
-use std::time::Instant;
 
-use libtest_mimic::{Arguments, Trial};
+use support::trials::{run, test};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -59,14 +58,6 @@ fn main() -> ExitCode {
         return end;
     }
     namespaces::enter();
-    let test = |name: &str, body: fn()| {
-        Trial::test(name, move || {
-            let begin = Instant::now();
-            body();
-            println!("{:.0?} in all", begin.elapsed());
-            Ok(())
-        })
-    };
     let tests = vec![
         test("the_checker_catches_a_lost_write", made_up::a_lost_write),
         test("the_checker_catches_a_stale_write", made_up::a_stale_write),
@@ -105,7 +96,5 @@ fn main() -> ExitCode {
         test("random_faults_lose_nothing", soak::random_faults),
     ];
     // Four at a time, but for those that kill nodes: these have the cluster for themselves.
-    let conclusion = libtest_mimic::run(&Arguments { test_threads: Some(4), ..Arguments::from_args() }, tests);
-    nodes::stop();
-    conclusion.exit_code()
+    run(tests, 4, nodes::stop)
 }

@@ -31,19 +31,13 @@ mod resize;
 
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Trial};
+use support::trials::{run, test};
 
 fn main() -> ExitCode {
     if let Some(end) = support::prerequisites::missing() {
         return end;
     }
     cluster::enter_namespaces();
-    let test = |name: &str, body: fn()| {
-        Trial::test(name, move || {
-            body();
-            Ok(())
-        })
-    };
     let tests = vec![
         test("images_on_a_single_brick", create::single),
         test("images_on_replicas_are_equal_on_all_bricks", create::replica),
@@ -75,7 +69,5 @@ fn main() -> ExitCode {
         test("the_bench_measures_both_graphs_and_leaves_nothing", bench::both_graphs),
         test("an_interrupted_bench_leaves_nothing", bench::interrupted),
     ];
-    let conclusion = libtest_mimic::run(&Arguments { test_threads: Some(2), ..Arguments::from_args() }, tests);
-    cluster::stop();
-    conclusion.exit_code()
+    run(tests, 2, cluster::stop)
 }

@@ -2,6 +2,8 @@
 
 #[path = "../support/prerequisites.rs"]
 pub(crate) mod prerequisites;
+#[path = "../support/trials.rs"]
+pub(crate) mod trials;
 #[path = "../support/wait.rs"]
 mod wait;
 

@@ -32,7 +32,7 @@ mod worlds;
 
 use std::process::ExitCode;
 
-use libtest_mimic::{Arguments, Trial};
+use support::trials::{run, test};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -46,12 +46,6 @@ fn main() -> ExitCode {
         return end;
     }
     cluster::enter_namespaces();
-    let test = |name: &str, body: fn()| {
-        Trial::test(name, move || {
-            body();
-            Ok(())
-        })
-    };
     let tests = vec![
         test("a_single_brick_has_what_was_written", types::single),
         test("every_replica_has_what_was_written", types::replica),
@@ -88,7 +82,5 @@ fn main() -> ExitCode {
         test("libgfapis_log_moves_and_is_as_detailed_as_its_luns_wish", gfapi_log::follows),
         test("opens_of_a_missing_volume_leave_nothing_behind", failures::missing_volume_often),
     ];
-    let conclusion = libtest_mimic::run(&Arguments { test_threads: Some(2), ..Arguments::from_args() }, tests);
-    cluster::stop();
-    conclusion.exit_code()
+    run(tests, 2, cluster::stop)
 }
