@@ -90,8 +90,9 @@ fn again<B: Backend>(lun: &Arc<Lun<B>>, image: &B, after: Option<Instant>) -> bo
     let Some(lasting) = lun.outage.lasting() else { return true };
     let answers = image.size().is_ok();
     if answers && lun.outage.is_quiet() {
-        // Nobody has asked since; whoever does will see.
-        return true;
+        // Nobody has asked since. Nobody will where the LUN is not ready, and the initiator's driver only checks that.
+        lun.outage.end();
+        return lun.outage.lasting().is_none();
     }
     // One that answers gets more time: a volume that has lost its quorum for writes does.
     let due = if answers { PATIENCE * 6 } else { PATIENCE };

@@ -71,6 +71,7 @@ fn main() -> ExitCode {
             failures::graph_switch_and_continued_commands,
         ),
         test("a_lun_comes_up_before_its_bricks_and_serves_when_they_do", outages::deferred),
+        test("a_path_checker_alone_finds_out_that_an_outage_is_over", outages::path_checker),
         test("luns_whose_server_is_silent_do_not_hold_up_the_daemon", outages::silent_server),
         test("a_descriptor_that_has_gone_bad_is_replaced_under_the_lun", outages::bad_descriptor),
         test("bricks_and_graph_switches_of_a_volume_are_shown", metrics::bricks_and_graphs),

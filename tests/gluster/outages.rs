@@ -96,3 +96,23 @@ pub(crate) fn bad_descriptor() {
     let lines = log::lines(&format!("{}@", volume.name));
     assert!(lines.iter().any(|line| line.contains("opened anew")), "{lines:?}");
 }
+
+/// A multipath driver sends nothing but TEST UNIT READY over a path that has failed.
+pub(crate) fn path_checker() {
+    for (layout, bricks) in [(&[][..], 1), (&["replica", "3"][..], 3)] {
+        let volume = Volume::start(layout, bricks, &[]);
+        volume.image("disk.img", MIB);
+        let lun = Lun::opened(&volume.cfgstring("disk.img", ";outage=1"), MIB);
+        let is_ready = || lun.screen(&TEST_UNIT_READY).0 == -1;
+        assert!(is_ready());
+        volume.kill_bricks();
+        eventually("the loss is noticed", || lun.read(0, 512).0 == BUSY);
+        eventually("the outage lasts too long", || !is_ready());
+        volume.restart_bricks();
+        let begin = Instant::now();
+        eventually("the path is well again", is_ready);
+        println!("{layout:?}: ready {:?} after the bricks", begin.elapsed());
+        eventually("and serves", || lun.write(0, &[1; 512]) == OK);
+        assert!(is_ready());
+    }
+}
