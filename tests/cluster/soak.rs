@@ -13,7 +13,7 @@ use crate::gateway::Gateway;
 use crate::misfortune::{Misfortune, Victims};
 use crate::nodes::cluster;
 use crate::random::Random;
-use crate::replica::{BLOCKS, seconds};
+use crate::replica::{BLOCKS, NOT_EAGER, seconds};
 use crate::stamp::Content;
 use crate::verdict::assert_history;
 use crate::volumes::Volume;
@@ -78,10 +78,8 @@ pub(crate) fn random_faults() {
     let seed = asked("SOAK_SEED", u64::from(std::process::id()) ^ crate::journal::now());
     println!("SOAK_SEED={seed}: up to {most} faults, {limit:?}");
     let _turn = cluster().alone();
-    // With eager locks Gluster gives old data for a moment when a brick comes back, to any client (docs/high-availability.md).
-    let not_eager = &[("cluster.eager-lock", "off")][..];
     let plain: &[_] = if is_plain() { &crate::plain::OPTIONS } else { &[] };
-    let volume = Volume::start(&["replica", "3"], 3, &[not_eager, plain].concat());
+    let volume = Volume::start(&["replica", "3"], 3, &[&NOT_EAGER, plain].concat());
     let mut sides = IMAGES.map(|image| {
         volume.image(image, BLOCKS * 4096);
         let gateway = client(&volume, image);
