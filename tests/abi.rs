@@ -79,6 +79,7 @@ fn the_gfapi_functions_in_use_are_these() {
             "glfs_close",
             "glfs_closedir",
             "glfs_discard_async",
+            "glfs_fallocate",
             "glfs_fd_set_lkowner",
             "glfs_fdatasync_async",
             "glfs_fgetxattr",
