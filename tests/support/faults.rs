@@ -119,6 +119,15 @@ extern "C" fn glfs_open(fs: *mut c_void, path: *const c_char, flags: c_int) -> *
     fd
 }
 
+#[unsafe(no_mangle)]
+extern "C" fn glfs_close(fd: *mut c_void) -> c_int {
+    // Before another one may have this address.
+    FAULTS.lock().unwrap().open.remove(&fd.addr());
+    let close = real!(glfs_close, c"GFAPI_3.4.0", unsafe extern "C" fn(*mut c_void) -> c_int);
+    // SAFETY: the caller's argument, passed on.
+    unsafe { close(fd) }
+}
+
 /// How many connections are being ended.
 pub static ENDING: AtomicUsize = AtomicUsize::new(0);
 /// While this is set, they do not come to their end.

@@ -28,6 +28,11 @@ pub fn so_far() -> Vec<String> {
     LINES.lock().unwrap().clone()
 }
 
+/// As if none had been written.
+pub fn forget() {
+    *LINES.lock().unwrap() = Vec::new();
+}
+
 /// Waits until the plugin's thread has written what there is: it sleeps then, and not for a moment.
 fn settle() {
     let mut asleep = 0;
