@@ -67,12 +67,14 @@ fn main() -> ExitCode {
         test("the_checker_catches_wrong_reads", made_up::reads),
         test("the_checker_lets_pass_what_may_be", made_up::what_may_be_is_let_pass),
         test("a_brick_of_a_replica_dies_and_comes_back", replica::a_brick_dies_and_comes_back),
+        test("a_node_vanishes_without_a_word", replica::a_node_vanishes),
         test("a_brick_freezes", replica::a_brick_freezes),
         test("all_bricks_are_away_and_come_back", replica::all_bricks_are_away),
         test("quorum_is_lost_and_comes_back", replica::quorum_is_lost),
         test("one_brick_comes_back_later_than_the_others", replica::one_brick_comes_back_later),
         test("graphs_switch_under_load", replica::graphs_switch),
         test("a_graph_switches_while_a_brick_is_frozen", replica::a_graph_switches_while_a_brick_is_frozen),
+        test("the_volfile_server_dies_and_comes_back", replica::the_volfile_server_dies),
         test("an_arbiter_and_then_a_data_brick_die", layouts::an_arbiter_and_then_a_data_brick_die),
         test("a_brick_of_a_disperse_volume_dies", layouts::a_brick_of_a_disperse_volume_dies),
         test("a_sharded_image_grows_and_a_brick_dies", layouts::a_sharded_image_grows_and_a_brick_dies),
@@ -89,12 +91,10 @@ fn main() -> ExitCode {
         test("an_owner_whose_bricks_restart_owns_again", fencing::bricks_restart_under_the_owner),
         test("a_standby_gateway_does_not_take_what_is_in_use", fencing::standby_reads),
         test("what_cannot_be_fenced_is_refused_or_warned_about", fencing::impossible),
-        test("space_runs_out_and_comes_back", full::space_runs_out_and_comes_back),
-        // These have the cluster for themselves. Last: whoever waited for it would keep the others from being begun.
-        test("a_node_vanishes_without_a_word", replica::a_node_vanishes),
-        test("the_volfile_server_dies_and_comes_back", replica::the_volfile_server_dies),
         test("dead_servers_are_passed_over", servers::dead_ones_are_passed_over),
+        test("space_runs_out_and_comes_back", full::space_runs_out_and_comes_back),
         test("random_faults_lose_nothing", soak::random_faults),
     ];
+    // Four at a time, but for those that kill nodes: these have the cluster for themselves.
     run(tests, 4, nodes::stop)
 }

@@ -74,7 +74,7 @@ impl Side {
 
 pub(crate) fn random_faults() {
     let (minutes, most) = (asked("SOAK_MINUTES", 0), asked("SOAK_FAULTS", 6));
-    let limit = if minutes == 0 { seconds(15) } else { seconds(60 * minutes) };
+    let limit = if minutes == 0 { seconds(8) } else { seconds(60 * minutes) };
     let seed = asked("SOAK_SEED", u64::from(std::process::id()) ^ crate::journal::now());
     println!("SOAK_SEED={seed}: up to {most} faults, {limit:?}");
     let _turn = cluster().alone();

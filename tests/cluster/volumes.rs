@@ -163,7 +163,8 @@ impl Volume {
             if left == Ok(0) {
                 return begin.elapsed();
             }
-            assert!(begin.elapsed() < Duration::from_secs(90), "{} is not healed: {left:?}", self.name);
+            let info = || cluster().try_cli(0, &["volume", "heal", &self.name, "info"]);
+            assert!(begin.elapsed() < Duration::from_secs(90), "{} is not healed: {left:?}, {:?}", self.name, info());
             std::thread::sleep(Duration::from_millis(500));
         }
     }
