@@ -12,6 +12,7 @@ use crate::cluster::Volume;
 use crate::support::eventually;
 use crate::support::log;
 use crate::support::runner::{BUSY, FakeCommand, Lun, OK, PASSTHROUGH_ERR, Pending};
+use crate::types::SHARDED;
 
 const BLOCK: usize = 512;
 const DEPTH: usize = 32;
@@ -364,8 +365,7 @@ pub(crate) fn disperse() {
 }
 
 pub(crate) fn sharded() {
-    let shards = [("features.shard", "on"), ("features.shard-block-size", "4MB")];
-    against_model(&Volume::start(&[], 1, &shards), "", 17, |_| {});
+    against_model(&Volume::start(&[], 1, &SHARDED), "", 17, |_| {});
 }
 
 pub(crate) fn replica_that_loses_a_brick() {

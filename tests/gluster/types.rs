@@ -13,6 +13,9 @@ const SIZE: u64 = 64 * MIB;
 const PIECES: [(i64, usize); 5] =
     [(0, 512), (4096, 4096), ((4 << 20) - 512, 1 << 20), (17 << 20, 9 << 20), ((64 << 20) - 512, 512)];
 
+/// The options of a sharded volume.
+pub(crate) const SHARDED: [(&str, &str); 2] = [("features.shard", "on"), ("features.shard-block-size", "4MB")];
+
 fn written(layout: &[&str], bricks: usize, options: &[(&str, &str)]) -> Volume {
     let volume = Volume::start(layout, bricks, options);
     volume.image("disk.img", SIZE);
@@ -55,7 +58,7 @@ pub(crate) fn disperse() {
 }
 
 pub(crate) fn sharded() {
-    let volume = written(&[], 1, &[("features.shard", "on"), ("features.shard-block-size", "4MB")]);
+    let volume = written(&[], 1, &SHARDED);
     assert!(volume.on_brick(0, ".shard").read_dir().unwrap().count() > 3, "not sharded");
 }
 
@@ -63,9 +66,8 @@ pub(crate) fn sharded() {
 /// what it refused may take the folder away from the others (`handler/gluster/shards.rs`).
 pub(crate) fn first_shards() {
     const SHARD: i64 = 4 << 20;
-    let shards = [("features.shard", "on"), ("features.shard-block-size", "4MB")];
     for (layout, bricks) in [(&[][..], 1), (&["replica", "3"][..], 3), (&["disperse", "3", "redundancy", "1"][..], 3)] {
-        let volume = Volume::start(layout, bricks, &shards);
+        let volume = Volume::start(layout, bricks, &SHARDED);
         volume.image("disk.img", SIZE);
         for round in 0..5 {
             let there = || (0..bricks).filter(|&brick| volume.on_brick(brick, ".shard").exists()).count();
