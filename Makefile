@@ -16,7 +16,7 @@ all: packages-build build
 build:
 	cargo build --release --locked
 
-# The main job, in front of your eyes: in a virtual machine, or with NATIVE=1 on this one.
+# The main job, in front of your eyes: in a virtual machine (BOOT=qemu: of QEMU), or with NATIVE=1 on this one.
 demo: packages-build packages-vm build
 	tests/demo
 
@@ -48,6 +48,7 @@ packages-build:
 	@tests/install-packages tests/packages-build
 packages-vm:
 	@tests/install-packages tests/vm/packages
+	@[ "$$(tests/vm/boot --kind)" = uml ] || tests/install-packages tests/vm/packages-qemu
 packages-bench:
 	@tests/install-packages tests/bench/lun/packages
 packages-package:
