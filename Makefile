@@ -10,7 +10,7 @@ UNIT_DIR ?= /usr/lib/systemd/system
 DESTDIR ?=
 built := $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: all build demo check soak bench deb rpm vendor-tarball install uninstall clean
+.PHONY: all build demo check test soak bench deb rpm vendor-tarball install uninstall clean
 all: packages-build build
 
 build:
@@ -20,9 +20,14 @@ build:
 demo: packages-build packages-vm build
 	tests/demo
 
-# Everything that is tested, from fast to true; ends with a count per tier.
-check: packages-build packages-vm packages-check packages-package
-	tests/check
+# Everything that is tested; ends with a count per tier. SMP=1: instead, what puts the daemon's threads side by side, in a guest with
+# two CPUs (QEMU).
+check: packages-build packages-vm packages-check packages-package $(if $(SMP),packages-qemu)
+	tests/check $(if $(SMP),smp)
+
+# While you work: what needs no cluster and no guest.
+test: packages-build packages-check
+	tests/check style unit host
 
 # Random faults on a cluster of three nodes, under load: half an hour or 1,000 of them. SEED=N repeats a run's faults.
 soak: packages-build packages-check
@@ -43,12 +48,14 @@ deb: packages-build packages-package
 rpm: packages-build packages-package
 	packaging/rpm
 
-.PHONY: packages-build packages-vm packages-check packages-bench packages-package
+.PHONY: packages-build packages-vm packages-qemu packages-check packages-bench packages-package
 packages-build:
 	@tests/install-packages tests/packages-build
 packages-vm:
 	@tests/install-packages tests/vm/packages
 	@[ "$$(tests/vm/boot --kind)" = uml ] || tests/install-packages tests/vm/packages-qemu
+packages-qemu:
+	@tests/install-packages tests/vm/packages-qemu
 packages-bench:
 	@tests/install-packages tests/bench/lun/packages
 packages-package:
