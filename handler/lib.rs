@@ -27,8 +27,8 @@
 //! alive, and at the site file; `glfs-log` writes lines into the daemon's log, so that nobody else waits for it; `glfs-restore` gets a
 //! LUN its image back, `glfs-gather` waits for its bricks, `glfs-claim` the right to use it. `glfs-reaper` disconnects volumes that
 //! nobody uses, and looks after libgfapi's log. `glfs-metrics` tells the numbers to whoever asks, and has `glfs-meta` look how a volume
-//! is. No lock is held across a submit or a completion, and only one across a call into the daemon: that of [`runner::Link`], which
-//! keeps the device alive meanwhile.
+//! is. `glfs-call` tells the kernel of a LUN's new size, which may wait for the removal of a backstore. No lock is held across a submit
+//! or a completion, and only one across a call into the daemon: that of [`runner::DeviceHandle`], which keeps the device alive meanwhile.
 
 pub mod gluster;
 #[forbid(unsafe_code)]

@@ -315,7 +315,7 @@ pub(super) fn failed<B: Backend>(lun: &Lun<B>, op: Op, errno: Errno) {
     if fence.change(STANDBY) == OWNED {
         report::warning!(lun.log, "fencing: not owned any more ({errno})");
         // Before the command is answered; and once, for all that fail alike.
-        lun.link.lock_lost();
+        lun.device.lock_lost();
     }
 }
 
@@ -324,6 +324,6 @@ pub(super) fn reopened<B: Backend>(lun: &Lun<B>) {
     let fence = &lun.fence;
     if fence.state.compare_exchange(OWNED, STANDBY, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
         fence.meter.count(Event::Standby);
-        lun.link.lock_lost();
+        lun.device.lock_lost();
     }
 }

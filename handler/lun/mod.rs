@@ -41,7 +41,9 @@ use self::image::Image;
 use self::outage::Outage;
 use crate::metrics::{self, Meter, Span, Work};
 use crate::report::{self, Log};
-use crate::runner::{self, Cdb, Command, Device, Limits, Link, LockOutcome, LockState, Rejected, Sense, Status};
+use crate::runner::{
+    self, Cdb, Command, Device, DeviceHandle, Limits, LockOutcome, LockState, Rejected, Sense, Status,
+};
 
 pub use self::screen::{is_answered_in_part, screen};
 
@@ -58,7 +60,7 @@ pub struct Lun<B: Backend> {
     block_size: BlockSize,
     /// Size of the LUN: the whole blocks of its image, unless the admin has it smaller.
     bytes: AtomicU64,
-    link: Link,
+    device: DeviceHandle,
     /// The image was found smaller than the LUN, and that has been reported.
     cut_off: AtomicBool,
     outage: Outage,
@@ -133,7 +135,7 @@ impl<B: Backend> Lun<B> {
             open_timeout: config.open_timeout,
             block_size,
             bytes: AtomicU64::new(device.blocks().saturating_mul(device.block_size().into())),
-            link: device.link(),
+            device: device.handle(),
             cut_off: AtomicBool::new(false),
             outage: Outage::new(config, &log, &meter),
             fence: Fence::new(config, &meter),
@@ -147,7 +149,7 @@ impl<B: Backend> Lun<B> {
             log,
         });
         match opened {
-            Some(opened) => lun.attach(opened)?,
+            Some(opened) => lun.attach(opened, Some(device))?,
             None => restore::start(&lun),
         }
         let watched: Weak<Self> = Arc::downgrade(&lun);
@@ -157,7 +159,8 @@ impl<B: Backend> Lun<B> {
     }
 
     /// Begins to serve an image that has just been opened, for the first time.
-    fn attach(&self, opened: Opened<B>) -> Result<(), Errno> {
+    /// `device` is there on the thread of the core's `open`.
+    fn attach(&self, opened: Opened<B>, device: Option<&Device<'_>>) -> Result<(), Errno> {
         let (log, told) = (&self.log, self.bytes.load(Ordering::Relaxed));
         let size = opened.image.size().inspect_err(|errno| {
             report::error!(log, "not opened: no size: {errno}; are the bricks up? (gluster volume status)");
@@ -168,17 +171,21 @@ impl<B: Backend> Lun<B> {
         })?;
         if told != bytes {
             report::warning!(log, "created with {told} bytes, but the image holds {size}: the LUN has {bytes}");
-            self.link.resize(bytes).inspect_err(|errno| {
-                report::error!(log, "not opened: the kernel refused a size of {bytes} bytes: {errno}; see dmesg");
-            })?;
+            // First our own limit, so that no initiator finds a LUN larger than what is served.
             self.bytes.store(bytes, Ordering::Relaxed);
+            match device.filter(|device| !device.is_reopened()) {
+                Some(device) => device.set_size(bytes).inspect_err(|errno| {
+                    report::error!(log, "not opened: the kernel refused a size of {bytes} bytes: {errno}; see dmesg");
+                })?,
+                None => size::announce(self, bytes),
+            }
         }
         self.fence.engage(&opened.image, log).map_err(|why| {
             report::error!(log, "not served: {why}");
             Errno::EOPNOTSUPP
         })?;
         if !opened.writable {
-            self.link.set_write_protect();
+            self.device.set_write_protect();
         }
         let mode = if opened.writable { "" } else { ", read-only" };
         report::info_always!(log, "open, {bytes} bytes{mode}");
@@ -335,7 +342,7 @@ impl<B: Backend> runner::Lun for Lun<B> {
     }
 
     fn close(self: Arc<Self>) {
-        self.link.retire();
+        self.device.detach();
         self.meter.detach();
         self.log.settle(true);
         match self.image.close().map(|image| image.close()) {

@@ -69,7 +69,7 @@ fn first<B: Backend>(lun: &Arc<Lun<B>>, after: Option<Instant>, complained: &mut
         Ok(opened) => {
             gathering::wait(&opened.image);
             // If it does not fit, an admin may make it fit.
-            let fits = lun.attach(opened).is_ok();
+            let fits = lun.attach(opened, None).is_ok();
             if fits {
                 lun.attention.set(Sense::BECAME_READY);
             }

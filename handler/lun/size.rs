@@ -1,5 +1,6 @@
 //! The size of a LUN, which follows that of its image.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use nix::errno::Errno;
@@ -43,15 +44,14 @@ pub(super) fn follow<B: Backend>(lun: &Lun<B>) {
     if grown <= now {
         return;
     }
-    // First our own limit, so that no initiator finds a LUN larger than what is served.
-    lun.bytes.store(grown, Ordering::Relaxed);
-    match lun.link.resize(grown) {
-        Ok(()) => report::info_always!(log, "the image has grown: {now} -> {grown} bytes"),
-        // Closed meanwhile.
-        Err(Errno::ENODEV) => {}
-        Err(errno) => {
-            lun.bytes.store(now, Ordering::Relaxed);
-            report::warning!(log, "the image has grown to {grown} bytes, but the kernel refused: {errno}");
-        }
+    announce(lun, grown);
+}
+
+/// Has the kernel ask for a size ([`resize`]), and tell initiators.
+pub(super) fn announce<B: Backend>(lun: &Lun<B>, bytes: u64) {
+    let log = Arc::clone(&lun.log);
+    let refused = move |errno| report::warning!(log, "the kernel refused a size of {bytes} bytes: {errno}; see dmesg");
+    if let Err(errno) = lun.device.announce_size(bytes, refused) {
+        report::warning!(lun.log, "the kernel could not be told of a size of {bytes} bytes: {errno}");
     }
 }

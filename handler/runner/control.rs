@@ -14,7 +14,7 @@ use super::entry::{NO_DEVICE, guard};
 use super::handler::{LockOutcome, LockState};
 use super::log;
 
-pub(super) unsafe extern "C" fn open_cb(device: *mut TcmuDevice, _reopen: bool) -> c_int {
+pub(super) unsafe extern "C" fn open_cb(device: *mut TcmuDevice, reopen: bool) -> c_int {
     guard(
         "open",
         device,
@@ -22,7 +22,7 @@ pub(super) unsafe extern "C" fn open_cb(device: *mut TcmuDevice, _reopen: bool) 
         |runner| {
             let Some(raw) = NonNull::new(device) else { return negative(Errno::EINVAL) };
             // SAFETY: the core's argument of this very callback.
-            let opened = runner.handler.open(&unsafe { Device::new(&runner.symbols, raw) });
+            let opened = runner.handler.open(&unsafe { Device::new(&runner.symbols, raw, reopen) });
             match opened {
                 Ok(lun) => {
                     runner.devices.insert(&runner.symbols, device, lun);

@@ -1,14 +1,16 @@
 //! The core's object for a LUN, as `open` sees it.
 
-use std::ffi::{CStr, OsStr, c_char};
+use std::ffi::{CStr, CString, OsStr, c_char};
 use std::marker::PhantomData;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::ptr::NonNull;
 
+use nix::errno::Errno;
+
 use super::abi::TcmuDevice;
+use super::device_handle::DeviceHandle;
 use super::entry::RUNNER;
-use super::link::Link;
 use super::symbols::Symbols;
 
 /// A `tcmu_device` for the duration of `open`.
@@ -16,6 +18,7 @@ use super::symbols::Symbols;
 pub struct Device<'a> {
     symbols: &'static Symbols,
     raw: NonNull<TcmuDevice>,
+    is_reopened: bool,
     _callback: PhantomData<&'a ()>,
 }
 
@@ -34,8 +37,8 @@ pub struct Limits {
 impl<'a> Device<'a> {
     /// # Safety
     /// `raw` is the argument of a running `open`, which outlives the result.
-    pub(super) unsafe fn new(symbols: &'static Symbols, raw: NonNull<TcmuDevice>) -> Self {
-        Self { symbols, raw, _callback: PhantomData }
+    pub(super) unsafe fn new(symbols: &'static Symbols, raw: NonNull<TcmuDevice>, is_reopened: bool) -> Self {
+        Self { symbols, raw, is_reopened, _callback: PhantomData }
     }
 
     /// The configuration as the admin wrote it, with `glfs/` before it.
@@ -56,6 +59,11 @@ impl<'a> Device<'a> {
     /// The name that the admin gave the LUN: the backstore's in targetcli. None if the kernel does not tell.
     #[must_use]
     pub fn name(&self) -> Option<String> {
+        backstore(&self.kernel_name()?).map(|(_hba, name)| name.to_owned())
+    }
+
+    /// The name that the kernel gives the device. None if it does not tell.
+    fn kernel_name(&self) -> Option<String> {
         // SAFETY: the device is alive (invariant of the type).
         let uio: *const c_char = unsafe { (self.symbols.tcmu_dev_get_uio_name)(self.raw.as_ptr()) };
         if uio.is_null() {
@@ -64,7 +72,7 @@ impl<'a> Device<'a> {
         // SAFETY: a NUL-terminated buffer inside the device, which is not changed after it was added.
         let uio = unsafe { CStr::from_ptr(uio) };
         let file = PathBuf::from("/sys/class/uio").join(OsStr::from_bytes(uio.to_bytes())).join("name");
-        backstore(&std::fs::read_to_string(file).ok()?).map(str::to_owned)
+        std::fs::read_to_string(file).ok()
     }
 
     /// Bytes of a logical block.
@@ -88,10 +96,34 @@ impl<'a> Device<'a> {
         unsafe { (self.symbols.tcmu_dev_get_max_xfer_len)(self.raw.as_ptr()) }
     }
 
-    /// What the LUN can say to the core later.
+    /// Whether the LUN has been closed a moment ago, and is only opened anew: for the lock, or after a lost connection.
     #[must_use]
-    pub fn link(&self) -> Link {
-        Link::new(self.symbols, self.raw)
+    pub fn is_reopened(&self) -> bool {
+        self.is_reopened
+    }
+
+    /// Tells the kernel that the LUN has another size than it had at creation. Not for a LUN that is opened anew: its
+    /// backstore may be being removed, which waits for the thread that this is called on, and is waited for here.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn set_size(&self, bytes: u64) -> Result<(), Errno> {
+        // SAFETY: the device is alive (invariant of the type); none of the core's locks is held.
+        match unsafe { (self.symbols.tcmur_dev_update_size)(self.raw.as_ptr(), bytes) } {
+            0 => Ok(()),
+            error => Err(Errno::from_raw(error.saturating_neg())),
+        }
+    }
+
+    /// What the LUN can say to the core and the kernel later.
+    #[must_use]
+    pub fn handle(&self) -> DeviceHandle {
+        let name = self.kernel_name();
+        let attribute = name.as_deref().and_then(backstore).map(|(hba, name)| {
+            // As libtcmu builds it (`configfs.c`, CFGFS_CORE; `libtcmu.c`, `device_parse_cfg`).
+            format!("/sys/kernel/config/target/core/user_{hba}/{name}/attrib/dev_size")
+        });
+        DeviceHandle::new(self.symbols, self.raw, attribute.and_then(|path| CString::new(path).ok()))
     }
 
     /// Sets the limits.
@@ -125,11 +157,11 @@ impl<'a> Device<'a> {
     }
 }
 
-/// The backstore in the name that the kernel gives a device: `tcm-user/HBA/BACKSTORE/CONFIGURATION`.
-fn backstore(name: &str) -> Option<&str> {
+/// HBA and backstore in the name that the kernel gives a device: `tcm-user/HBA/BACKSTORE/CONFIGURATION`.
+fn backstore(name: &str) -> Option<(&str, &str)> {
     let mut parts = name.trim_end().strip_prefix("tcm-user/")?.splitn(3, '/');
-    let (_hba, backstore) = (parts.next()?, parts.next()?);
-    (!backstore.is_empty()).then_some(backstore)
+    let (hba, backstore) = (parts.next()?, parts.next()?);
+    (!backstore.is_empty()).then_some((hba, backstore))
 }
 
 /// Where the daemon keeps its logs: the path of `name` there. None outside the daemon.
@@ -153,8 +185,8 @@ mod tests {
 
     #[test]
     fn the_backstore_is_the_third_part_of_the_name() {
-        assert_eq!(backstore("tcm-user/0/d0/glfs/vol@host/disk.img\n"), Some("d0"));
-        assert_eq!(backstore("tcm-user/12/a b"), Some("a b"));
+        assert_eq!(backstore("tcm-user/0/d0/glfs/vol@host/disk.img\n"), Some(("0", "d0")));
+        assert_eq!(backstore("tcm-user/12/a b"), Some(("12", "a b")));
         for other in ["", "uio_pci_generic", "tcm-user/0", "tcm-user/0//glfs/v@h/p"] {
             assert_eq!(backstore(other), None, "{other}");
         }

@@ -86,6 +86,7 @@ symbols! {
     tcmur_dev_set_private: unsafe extern "C" fn(*mut TcmuDevice, *const c_void),
     tcmur_dev_get_private: unsafe extern "C" fn(*mut TcmuDevice) -> *const c_void,
     tcmur_dev_update_size: unsafe extern "C" fn(*mut TcmuDevice, u64) -> c_int,
+    tcmu_cfgfs_set_str: unsafe extern "C" fn(*const c_char, *const c_char, c_int) -> c_int,
     tcmu_notify_lock_lost: unsafe extern "C" fn(*mut TcmuDevice),
     tcmu_dev_get_uio_name: unsafe extern "C" fn(*mut TcmuDevice) -> *const c_char,
     tcmu_dev_get_cfgstring: unsafe extern "C" fn(*mut TcmuDevice) -> *const c_char,

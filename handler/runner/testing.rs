@@ -10,7 +10,7 @@ use libc::iovec;
 use super::abi::{TcmuDevice, TcmulibCmd, TcmurCmd};
 use super::iovec::IoVecs;
 use super::symbols::Symbols;
-use super::{Command, Link};
+use super::{Command, DeviceHandle};
 
 /// What the initiator would see of a command.
 pub(crate) struct Answer {
@@ -56,12 +56,12 @@ pub(crate) fn command(data: Vec<u8>, piece: usize) -> (Command, Receiver<Answer>
 }
 
 /// For a LUN without a device.
-pub(crate) fn link() -> Link {
+pub(crate) fn device_handle() -> DeviceHandle {
     let symbols: &'static Symbols = Box::leak(Box::new(Symbols::fake(complete)));
-    let link = Link::new(symbols, NonNull::dangling());
+    let handle = DeviceHandle::new(symbols, NonNull::dangling(), None);
     // Before it could be used.
-    link.retire();
-    link
+    handle.detach();
+    handle
 }
 
 unsafe extern "C" fn complete(_: *mut TcmuDevice, cmd: *mut TcmurCmd, status: c_int) {

@@ -1,6 +1,9 @@
 //! Closing: what is in flight is answered, and a closed device answers at all.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::channel;
+use std::thread;
 use std::time::Duration;
 
 use crate::support::eventually;
@@ -35,6 +38,31 @@ fn close_waits_for_an_answer_that_is_slow_to_come() {
     assert!(pending.answered().is_some(), "answered before close returned");
 }
 
+/// The kernel removes a backstore's directory, holds it until the daemon has closed the LUN, and the daemon is just telling the kernel
+/// that the LUN has grown, which takes a file in that directory.
+#[test]
+fn a_lun_is_removed_at_once_while_the_kernel_is_being_told_that_it_has_grown() {
+    let volume = LocalVolume::new();
+    volume.image("removed.img", MIB);
+    let mut lun = Lun::in_configfs("removed", &volume.cfgstring("removed.img", ""), MIB);
+    let device = Arc::clone(&lun.device);
+    device.directory_held.store(true, Ordering::SeqCst);
+    volume.image("removed.img", 2 * MIB);
+    eventually("the kernel is being told", || device.waiting.load(Ordering::SeqCst) == 1);
+    let (closed, is_closed) = channel();
+    thread::spawn(move || {
+        lun.close();
+        closed.send(()).unwrap();
+    });
+    let in_time = is_closed.recv_timeout(Duration::from_secs(5));
+    device.directory_held.store(false, Ordering::SeqCst);
+    assert_eq!(in_time, Ok(()), "closed while the directory is held");
+    eventually("the call ends", || device.waiting.load(Ordering::SeqCst) == 0);
+    thread::sleep(Duration::from_millis(100));
+    assert_eq!(device.touched_when_freed.load(Ordering::SeqCst), 0);
+    assert_eq!(device.size_updates.load(Ordering::SeqCst), 0, "it has gone");
+}
+
 #[test]
 fn a_closed_device_answers_busy_and_refuses_changes() {
     let volume = LocalVolume::new();
@@ -58,7 +86,7 @@ fn a_slow_volume_does_not_disturb_another() {
     let sluggish = Lun::opened(&volume.cfgstring("sluggish.img", ""), MIB);
     let quick = Lun::opened(&volume.cfgstring("quick.img", ""), MIB);
     faults::set(&volume.path("sluggish.img"), Some(Fault::Slow(Duration::from_millis(300))));
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let slow = scope.spawn(|| sluggish.write(0, &[1; 512]));
         for _ in 0..50 {
             assert_eq!(quick.write(0, &[2; 512]), OK);

@@ -99,7 +99,7 @@ fn the_admin_grows_a_lun_into_a_grown_image_and_never_shrinks_it() {
 fn an_image_that_grows_makes_its_lun_grow_by_itself() {
     let volume = LocalVolume::new();
     volume.image("growing.img", MIB);
-    let lun = Lun::opened(&volume.cfgstring("growing.img", ""), MIB);
+    let lun = Lun::in_configfs("growing", &volume.cfgstring("growing.img", ""), MIB);
     let begin = std::time::Instant::now();
     volume.image("growing.img", 3 * MIB + 100);
     eventually("the LUN grows", || lun.bytes() == 3 * MIB);

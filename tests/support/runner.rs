@@ -2,15 +2,17 @@
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::fs;
 use std::path::PathBuf;
 use std::ptr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{LazyLock, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use libc::iovec;
+use tempfile::TempDir;
 
 use super::symbols::TABLE;
 use super::wire;
@@ -36,6 +38,7 @@ pub fn table() -> &'static Table {
 /// Loads the plugin as the daemon does; the result of its `handler_init`.
 pub fn load() -> c_int {
     super::metrics::keep_to_this_process();
+    *super::symbols::CONFIGFS.lock().unwrap() = Some(write_configfs);
     wire::load(&plugin())
 }
 
@@ -63,14 +66,14 @@ pub fn check(cfgstring: &str) -> Option<String> {
 
 /// A device of this fake runner, with the plugin behind it.
 pub struct Lun {
-    pub device: Box<FakeDevice>,
+    pub device: Arc<FakeDevice>,
     open: bool,
 }
 
 impl Lun {
     /// A device that is not open yet.
     pub fn new(cfgstring: &str, bytes: u64, block_size: u32) -> Self {
-        let device = Box::new(FakeDevice {
+        let device = Arc::new(FakeDevice {
             cfgstring: CString::new(cfgstring).unwrap(),
             block_size,
             blocks: AtomicU64::new(bytes.checked_div(u64::from(block_size)).unwrap_or(0)),
@@ -87,7 +90,25 @@ impl Lun {
         lun
     }
 
+    /// A device of 512-byte blocks, open, that the kernel knows by the name of `backstore`: its size can be set through configfs.
+    pub fn in_configfs(backstore: &str, cfgstring: &str, bytes: u64) -> Self {
+        let mut lun = Self::new(cfgstring, bytes, 512);
+        let uio = KERNEL.directory.path().join(backstore);
+        fs::create_dir(&uio).unwrap();
+        fs::write(uio.join("name"), format!("tcm-user/7/{backstore}/{cfgstring}\n")).unwrap();
+        Arc::get_mut(&mut lun.device).unwrap().uio_name = CString::new(uio.to_str().unwrap()).unwrap();
+        KERNEL.backstores.lock().unwrap().insert(backstore.to_owned(), Arc::clone(&lun.device));
+        assert_eq!(lun.open(), 0, "{cfgstring}: {:?}", super::log::lines(""));
+        lun
+    }
+
+    /// An admin's `targetcli ... set attribute dev_size=BYTES`; 0 or `-errno`.
+    pub fn set_dev_size(&self, bytes: u64) -> c_int {
+        self.device.set_dev_size(bytes)
+    }
+
     pub fn open(&mut self) -> c_int {
+        self.device.freed.store(false, Ordering::SeqCst);
         // SAFETY: as the daemon does, from one thread.
         let result = unsafe { (table().open)(&raw const *self.device, false) };
         self.open = result == 0;
@@ -96,8 +117,10 @@ impl Lun {
 
     pub fn close(&mut self) {
         self.open = false;
+        let _main_thread = MAIN_THREAD.lock();
         // SAFETY: as the daemon does, once per successful open.
         unsafe { (table().close)(&raw const *self.device) };
+        self.device.freed.store(true, Ordering::SeqCst);
     }
 
     pub fn reconfig(&self, kind: u32, value: u64) -> c_int {
@@ -213,6 +236,52 @@ impl Lun {
     pub fn flush(&self) -> c_int {
         self.submit_flush().wait().0
     }
+}
+
+impl FakeDevice {
+    /// What the kernel and the core do when `attrib/dev_size` is written: `tcmu_dev_size_store`, `dev_resize`.
+    fn set_dev_size(&self, bytes: u64) -> c_int {
+        let _main_thread = MAIN_THREAD.lock();
+        if self.freed.load(Ordering::SeqCst) {
+            return -libc::ENODEV;
+        }
+        let blocks = bytes / u64::from(self.block_size);
+        if self.blocks.load(Ordering::SeqCst) == blocks {
+            return 0;
+        }
+        // SAFETY: as the daemon does, on its main thread.
+        let refused = unsafe { (table().reconfig)(self, &mut CfgInfo { kind: 1, value: bytes }) };
+        if refused == 0 {
+            self.blocks.store(blocks, Ordering::SeqCst);
+            self.size_updates.fetch_add(1, Ordering::SeqCst);
+        }
+        refused
+    }
+}
+
+/// The daemon's main thread does one thing at a time.
+static MAIN_THREAD: Mutex<()> = Mutex::new(());
+
+/// The kernel's target.
+struct Kernel {
+    /// Stands for `/sys/class/uio`.
+    directory: TempDir,
+    backstores: Mutex<HashMap<String, Arc<FakeDevice>>>,
+}
+
+static KERNEL: LazyLock<Kernel> = LazyLock::new(|| Kernel {
+    directory: tempfile::Builder::new().prefix("uio-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap(),
+    backstores: Mutex::default(),
+});
+
+/// Writes to a file of the target: a backstore's `dev_size`, there is no other.
+fn write_configfs(path: &str, text: &str) -> c_int {
+    let parts = path.strip_prefix("/sys/kernel/config/target/core/user_7/").and_then(|rest| rest.split_once('/'));
+    let Some((backstore, "attrib/dev_size")) = parts else { return -libc::ENOENT };
+    let found = KERNEL.backstores.lock().unwrap().get(backstore).cloned();
+    let Some(device) = found else { return -libc::ENOENT };
+    device.wait_for_directory();
+    device.set_dev_size(text.parse().unwrap())
 }
 
 impl Drop for Lun {

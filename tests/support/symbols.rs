@@ -33,6 +33,9 @@ device_functions! {
         if bytes == 0 {
             return -libc::EINVAL;
         }
+        device.wait_for_directory();
+        // tcmur_set_pending_ua, which comes last.
+        device.touched_when_freed.fetch_add(device.freed.load(Ordering::SeqCst).into(), Ordering::SeqCst);
         device.blocks.store(bytes / u64::from(device.block_size), Ordering::SeqCst);
         device.size_updates.fetch_add(1, Ordering::SeqCst);
         0
@@ -58,6 +61,19 @@ extern "C" fn tcmu_dev_set_opt_unmap_gran(device: *mut FakeDevice, blocks: u32, 
     let device = unsafe { &*device };
     device.unmap_granularity.store(blocks, Ordering::SeqCst);
     device.unmap_split.store(split, Ordering::SeqCst);
+}
+
+/// What a write to a file of the kernel's target does: path and text, 0 or `-errno`. None: there is no such file.
+pub static CONFIGFS: Mutex<Option<fn(&str, &str) -> c_int>> = Mutex::new(None);
+
+#[unsafe(no_mangle)]
+extern "C" fn tcmu_cfgfs_set_str(path: *const c_char, text: *const c_char, len: c_int) -> c_int {
+    // SAFETY: NUL-terminated strings of the caller's.
+    let (path, text) = unsafe { (CStr::from_ptr(path), CStr::from_ptr(text)) };
+    let (path, text) = (path.to_str().unwrap(), text.to_str().unwrap());
+    assert_eq!(usize::try_from(len), Ok(text.len()));
+    let write = *CONFIGFS.lock().unwrap();
+    write.map_or(-libc::ENOENT, |write| write(path, text))
 }
 
 #[unsafe(no_mangle)]

@@ -4,7 +4,9 @@ use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::Path;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use libc::iovec;
 
@@ -70,6 +72,25 @@ pub struct FakeDevice {
     pub write_protect: AtomicBool,
     /// How often the plugin has said that another gateway has taken the lock.
     pub locks_lost: AtomicU32,
+    /// Its configfs directory is being removed: whoever opens a file in it waits until that is over.
+    pub directory_held: AtomicBool,
+    /// How many wait so.
+    pub waiting: AtomicU32,
+    /// `close` has returned: the core frees the device.
+    pub freed: AtomicBool,
+    /// How often a freed device was touched.
+    pub touched_when_freed: AtomicU32,
+}
+
+impl FakeDevice {
+    /// Returns when no removal of the device's configfs directory is under way.
+    pub fn wait_for_directory(&self) {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        while self.directory_held.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// Loads a handler as the daemon does; the result of its `handler_init`.

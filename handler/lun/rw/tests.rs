@@ -19,7 +19,7 @@ use super::super::image::Image;
 use super::super::outage::Outage;
 use super::*;
 use crate::report::Log;
-use crate::runner::testing::{command, link};
+use crate::runner::testing::{command, device_handle};
 use crate::runner::{Lun as _, Rejected};
 
 const SIZE: usize = 8192;
@@ -181,7 +181,7 @@ fn lun(moods: Vec<Mood>) -> Arc<Lun<Memory>> {
         open_timeout: Duration::from_secs(1),
         block_size: BlockSize::new(512).unwrap(),
         bytes: AtomicU64::new(SIZE as u64),
-        link: link(),
+        device: device_handle(),
         cut_off: AtomicBool::new(false),
         outage: Outage::new(&"glfs/v@h/memory".parse().unwrap(), &log, &meter),
         fence: Fence::new(&"glfs/v@h/memory;fence=off".parse().unwrap(), &meter),
