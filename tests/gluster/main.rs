@@ -24,6 +24,7 @@ mod cluster;
 mod durability;
 mod failures;
 mod gfapi_log;
+mod graph_changes;
 mod metrics;
 mod outages;
 mod shadow;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         [durability::GATEWAY, cfgstring] => durability::gateway(cfgstring),
         [failures::IN_VAIN, cfgstring] => failures::open_in_vain(cfgstring),
         [worlds::WORLD, world] => worlds::live_in(world),
+        [graph_changes::APART, body] => graph_changes::live_apart(body),
         _ => {}
     }
     if let Some(end) = support::prerequisites::missing() {
@@ -69,6 +71,11 @@ fn main() -> ExitCode {
         test(
             "commands_that_go_on_from_an_answer_survive_a_graph_switch",
             failures::graph_switch_and_continued_commands,
+        ),
+        test("commands_that_bricks_hold_back_survive_a_change_of_the_graph", graph_changes::calls_in_flight_survive),
+        test(
+            "an_image_whose_brick_is_away_when_the_graph_changes_takes_no_other_lun_with_it",
+            graph_changes::a_lost_brick_is_only_its_own_images_loss,
         ),
         test("a_lun_comes_up_before_its_bricks_and_serves_when_they_do", outages::deferred),
         test("a_path_checker_alone_finds_out_that_an_outage_is_over", outages::path_checker),
