@@ -15,6 +15,7 @@ use crate::load::{Answer, Disk, Load, Region, answer, offset};
 use crate::plain::Plain;
 use crate::stamp::{BLOCK, Content, Stamp};
 use crate::support::log;
+use crate::support::metrics::{scrape, sum};
 use crate::support::runner::{Lun, OK, Pending, table};
 use crate::support::symbols::LOG_DIR;
 use crate::support::usage::Usage;
@@ -101,6 +102,10 @@ impl Agent {
                 (OK, format!("{} {} {}", usage.kib, usage.fds, usage.threads))
             }
             "log" => (OK, log::lines(line.strip_prefix("log ").unwrap()).join(" | ")),
+            "moves" => {
+                let moves = sum(&scrape(), "tcmu_glfs_volume_graph_switches_total", &[("volume", words[1])]);
+                (OK, moves.unwrap_or_default().to_string())
+            }
             "bytes" => (OK, self.lun().bytes().to_string()),
             "lock" | "unlock" | "lock-state" | "report" => (self.fencing(&words), String::new()),
             "locks-lost" => (OK, self.lun().device.locks_lost.load(Ordering::SeqCst).to_string()),

@@ -18,13 +18,13 @@ const BLOCKS: u64 = 256;
 /// What two gateways fight for.
 const CONTESTED: u64 = 48;
 /// What a volume needs to enforce ownership, and to let the next owner write while the last one is frozen.
-const OPTIONS: [(&str, &str); 4] = [
+pub(crate) const OPTIONS: [(&str, &str); 4] = [
     ("locks.mandatory-locking", "forced"),
     ("features.enforce-mandatory-lock", "on"),
     ("features.locks-revocation-secs", "1"),
     ("features.locks-revocation-clear-all", "on"),
 ];
-const LOCKED: i32 = 5;
+pub(crate) const LOCKED: i32 = 5;
 
 pub(crate) fn fenced(layout: &[&str], bricks: usize) -> Volume {
     let volume = Volume::start(layout, bricks, &OPTIONS);

@@ -48,6 +48,8 @@ pub(crate) struct Done {
     pub(crate) flushed: u64,
     pub(crate) repeated: u64,
     pub(crate) errors: u64,
+    /// From the first submission of a command to its last answer.
+    pub(crate) slowest: Duration,
 }
 
 #[derive(Debug)]
@@ -149,12 +151,12 @@ impl Gateway {
     pub(crate) fn stop(&mut self) -> Done {
         let text = self.ask("stop").good();
         let counts: Vec<u64> = text.split(' ').map(|count| count.parse().unwrap()).collect();
-        let [acknowledged, read, flushed, repeated, errors] = counts[..] else { panic!("{text}") };
+        let [acknowledged, read, flushed, repeated, errors, slowest] = counts[..] else { panic!("{text}") };
         if errors > 0 {
             let log = self.ask("log /").good().replace(" | ", "\n");
             println!("gateway {}:\n{log}", self.id);
         }
-        Done { acknowledged, read, flushed, repeated, errors }
+        Done { acknowledged, read, flushed, repeated, errors, slowest: Duration::from_millis(slowest) }
     }
 
     /// The journals of its loads, from the first to the last.
@@ -188,6 +190,11 @@ impl Gateway {
     /// libgfapi's own log.
     pub(crate) fn gfapi_log(&self) -> String {
         std::fs::read_to_string(self.folder.join("tcmu-runner-glfs.log")).unwrap_or_default()
+    }
+
+    /// How often its LUNs have left one graph of a volume for another, as its metrics say.
+    pub(crate) fn moves(&mut self, volume: &str) -> u64 {
+        self.ask(&format!("moves {volume}")).good().parse().unwrap()
     }
 
     /// How often its client has switched graphs, if it logs at `info`.

@@ -35,6 +35,8 @@ struct Counts {
     repeated: AtomicU64,
     /// Answers that no initiator would repeat, and commands given up.
     errors: AtomicU64,
+    /// Milliseconds of the slowest command, from its first submission to its last answer.
+    slowest: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -131,17 +133,17 @@ impl Load {
     }
 
     /// Ends the load of an initiator that has turned to another gateway: nothing is repeated any more.
-    pub(crate) fn abandon(self) -> [u64; 5] {
+    pub(crate) fn abandon(self) -> [u64; 6] {
         self.abandon.store(true, Ordering::SeqCst);
         self.stop()
     }
 
-    /// Ends the load: how many were acknowledged, read, flushed, repeated, and failed.
-    pub(crate) fn stop(self) -> [u64; 5] {
+    /// Ends the load: how many were acknowledged, read, flushed, repeated, and failed; milliseconds of the slowest.
+    pub(crate) fn stop(self) -> [u64; 6] {
         self.stop.store(true, Ordering::SeqCst);
         self.workers.into_iter().for_each(|worker| worker.join().unwrap());
         let counts = &self.counts;
-        [&counts.acknowledged, &counts.read, &counts.flushed, &counts.repeated, &counts.errors]
+        [&counts.acknowledged, &counts.read, &counts.flushed, &counts.repeated, &counts.errors, &counts.slowest]
             .map(|count| count.load(Ordering::SeqCst))
     }
 }
@@ -181,6 +183,14 @@ impl Worker {
 
     /// Repeats a command until it is done, as an initiator does; None if it failed.
     fn persist(&self, submit: impl Fn(&dyn Disk) -> Answer) -> Option<Vec<u8>> {
+        let begin = Instant::now();
+        let data = self.repeat(submit);
+        let took = u64::try_from(begin.elapsed().as_millis()).unwrap();
+        self.counts.slowest.fetch_max(took, Ordering::SeqCst);
+        data
+    }
+
+    fn repeat(&self, submit: impl Fn(&dyn Disk) -> Answer) -> Option<Vec<u8>> {
         let mut stopped = None;
         loop {
             match submit(&*self.disk) {

@@ -27,6 +27,7 @@ mod faults;
 mod fencing;
 mod full;
 mod gateway;
+mod graph_changes;
 mod journal;
 mod layouts;
 mod load;
@@ -79,6 +80,12 @@ fn main() -> ExitCode {
         test("a_brick_of_a_disperse_volume_dies", layouts::a_brick_of_a_disperse_volume_dies),
         test("a_sharded_image_grows_and_a_brick_dies", layouts::a_sharded_image_grows_and_a_brick_dies),
         test("bricks_are_added_and_rebalanced_under_load", layouts::bricks_are_added_and_rebalanced),
+        test("graph_changes_disturb_no_command_on_one_brick", graph_changes::brick),
+        test("graph_changes_disturb_no_command_on_a_distribute_volume", graph_changes::distribute),
+        test("graph_changes_disturb_no_command_on_a_fenced_distribute_volume", graph_changes::fenced_distribute),
+        test("graph_changes_disturb_no_command_on_a_replica", graph_changes::replica),
+        test("graph_changes_disturb_no_command_on_a_disperse_volume", graph_changes::disperse),
+        test("graph_changes_disturb_no_command_on_a_sharded_volume", graph_changes::sharded),
         test("increments_of_two_gateways_add_up", atomic::increments_add_up),
         test("increments_add_up_when_a_fence_is_gone", atomic::increments_add_up_when_a_fence_is_gone),
         test("a_frozen_owner_of_a_brick_lands_nothing_late", fencing::frozen_owner_of_a_brick),

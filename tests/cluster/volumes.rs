@@ -17,6 +17,8 @@ use crate::support::eventually;
 pub(crate) struct Volume {
     pub(crate) name: String,
     bricks: Vec<Brick>,
+    /// Bricks that it has ever had.
+    made: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -59,9 +61,11 @@ impl Volume {
         let places: Vec<String> = bricks.iter().map(Brick::place).collect();
         let places: Vec<&str> = places.iter().map(String::as_str).collect();
         cluster().cli(0, &[&["volume", "create", &name], layout, &places, &["force"]].concat());
-        let volume = Self { name, bricks };
-        for (key, value) in options {
-            volume.set(key, value);
+        let volume = Self { name, made: bricks.len(), bricks };
+        // Each command takes the cluster's lock for a second.
+        let options: Vec<&str> = options.iter().flat_map(|&(key, value)| [key, value]).collect();
+        if !options.is_empty() {
+            cluster().cli(0, &[&["volume", "set", &volume.name], &options[..]].concat());
         }
         cluster().cli(0, &["volume", "start", &volume.name]);
         volume.all_up();
@@ -98,7 +102,8 @@ impl Volume {
     /// The process of a brick; it may be dead.
     pub(crate) fn pid(&self, brick: usize) -> Option<Pid> {
         let node = cluster().node(self.bricks[brick].node);
-        let end = format!("{}-{brick}-b.pid", self.name);
+        let folder = self.bricks[brick].path.parent()?.file_name()?.to_str()?;
+        let end = format!("{folder}-b.pid");
         let files = fs::read_dir(node.folder().join("run/gluster/vols").join(&self.name)).ok()?;
         let mut files = files.map(|entry| entry.unwrap().path());
         pid_in(&files.find(|path| path.to_str().unwrap().ends_with(&end))?)
@@ -110,10 +115,34 @@ impl Volume {
         eventually("killed bricks run again", || self.up() == self.bricks.len());
     }
 
+    /// The folder of one more brick, on the node whose turn it is.
+    fn new_brick(&mut self) -> Brick {
+        self.made += 1;
+        Brick::create(&self.name, self.made - 1)
+    }
+
+    pub(crate) fn bricks(&self) -> usize {
+        self.bricks.len()
+    }
+
+    /// Puts an empty brick in the place of one.
+    pub(crate) fn replace_brick(&mut self, brick: usize) {
+        let new = self.new_brick();
+        let (old_place, new_place) = (self.bricks[brick].place(), new.place());
+        cluster().cli(0, &["volume", "replace-brick", &self.name, &old_place, &new_place, "commit", "force"]);
+        self.bricks[brick] = new;
+    }
+
+    /// Takes a brick out, as for another disk, and puts it back with what it had.
+    pub(crate) fn reset_brick(&self, brick: usize) {
+        let place = self.bricks[brick].place();
+        cluster().cli(0, &["volume", "reset-brick", &self.name, &place, "start"]);
+        cluster().cli(0, &["volume", "reset-brick", &self.name, &place, &place, "commit", "force"]);
+    }
+
     /// Adds bricks, on the nodes in turn.
     pub(crate) fn add_bricks(&mut self, count: usize) {
-        let first = self.bricks.len();
-        let new: Vec<Brick> = (first..first + count).map(|number| Brick::create(&self.name, number)).collect();
+        let new: Vec<Brick> = (0..count).map(|_| self.new_brick()).collect();
         let places: Vec<String> = new.iter().map(Brick::place).collect();
         let places: Vec<&str> = places.iter().map(String::as_str).collect();
         cluster().cli(0, &[&["volume", "add-brick", &self.name], &places[..], &["force"]].concat());

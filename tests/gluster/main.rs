@@ -24,9 +24,11 @@ mod cluster;
 mod durability;
 mod failures;
 mod gfapi_log;
+mod glusterds;
 mod graph_changes;
 mod metrics;
 mod outages;
+mod relay;
 mod shadow;
 mod types;
 mod worlds;
@@ -84,6 +86,9 @@ fn main() -> ExitCode {
         test("bricks_and_graph_switches_of_a_volume_are_shown", metrics::bricks_and_graphs),
         test("who_may_use_an_image_is_shown_and_how_often_that_changed", metrics::owners),
         test("bricks_that_hang_do_not_hold_up_who_asks_for_numbers", metrics::bricks_that_hang),
+        test("a_server_that_answers_wrong_or_never_changes_no_lun", glusterds::bad_answers),
+        test("a_server_that_answers_wrong_or_never_holds_up_no_open_for_long", glusterds::bad_answers_to_an_open),
+        test("the_next_server_tells_of_changes_when_the_first_is_lost", glusterds::lost_server),
         test("an_ipv6_cluster_is_reached_by_name_and_by_address", worlds::ipv6),
         test("a_volume_with_tls_is_served", worlds::tls),
         test("a_cluster_with_tls_everywhere_is_served", worlds::management_tls),

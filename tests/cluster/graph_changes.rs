@@ -1,0 +1,324 @@
+//! Changes of a volume's graph under load, while bricks hold some of the calls back for two seconds: no command notices.
+//!
+//! A few changes of each kind of volume, or `GRAPH_CHANGES` of each. Every volume has an image that two gateways write to, and
+//! where it can be fenced another one with an owner and a standby gateway.
+
+use std::collections::HashMap;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::fencing;
+use crate::gateway::Gateway;
+use crate::journal::now;
+use crate::nodes::cluster;
+use crate::random::Random;
+use crate::replica::{BLOCKS, NOT_EAGER, seconds};
+use crate::support::eventually;
+use crate::verdict::{assert_image, history};
+use crate::volumes::Volume;
+
+const SHARED: &str = "shared.img";
+const OWNED: &str = "owned.img";
+const DEPTH: u64 = 8;
+
+/// How long a brick holds a call back.
+const DELAY: Duration = Duration::from_secs(2);
+const DELAYS: [(&str, &str); 4] = [
+    ("debug.delay-gen", "posix"),
+    ("delay-gen.enable", "read,write"),
+    ("delay-gen.delay-duration", "2000000"),
+    // Who is held back holds a thread of the brick.
+    ("performance.io-thread-count", "64"),
+];
+
+/// How much longer a command may take than without changes: what is held for a move is held for ten seconds at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// KiB that a gateway may grow by with each move.
+const PER_MOVE: u64 = 4096;
+
+/// What an admin does to a volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    /// An option of the clients' graph takes its other value.
+    Client(&'static str, [&'static str; 2]),
+    /// An option that only bricks have takes its other value.
+    Brick(&'static str, [&'static str; 2]),
+    Reset(&'static str),
+    /// So many bricks more, and a rebalance.
+    Add(usize),
+    Replace,
+    ResetBrick,
+    /// On, or off.
+    Quota,
+    /// On, or off; the images are older, and stay in one piece.
+    Shard,
+}
+
+use Change::{Add, Brick, Client, Quota, Replace, Reset, ResetBrick, Shard};
+
+const STAT_PREFETCH: Change = Client("performance.stat-prefetch", ["off", "on"]);
+const OPEN_BEHIND: Change = Client("performance.open-behind", ["off", "on"]);
+const WRITE_BEHIND: Change = Client("performance.write-behind", ["off", "on"]);
+const CACHE_SIZE: Change = Client("performance.cache-size", ["16MB", "32MB"]);
+const BRICK_LOG: Change = Brick("diagnostics.brick-log-level", ["WARNING", "INFO"]);
+const RESET: Change = Reset("performance.write-behind");
+
+/// A kind of volume, and what happens to it, in turns.
+#[derive(Debug)]
+struct Layout {
+    name: &'static str,
+    words: &'static [&'static str],
+    bricks: usize,
+    options: &'static [(&'static str, &'static str)],
+    is_fenced: bool,
+    changes: &'static [Change],
+}
+
+pub(crate) fn brick() {
+    changes(&Layout {
+        name: "one brick",
+        words: &[],
+        bricks: 1,
+        options: &[],
+        is_fenced: true,
+        changes: &[STAT_PREFETCH, Quota, WRITE_BEHIND, BRICK_LOG, RESET, OPEN_BEHIND, CACHE_SIZE],
+    });
+}
+
+pub(crate) fn distribute() {
+    changes(&Layout {
+        name: "distribute",
+        words: &[],
+        bricks: 2,
+        options: &[],
+        is_fenced: false,
+        changes: &[Add(1), STAT_PREFETCH, Shard, WRITE_BEHIND, RESET, BRICK_LOG, Quota, OPEN_BEHIND, CACHE_SIZE],
+    });
+}
+
+pub(crate) fn fenced_distribute() {
+    changes(&Layout {
+        name: "distribute, fenced",
+        words: &[],
+        bricks: 2,
+        options: &[],
+        is_fenced: true,
+        changes: &[WRITE_BEHIND, Add(1), RESET, STAT_PREFETCH, Quota, BRICK_LOG, OPEN_BEHIND, CACHE_SIZE],
+    });
+}
+
+pub(crate) fn replica() {
+    changes(&Layout {
+        name: "replica 3",
+        words: &["replica", "3"],
+        bricks: 3,
+        options: &NOT_EAGER,
+        is_fenced: true,
+        changes: &[OPEN_BEHIND, Replace, STAT_PREFETCH, ResetBrick, WRITE_BEHIND, RESET, Add(3), Quota, BRICK_LOG],
+    });
+}
+
+pub(crate) fn disperse() {
+    changes(&Layout {
+        name: "disperse 2+1",
+        words: &["disperse", "3", "redundancy", "1"],
+        bricks: 3,
+        options: &[],
+        is_fenced: true,
+        changes: &[WRITE_BEHIND, ResetBrick, OPEN_BEHIND, Replace, RESET, Add(3), STAT_PREFETCH, Quota, BRICK_LOG],
+    });
+}
+
+pub(crate) fn sharded() {
+    changes(&Layout {
+        name: "sharded",
+        words: &["replica", "3"],
+        bricks: 3,
+        options: &[("features.shard", "on"), ("features.shard-block-size", "4MB"), NOT_EAGER[0]],
+        is_fenced: false,
+        changes: &[STAT_PREFETCH, WRITE_BEHIND, RESET, ResetBrick, OPEN_BEHIND, Replace, Quota, BRICK_LOG, Add(3)],
+    });
+}
+
+/// `GRAPH_CHANGES`, or enough for every day.
+fn number_of_changes() -> usize {
+    std::env::var("GRAPH_CHANGES").map_or(3, |number| number.parse().unwrap())
+}
+
+/// A volume whose graph changes, and its gateways.
+struct Scene {
+    volume: Volume,
+    /// Those that write to [`SHARED`], and the owner of [`OWNED`].
+    writers: Vec<Gateway>,
+    standby: Option<Gateway>,
+    /// Options, and whether they have the second of their values.
+    values: HashMap<&'static str, bool>,
+    added: bool,
+    /// Of all loads that have ended.
+    slowest: Duration,
+    commands: u64,
+}
+
+impl Scene {
+    fn new(layout: &Layout) -> Self {
+        // A write to several copies waits for the slowest, and others wait for that write.
+        let percentage = [("delay-gen.delay-percentage", if layout.words.is_empty() { "2" } else { "0.5" })];
+        let options = [layout.options, &DELAYS, &percentage, &fencing::OPTIONS].concat();
+        let volume = Volume::start(layout.words, layout.bricks, &options);
+        let open = |image, keys| Gateway::with(&volume.cfgstring(image, keys), BLOCKS * 4096);
+        volume.image(SHARED, BLOCKS * 4096);
+        let mut writers = vec![open(SHARED, ";fence=off"), open(SHARED, ";fence=off")];
+        let standby = layout.is_fenced.then(|| {
+            volume.image(OWNED, BLOCKS * 4096);
+            writers.push(open(OWNED, ";fence=required"));
+            fencing::lock(&mut writers[2]);
+            open(OWNED, ";fence=required")
+        });
+        Self { volume, writers, standby, values: HashMap::new(), added: false, slowest: Duration::ZERO, commands: 0 }
+    }
+
+    fn load(&mut self) {
+        self.writers.iter_mut().for_each(|gateway| gateway.load(0, BLOCKS, DEPTH));
+    }
+
+    /// Ends the load. None of its commands was refused, not even for a moment.
+    fn rest(&mut self) {
+        for gateway in &mut self.writers {
+            let done = gateway.stop();
+            println!("{}: {done:?}", self.volume.name);
+            assert!(done.errors == 0 && done.repeated == 0, "a command was refused: {done:?}");
+            self.slowest = self.slowest.max(done.slowest);
+            self.commands += done.acknowledged + done.read;
+        }
+    }
+
+    fn usage(&mut self) -> Vec<[u64; 3]> {
+        self.writers.iter_mut().map(Gateway::usage).collect()
+    }
+
+    fn moves(&mut self) -> Vec<u64> {
+        let name = &self.volume.name;
+        self.writers.iter_mut().chain(&mut self.standby).map(|gateway| gateway.moves(name)).collect()
+    }
+
+    fn other_value(&mut self, key: &'static str, values: [&'static str; 2]) {
+        let second = self.values.entry(key).or_insert(true);
+        *second = !*second;
+        self.volume.set(key, values[usize::from(*second)]);
+    }
+
+    /// Makes the change. Whether the clients have another graph since then for sure.
+    fn make(&mut self, change: Change, random: &mut Random) -> bool {
+        let mut one_of = |count: usize| usize::try_from(random.below(count as u64)).unwrap();
+        match change {
+            Client(key, values) | Brick(key, values) => self.other_value(key, values),
+            Reset(key) => {
+                self.values.remove(key);
+                cluster().cli(0, &["volume", "reset", &self.volume.name, key]);
+            }
+            Add(count) => {
+                // A hundred changes shall not need a hundred bricks.
+                if std::mem::replace(&mut self.added, true) {
+                    return false;
+                }
+                self.volume.add_bricks(count);
+                println!("{}", self.volume.rebalance());
+            }
+            Replace => self.volume.replace_brick(one_of(self.volume.bricks())),
+            ResetBrick => self.volume.reset_brick(one_of(self.volume.bricks())),
+            Quota => {
+                let on = self.values.entry("quota").or_insert(false);
+                *on = !*on;
+                let what = if *on { "enable" } else { "disable" };
+                cluster().cli(0, &["volume", "quota", &self.volume.name, what]);
+            }
+            Shard => self.other_value("features.shard", ["on", "off"]),
+        }
+        matches!(change, Client(..) | Add(_) | Replace | Shard)
+    }
+}
+
+fn changes(layout: &Layout) {
+    let _turn = cluster().shared();
+    let mut scene = Scene::new(layout);
+    scene.load();
+    sleep(seconds(3));
+    scene.rest();
+    let without = std::mem::take(&mut scene.slowest);
+    let before = scene.usage();
+    let first_moves = scene.moves();
+    let mut random = Random::new(layout.bricks as u64);
+    let begin = now();
+    scene.load();
+    for (number, &change) in layout.changes.iter().cycle().take(number_of_changes()).enumerate() {
+        sleep(Duration::from_millis(random.below(1000)));
+        let (known, made) = (scene.moves(), Instant::now());
+        println!("{}: {number}: {change:?}", layout.name);
+        // Now and then the next change comes while the last one is being followed.
+        if scene.make(change, &mut random) && random.below(4) > 0 {
+            eventually("all gateways follow", || scene.moves().iter().zip(&known).all(|(now, known)| now > known));
+            println!("followed {:.1?} after the command was given", made.elapsed());
+        }
+        if let Some(standby) = &mut scene.standby {
+            assert!(standby.ask("read 0 1").is_repeat(), "the standby gateway was let in");
+        }
+        if matches!(change, Replace | ResetBrick) {
+            sleep(seconds(2));
+            scene.rest();
+            // The next brick to go must not be the only good one.
+            scene.volume.heal();
+            scene.load();
+        }
+    }
+    sleep(seconds(2));
+    scene.rest();
+    let end = now();
+    if !layout.words.is_empty() {
+        scene.volume.heal();
+    }
+    let gap = history(&[&scene.writers[0], &scene.writers[1]]).longest_gap(begin..end);
+    report(layout, &mut scene, &before, &first_moves, without, gap);
+    let [one, other, owner @ ..] = &mut scene.writers[..] else { panic!("two writers") };
+    assert_image(&scene.volume, SHARED, BLOCKS, &[one, other], &[]);
+    for owner in owner {
+        assert_eq!(owner.ask("locks-lost").text, "0", "the owner was robbed");
+        assert_eq!(owner.ask("lock-state").status, fencing::LOCKED);
+        // Who looks at the image owns it.
+        owner.ask("close").good();
+        scene.standby = None;
+        assert_image(&scene.volume, OWNED, BLOCKS, &[owner], &[]);
+    }
+}
+
+/// Says what it has cost, and panics if that is too much.
+fn report(
+    layout: &Layout,
+    scene: &mut Scene,
+    before: &[[u64; 3]],
+    first_moves: &[u64],
+    without: Duration,
+    gap: Duration,
+) {
+    let slowest = scene.slowest;
+    let moves: Vec<u64> = scene.moves().iter().zip(first_moves).map(|(now, first)| now - first).collect();
+    // What is replaced is ended in a while.
+    let is_flat = |now: &[u64; 3], then: &[u64; 3]| now[1] <= then[1] + 4 && now[2] <= then[2] + 4;
+    let flat = |scene: &mut Scene| scene.usage().iter().zip(before).all(|(now, then)| is_flat(now, then));
+    let patience = Instant::now();
+    while !flat(scene) && patience.elapsed() < seconds(60) {
+        sleep(seconds(1));
+    }
+    let after = scene.usage();
+    println!(
+        "{}: {moves:?} moves; slowest command {slowest:.1?}, {without:.1?} without changes (held back: {DELAY:?}); nothing served \
+         for {gap:.1?}; KiB, descriptors, threads {before:?} -> {after:?}",
+        layout.name
+    );
+    assert!(scene.commands > 100, "hardly any load: {} commands", scene.commands);
+    assert!(flat(scene), "descriptors or threads grew: {before:?} -> {after:?}");
+    assert!(slowest < without + LONGEST_PAUSE, "a command took {slowest:?}, {without:?} without changes");
+    for ((after, before), moves) in after.iter().zip(before).zip(moves) {
+        assert!(after[0] <= before[0] + 16384 + moves * PER_MOVE, "memory grew from {} to {} KiB", before[0], after[0]);
+    }
+}
