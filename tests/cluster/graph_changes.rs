@@ -3,10 +3,13 @@
 //! A few changes of each kind of volume, or `GRAPH_CHANGES` of each. Every volume has an image that two gateways write to, and
 //! where it can be fenced another one with an owner and a standby gateway.
 
-use std::collections::HashMap;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::changes::Change::{Add, Quota, Replace, ResetBrick, Shard};
+use crate::changes::{
+    BRICK_LOG, CACHE_SIZE, Change, Changes, DELAYED_PERCENTAGE, DELAYS, OPEN_BEHIND, RESET, STAT_PREFETCH, WRITE_BEHIND,
+};
 use crate::fencing;
 use crate::gateway::Gateway;
 use crate::journal::now;
@@ -23,46 +26,12 @@ const DEPTH: u64 = 8;
 
 /// How long a brick holds a call back.
 const DELAY: Duration = Duration::from_secs(2);
-const DELAYS: [(&str, &str); 4] = [
-    ("debug.delay-gen", "posix"),
-    ("delay-gen.enable", "read,write"),
-    ("delay-gen.delay-duration", "2000000"),
-    // Who is held back holds a thread of the brick.
-    ("performance.io-thread-count", "64"),
-];
 
 /// How much longer a command may take than without changes: what is held for a move is held for ten seconds at most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// KiB that a gateway may grow by with each move.
 const PER_MOVE: u64 = 4096;
-
-/// What an admin does to a volume.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Change {
-    /// An option of the clients' graph takes its other value.
-    Client(&'static str, [&'static str; 2]),
-    /// An option that only bricks have takes its other value.
-    Brick(&'static str, [&'static str; 2]),
-    Reset(&'static str),
-    /// So many bricks more, and a rebalance.
-    Add(usize),
-    Replace,
-    ResetBrick,
-    /// On, or off.
-    Quota,
-    /// On, or off; the images are older, and stay in one piece.
-    Shard,
-}
-
-use Change::{Add, Brick, Client, Quota, Replace, Reset, ResetBrick, Shard};
-
-const STAT_PREFETCH: Change = Client("performance.stat-prefetch", ["off", "on"]);
-const OPEN_BEHIND: Change = Client("performance.open-behind", ["off", "on"]);
-const WRITE_BEHIND: Change = Client("performance.write-behind", ["off", "on"]);
-const CACHE_SIZE: Change = Client("performance.cache-size", ["16MB", "32MB"]);
-const BRICK_LOG: Change = Brick("diagnostics.brick-log-level", ["WARNING", "INFO"]);
-const RESET: Change = Reset("performance.write-behind");
 
 /// A kind of volume, and what happens to it, in turns.
 #[derive(Debug)]
@@ -152,9 +121,7 @@ struct Scene {
     /// Those that write to [`SHARED`], and the owner of [`OWNED`].
     writers: Vec<Gateway>,
     standby: Option<Gateway>,
-    /// Options, and whether they have the second of their values.
-    values: HashMap<&'static str, bool>,
-    added: bool,
+    changes: Changes,
     /// Of all loads that have ended.
     slowest: Duration,
     commands: u64,
@@ -163,7 +130,7 @@ struct Scene {
 impl Scene {
     fn new(layout: &Layout) -> Self {
         // A write to several copies waits for the slowest, and others wait for that write.
-        let percentage = [("delay-gen.delay-percentage", if layout.words.is_empty() { "2" } else { "0.5" })];
+        let percentage = [(DELAYED_PERCENTAGE, if layout.words.is_empty() { "2" } else { "0.5" })];
         let options = [layout.options, &DELAYS, &percentage, &fencing::OPTIONS].concat();
         let volume = Volume::start(layout.words, layout.bricks, &options);
         let open = |image, keys| Gateway::with(&volume.cfgstring(image, keys), BLOCKS * 4096);
@@ -175,7 +142,7 @@ impl Scene {
             fencing::lock(&mut writers[2]);
             open(OWNED, ";fence=required")
         });
-        Self { volume, writers, standby, values: HashMap::new(), added: false, slowest: Duration::ZERO, commands: 0 }
+        Self { volume, writers, standby, changes: Changes::default(), slowest: Duration::ZERO, commands: 0 }
     }
 
     fn load(&mut self) {
@@ -201,42 +168,6 @@ impl Scene {
         let name = &self.volume.name;
         self.writers.iter_mut().chain(&mut self.standby).map(|gateway| gateway.moves(name)).collect()
     }
-
-    fn other_value(&mut self, key: &'static str, values: [&'static str; 2]) {
-        let second = self.values.entry(key).or_insert(true);
-        *second = !*second;
-        self.volume.set(key, values[usize::from(*second)]);
-    }
-
-    /// Makes the change. Whether the clients have another graph since then for sure.
-    fn make(&mut self, change: Change, random: &mut Random) -> bool {
-        let mut one_of = |count: usize| usize::try_from(random.below(count as u64)).unwrap();
-        match change {
-            Client(key, values) | Brick(key, values) => self.other_value(key, values),
-            Reset(key) => {
-                self.values.remove(key);
-                cluster().cli(0, &["volume", "reset", &self.volume.name, key]);
-            }
-            Add(count) => {
-                // A hundred changes shall not need a hundred bricks.
-                if std::mem::replace(&mut self.added, true) {
-                    return false;
-                }
-                self.volume.add_bricks(count);
-                println!("{}", self.volume.rebalance());
-            }
-            Replace => self.volume.replace_brick(one_of(self.volume.bricks())),
-            ResetBrick => self.volume.reset_brick(one_of(self.volume.bricks())),
-            Quota => {
-                let on = self.values.entry("quota").or_insert(false);
-                *on = !*on;
-                let what = if *on { "enable" } else { "disable" };
-                cluster().cli(0, &["volume", "quota", &self.volume.name, what]);
-            }
-            Shard => self.other_value("features.shard", ["on", "off"]),
-        }
-        matches!(change, Client(..) | Add(_) | Replace | Shard)
-    }
 }
 
 fn changes(layout: &Layout) {
@@ -256,14 +187,15 @@ fn changes(layout: &Layout) {
         let (known, made) = (scene.moves(), Instant::now());
         println!("{}: {number}: {change:?}", layout.name);
         // Now and then the next change comes while the last one is being followed.
-        if scene.make(change, &mut random) && random.below(4) > 0 {
+        let brick = usize::try_from(random.below(scene.volume.bricks() as u64)).unwrap();
+        if scene.changes.make(&mut scene.volume, change, brick) && random.below(4) > 0 {
             eventually("all gateways follow", || scene.moves().iter().zip(&known).all(|(now, known)| now > known));
             println!("followed {:.1?} after the command was given", made.elapsed());
         }
         if let Some(standby) = &mut scene.standby {
             assert!(standby.ask("read 0 1").is_repeat(), "the standby gateway was let in");
         }
-        if matches!(change, Replace | ResetBrick) {
+        if change.takes_a_copy() {
             sleep(seconds(2));
             scene.rest();
             // The next brick to go must not be the only good one.

@@ -22,6 +22,7 @@ mod support;
 
 mod agent;
 mod atomic;
+mod changes;
 mod checker;
 mod faults;
 mod fencing;

@@ -2,6 +2,9 @@
 
 use nix::sys::signal::Signal;
 
+use crate::changes::{
+    BRICK_LOG, CACHE_SIZE, Change, Changes, DELAYED_PERCENTAGE, OPEN_BEHIND, RESET, STAT_PREFETCH, WRITE_BEHIND,
+};
 use crate::faults;
 use crate::gateway::Gateway;
 use crate::nodes::{NODES, cluster};
@@ -24,7 +27,10 @@ pub(crate) enum Misfortune {
     GatewayFreezes(usize),
     /// The second one: the first shall live to show that it does not grow.
     GatewayDies,
-    GraphSwitches,
+    /// The volume changes; that brick, if it is about one.
+    Changes(Change, usize),
+    /// Some calls take two seconds more.
+    CallsAreDelayed,
     /// A full heal, at the wrong time.
     EverythingIsHealed,
 }
@@ -32,14 +38,29 @@ pub(crate) enum Misfortune {
 /// Whom it may befall.
 #[derive(Debug)]
 pub(crate) struct Victims<'a> {
-    pub(crate) volume: &'a Volume,
+    pub(crate) volume: &'a mut Volume,
+    pub(crate) changes: &'a mut Changes,
     pub(crate) gateways: [&'a Gateway; 2],
 }
+
+/// No shards: images that are older stay in one piece, which is tested elsewhere, and there are no younger ones.
+const CHANGES: [Change; 10] = [
+    STAT_PREFETCH,
+    OPEN_BEHIND,
+    WRITE_BEHIND,
+    CACHE_SIZE,
+    BRICK_LOG,
+    RESET,
+    Change::Add(NODES),
+    Change::Replace,
+    Change::ResetBrick,
+    Change::Quota,
+];
 
 impl Misfortune {
     pub(crate) fn random(random: &mut Random) -> Self {
         let mut one_of = |count: usize| usize::try_from(random.below(count as u64)).unwrap();
-        match one_of(13) {
+        match one_of(16) {
             0 => Self::BrickDies(one_of(NODES)),
             1 => Self::BrickFreezes(one_of(NODES)),
             2 => Self::QuorumDies(one_of(NODES)),
@@ -51,7 +72,8 @@ impl Misfortune {
             8 => Self::GatewayIsCutOff(one_of(2)),
             9 => Self::GatewayFreezes(one_of(2)),
             10 => Self::GatewayDies,
-            11 => Self::GraphSwitches,
+            11..14 => Self::Changes(CHANGES[one_of(CHANGES.len())], one_of(NODES)),
+            14 => Self::CallsAreDelayed,
             _ => Self::EverythingIsHealed,
         }
     }
@@ -59,6 +81,16 @@ impl Misfortune {
     /// Whether the two befall one thing, or one needs the CLI of a cluster that the other has lamed.
     pub(crate) fn meets(self, other: Self) -> bool {
         self.kind() == other.kind() || self.needs_cli() && other.lames_cli() || self.lames_cli() && other.needs_cli()
+    }
+
+    /// Whether the volume has another graph since then, as far as that is known.
+    pub(crate) fn is_change(self) -> bool {
+        matches!(self, Self::Changes(..))
+    }
+
+    /// Whether an admin does it only while all copies are there.
+    pub(crate) fn needs_all_bricks(self) -> bool {
+        matches!(self, Self::Changes(change, _) if change.needs_all_bricks())
     }
 
     /// Whether Gluster promises to lose nothing if this befalls it as well: of the copies only one may be away at a time, or most of them
@@ -71,6 +103,8 @@ impl Misfortune {
     fn copies(self) -> u32 {
         match self {
             Self::BrickDies(_) | Self::BrickFreezes(_) | Self::NodeIsCutOff(_) | Self::NodeIsSlow(_) => 1,
+            // None may be away with these.
+            Self::Changes(change, _) if change.needs_all_bricks() => 1,
             Self::QuorumDies(_) => 2,
             Self::AllBricksDie => 3,
             _ => 0,
@@ -83,7 +117,7 @@ impl Misfortune {
             Self::NodeIsCutOff(_) | Self::NodeIsSlow(_) => 1,
             Self::GlusterdDies(_) | Self::GlusterdFreezes(_) => 2,
             Self::GatewayIsCutOff(_) | Self::GatewayFreezes(_) | Self::GatewayDies => 3,
-            Self::GraphSwitches | Self::EverythingIsHealed => 4,
+            Self::Changes(..) | Self::CallsAreDelayed | Self::EverythingIsHealed => 4,
         }
     }
 
@@ -95,8 +129,8 @@ impl Misfortune {
         matches!(self.kind(), 1 | 2)
     }
 
-    pub(crate) fn strike(self, victims: &Victims<'_>) {
-        let volume = victims.volume;
+    pub(crate) fn strike(self, victims: &mut Victims<'_>) {
+        let volume = &mut *victims.volume;
         match self {
             Self::BrickDies(brick) => faults::kill_brick(volume, brick),
             Self::BrickFreezes(brick) => faults::freeze_brick(volume, brick),
@@ -111,10 +145,13 @@ impl Misfortune {
             Self::GatewayIsCutOff(gateway) => victims.gateways[gateway].cable().cut(),
             Self::GatewayFreezes(gateway) => victims.gateways[gateway].signal(Signal::SIGSTOP),
             Self::GatewayDies => victims.gateways[1].signal(Signal::SIGKILL),
-            Self::GraphSwitches => {
-                let now = cluster().cli(0, &["volume", "get", &volume.name, "performance.open-behind"]);
-                volume.set("performance.open-behind", if now.contains("off") { "on" } else { "off" });
+            Self::Changes(change, _) if change.takes_a_copy() && !volume.is_healed() => {
+                println!("  not now: a copy is being healed");
             }
+            Self::Changes(change, brick) => {
+                victims.changes.make(volume, change, brick);
+            }
+            Self::CallsAreDelayed => volume.set(DELAYED_PERCENTAGE, "1"),
             Self::EverythingIsHealed => {
                 // Refused while one of the healing daemons is on its way.
                 drop(cluster().try_cli(0, &["volume", "heal", &volume.name, "full"]));
@@ -128,6 +165,7 @@ impl Misfortune {
             Self::BrickFreezes(brick) => faults::thaw_brick(victims.volume, brick),
             Self::NodeIsCutOff(node) => cluster().node(node).cable.mend(),
             Self::NodeIsSlow(node) => cluster().node(node).cable.fast(),
+            Self::CallsAreDelayed => victims.volume.set(DELAYED_PERCENTAGE, "0"),
             Self::GlusterdDies(node) => cluster().node(node).start_glusterd(),
             Self::GlusterdFreezes(node) => faults::thaw_glusterd(node),
             Self::GatewayIsCutOff(gateway) => victims.gateways[gateway].cable().mend(),
@@ -139,7 +177,7 @@ impl Misfortune {
     /// Brings dead bricks back, when the cluster can again be told to.
     pub(crate) fn start_what_is_dead(volume: &Volume) {
         cluster().all_connected();
-        if volume.up() < NODES {
+        if volume.up() < volume.bricks() {
             volume.restart_bricks();
         }
     }

@@ -8,6 +8,7 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::changes::{Changes, DELAYED_PERCENTAGE, DELAYS};
 use crate::checker::History;
 use crate::gateway::Gateway;
 use crate::misfortune::{Misfortune, Victims};
@@ -79,7 +80,9 @@ pub(crate) fn random_faults() {
     println!("SOAK_SEED={seed}: up to {most} faults, {limit:?}");
     let _turn = cluster().alone();
     let plain: &[_] = if is_plain() { &crate::plain::OPTIONS } else { &[] };
-    let volume = Volume::start(&["replica", "3"], 3, &[&NOT_EAGER, plain].concat());
+    let options = [&NOT_EAGER, plain, &DELAYS, &[(DELAYED_PERCENTAGE, "0")]].concat();
+    let mut volume = Volume::start(&["replica", "3"], 3, &options);
+    let mut changes = Changes::default();
     let mut sides = IMAGES.map(|image| {
         volume.image(image, BLOCKS * 4096);
         let gateway = client(&volume, image);
@@ -94,9 +97,9 @@ pub(crate) fn random_faults() {
         }
         sleep(seconds(1));
         for _ in 0..=random.below(8) {
-            let struck = group(&volume, &mut sides, &mut random);
+            let struck = group(&mut volume, &mut changes, &mut sides, &mut random);
             faults += struck.len() as u64;
-            switches += struck.iter().filter(|&&fault| fault == Misfortune::GraphSwitches).count() as u64;
+            switches += struck.iter().filter(|fault| fault.is_change()).count() as u64;
         }
         rounds += 1;
         let acknowledged = look(&volume, &mut sides);
@@ -122,14 +125,18 @@ pub(crate) fn random_faults() {
 const PER_SWITCH: u64 = 4096;
 
 /// One to four misfortunes at once, and their end.
-fn group(volume: &Volume, sides: &mut [Side; 2], random: &mut Random) -> Vec<Misfortune> {
+fn group(volume: &mut Volume, changes: &mut Changes, sides: &mut [Side; 2], random: &mut Random) -> Vec<Misfortune> {
     let mut struck: Vec<Misfortune> = Vec::new();
+    // No admin takes a copy away while another is missing, whatever else comes together.
+    let is_careless =
+        |next: Misfortune, struck: &[Misfortune]| struck.iter().chain([&next]).any(|fault| fault.needs_all_bricks());
     for _ in 0..=random.below(4) {
         let next = Misfortune::random(random);
         // Two that befall one thing would have to end in an order.
-        if struck.iter().all(|other| !other.meets(next)) && (is_unlimited() || next.is_bearable_with(&struck)) {
+        let bearable = next.is_bearable_with(&struck) || is_unlimited() && !is_careless(next, &struck);
+        if struck.iter().all(|other| !other.meets(next)) && bearable {
             println!("  {next:?}");
-            next.strike(&Victims { volume, gateways: sides.each_ref().map(|side| &side.gateway) });
+            next.strike(&mut Victims { volume, changes, gateways: sides.each_ref().map(|side| &side.gateway) });
             struck.push(next);
         }
         sleep(Duration::from_millis(random.below(800)));
@@ -138,7 +145,7 @@ fn group(volume: &Volume, sides: &mut [Side; 2], random: &mut Random) -> Vec<Mis
     let most = if random.below(6) == 0 { 15_000 } else { 1_000 };
     sleep(Duration::from_millis(random.below(most)));
     for &misfortune in &struck {
-        misfortune.end(&Victims { volume, gateways: sides.each_ref().map(|side| &side.gateway) });
+        misfortune.end(&Victims { volume, changes, gateways: sides.each_ref().map(|side| &side.gateway) });
     }
     Misfortune::start_what_is_dead(volume);
     if !is_unlimited() {

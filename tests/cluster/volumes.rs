@@ -198,6 +198,10 @@ impl Volume {
         }
     }
 
+    pub(crate) fn is_healed(&self) -> bool {
+        self.to_heal() == Ok(0)
+    }
+
     /// How many entries are left to heal, if all bricks say so.
     fn to_heal(&self) -> Result<usize, String> {
         let info = cluster().try_cli(0, &["volume", "heal", &self.name, "info"])?;
