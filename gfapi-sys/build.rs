@@ -6,10 +6,9 @@ use std::process::exit;
 
 /// Every libgfapi function the project calls. A new one is added here, and nowhere else. Some are those of the command
 /// `tcmu-glfs`; the plugin does not import them.
-const FUNCTIONS: [&str; 37] = [
+const FUNCTIONS: [&str; 32] = [
     "glfs_new",
     "glfs_set_volfile",
-    "glfs_set_volfile_server",
     "glfs_set_logging",
     "glfs_set_xlator_option",
     "glfs_setfsuid",
@@ -30,12 +29,8 @@ const FUNCTIONS: [&str; 37] = [
     "glfs_file_lock",
     "glfs_fgetxattr",
     "glfs_fsetxattr",
-    "glfs_get_volfile",
     "glfs_pread",
     "glfs_pwrite",
-    "glfs_opendir",
-    "glfs_readdir",
-    "glfs_closedir",
     "glfs_creat",
     "glfs_ftruncate",
     "glfs_fallocate",
@@ -71,6 +66,7 @@ fn main() {
     }
     println!("cargo::rustc-link-lib=dylib=gfapi");
     println!("cargo::metadata=version={}", gfapi.version);
+    println!("cargo::rustc-env=GFAPI_VERSION={}", gfapi.version);
 
     if std::panic::catch_unwind(bindgen::clang_version).is_err() {
         fail(

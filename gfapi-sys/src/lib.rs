@@ -5,7 +5,7 @@
 
 #![allow(non_camel_case_types, non_upper_case_globals, missing_docs, clippy::pedantic, reason = "generated from C")]
 
-use libc::{dirent, flock, gid_t, iovec, mode_t, off_t, stat, statvfs, uid_t};
+use libc::{flock, gid_t, iovec, mode_t, off_t, stat, statvfs, uid_t};
 
 /// Statistics before and after an operation, handed to [`glfs_io_cbk`]. Never looked into: with write-behind in the graph it is
 /// zeroed for acknowledged writes.
@@ -14,5 +14,8 @@ use libc::{dirent, flock, gid_t, iovec, mode_t, off_t, stat, statvfs, uid_t};
 pub struct glfs_stat {
     _opaque: [u8; 0],
 }
+
+/// libgfapi's own version when this was built: of GlusterFS 10.3 it is 7.10.3.
+pub const VERSION: &str = env!("GFAPI_VERSION");
 
 include!(concat!(env!("OUT_DIR"), "/bindings.rs"));

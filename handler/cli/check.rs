@@ -92,14 +92,10 @@ fn servers(answers: &[Answer], findings: &mut Findings) {
 }
 
 fn image(config: &Config, portrait: &Portrait, findings: &mut Findings) {
-    match &portrait.makeup {
-        Some(makeup) => findings.ok("volume", format!("volume {}: {makeup}", config.volume)),
-        None => findings.warning("volume", "libgfapi does not give the volume's graph: its makeup is not known"),
-    }
+    findings.ok("volume", format!("volume {}: {}", config.volume, portrait.makeup));
     blocks(portrait, findings);
     access(config, portrait, findings);
-    let shard = portrait.makeup.as_ref().and_then(|makeup| makeup.shard);
-    if let Some(shard) = shard {
+    if let Some(shard) = portrait.makeup.shard {
         findings.note("shards", format!("the volume is sharded: pieces of {}", size::show(shard)));
     }
     fencing(config, portrait, findings);
@@ -183,8 +179,7 @@ fn fencing(config: &Config, portrait: &Portrait, findings: &mut Findings) {
 const SECURE_ACCESS: &str = "/var/lib/glusterd/secure-access";
 
 fn tls(portrait: &Portrait, findings: &mut Findings) {
-    let data = portrait.makeup.as_ref().is_some_and(|makeup| makeup.tls);
-    match (data, Path::new(SECURE_ACCESS).exists()) {
+    match (portrait.makeup.tls, Path::new(SECURE_ACCESS).exists()) {
         (true, true) => findings.ok("tls", "connections to bricks and servers are encrypted"),
         (true, false) => findings.note(
             "tls",

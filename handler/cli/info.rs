@@ -54,16 +54,14 @@ fn document(config: &Config, portrait: &Portrait) -> Value {
         Ok(Fencing::Owned(owner)) => ("active", Some(owner)),
         Err(_) => ("unknown", None),
     };
-    let volume = makeup.as_ref().map(|makeup| {
-        json!({
-            "bricks": makeup.bricks,
-            "replicas": makeup.replicas,
-            "arbiters": makeup.arbiters,
-            "dispersed": makeup.dispersed,
-            "redundancy": makeup.redundancy,
-            "shard_bytes": makeup.shard,
-            "tls": makeup.tls,
-        })
+    let volume = json!({
+        "bricks": makeup.bricks,
+        "replicas": makeup.replicas,
+        "arbiters": makeup.arbiters,
+        "dispersed": makeup.dispersed,
+        "redundancy": makeup.redundancy,
+        "shard_bytes": makeup.shard,
+        "tls": makeup.tls,
     });
     json!({
         "volume": config.volume,
@@ -85,10 +83,9 @@ fn print(config: &Config, portrait: &Portrait) {
     line("image", &config.label());
     line("size", &size::show(facts.bytes));
     line("allocated", &size::show(facts.allocated));
-    line("volume", &makeup.as_ref().map_or_else(unknown, ToString::to_string));
+    line("volume", &makeup.to_string());
     let pieces = |bytes| format!("in pieces of {}", size::show(bytes));
-    let sharded = makeup.as_ref().map(|makeup| makeup.shard.map_or_else(|| String::from("no"), pieces));
-    line("sharded", &sharded.unwrap_or_else(unknown));
+    line("sharded", &makeup.shard.map_or_else(|| String::from("no"), pieces));
     line("server", from);
     line(
         "access",
@@ -107,6 +104,5 @@ fn print(config: &Config, portrait: &Portrait) {
     };
     line("fence", &fence);
     line("owner", &owner);
-    let tls = makeup.as_ref().map(|makeup| if makeup.tls { "on" } else { "off" });
-    line("tls", tls.unwrap_or("not known"));
+    line("tls", if makeup.tls { "on" } else { "off" });
 }

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 pub(crate) struct Portrait {
     /// The server that the volume's graph came from.
     pub(crate) from: String,
-    pub(crate) makeup: Option<Makeup>,
+    pub(crate) makeup: Makeup,
     pub(crate) facts: Facts,
     pub(crate) may_change: Result<bool, Errno>,
     pub(crate) fencing: Result<Fencing, Errno>,

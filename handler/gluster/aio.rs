@@ -3,23 +3,20 @@
 //! libgfapi (10.3, `api/src/glfs-fops.c`) answers a call that it accepted on one of its own threads, or *on the caller's stack*,
 //! before the call returns (a cache translator, a dead connection, a brick in the process). tcmu-runner submits the next step of
 //! a compound command from within a completion, so an answer given on the submitter's stack would recurse, once per step. Such
-//! answers, and calls that libgfapi refused, take a detour over a thread of ours.
+//! answers, and calls that libgfapi refused, take a detour over a thread of the connection's.
 //!
-//! So does a call that is submitted from within an answer. When the volume's graph has changed (`gluster volume set`), the next call
-//! moves the open files over before it returns (`__glfs_active_subvol`), and waits for bricks' answers meanwhile, which the threads
-//! that deliver answers would have to fetch: they must never submit.
+//! What follows from an answer may be submitted on the thread that delivered it: a connection has one graph for its life (`volume`), so
+//! no call waits for bricks before it returns.
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use libgfapi_sys::{glfs_fd_t, glfs_io_cbk, glfs_stat};
 use nix::errno::Errno;
 
 use super::descriptor::Descriptor;
 use super::identity;
-use super::worker::Queue;
 use crate::lun::backend::{Data, Request};
 use crate::report;
 
@@ -64,58 +61,27 @@ impl<R> Cookie<R> {
 thread_local! {
     /// A call is being submitted on this thread, right now. No destructor: gfapi's threads run none of ours.
     static SUBMITTING: Cell<bool> = const { Cell::new(false) };
-    /// A thread of libgfapi's is giving an answer.
-    static ANSWERING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Submits one call. `call` makes the libgfapi call and returns what that returned.
-pub(super) fn submit<R: Request>(
-    descriptor: &Descriptor,
-    request: R,
-    call: impl FnOnce(Call) -> c_int + Send + 'static,
-) {
+pub(super) fn submit<R: Request>(descriptor: &Descriptor, request: R, call: impl FnOnce(Call) -> c_int) {
     let fd = descriptor.begin();
     let cookie = descriptor.slab().put(Cookie { descriptor, request });
     let Some(fd) = fd else {
         return detour(cookie, Err(Errno::EBADF));
     };
-    let prepared = Prepared { fd, cookie, entry: descriptor.volume().entry() };
-    if ANSWERING.get() {
-        descriptor.volume().submissions().run(Box::new(move || prepared.submit(call)));
-    } else {
-        prepared.submit(call);
-    }
-}
-
-/// A call that is counted, and has its cookie.
-struct Prepared<R> {
-    fd: *mut glfs_fd_t,
-    cookie: *mut Cookie<R>,
-    /// Held while the call is made ([`Volume::entry`](super::volume::Volume::entry)).
-    entry: Arc<Mutex<()>>,
-}
-
-// SAFETY: the cookie is Send, and the descriptor may be used from any thread while the call is counted.
-unsafe impl<R: Send> Send for Prepared<R> {}
-
-impl<R: Request> Prepared<R> {
-    fn submit(self, call: impl FnOnce(Call) -> c_int) {
-        let Self { fd, cookie, entry } = self;
-        // SAFETY: the cookie is alive until its callback runs, and that is not before `call`.
-        let data: &Data = unsafe { (*cookie).request.data() };
-        let head = data.head(LARGEST_CALL);
-        let (iov, count) = (head.as_ptr(), c_int::try_from(head.len()).unwrap_or(c_int::MAX));
-        identity::tell();
-        let nested = SUBMITTING.replace(true);
-        let begins = entry.lock().unwrap_or_else(PoisonError::into_inner);
-        let refused = call(Call { fd, iov, count, callback: Some(answered::<R>), cookie: cookie.cast() }) < 0;
-        let errno = Errno::last();
-        drop(begins);
-        SUBMITTING.set(nested);
-        if refused {
-            // Not passed on, so the callback will not come: the cookie is ours again.
-            detour(cookie, Err(errno));
-        }
+    // SAFETY: the cookie is alive until its callback runs, and that is not before `call`.
+    let data: &Data = unsafe { (*cookie).request.data() };
+    let head = data.head(LARGEST_CALL);
+    let (iov, count) = (head.as_ptr(), c_int::try_from(head.len()).unwrap_or(c_int::MAX));
+    identity::tell();
+    let nested = SUBMITTING.replace(true);
+    let refused = call(Call { fd, iov, count, callback: Some(answered::<R>), cookie: cookie.cast() }) < 0;
+    let errno = Errno::last();
+    SUBMITTING.set(nested);
+    if refused {
+        // Not passed on, so the callback will not come: the cookie is ours again.
+        detour(cookie, Err(errno));
     }
 }
 
@@ -143,9 +109,7 @@ unsafe extern "C" fn answered<R: Request>(
     } else {
         // SAFETY: this is the one callback of the call that was given this cookie.
         let cookie = unsafe { Cookie::take(cookie) };
-        ANSWERING.set(true);
         finish(cookie, outcome);
-        ANSWERING.set(false);
     }
 }
 
@@ -155,14 +119,13 @@ fn finish<R: Request>(Cookie { descriptor, request }: Cookie<R>, outcome: Result
     unsafe { (*descriptor).end() };
 }
 
-/// Answers that must not be given where they came. Lives as long as the process: a handler is never unloaded.
-pub(super) static COMPLETIONS: Queue = Queue::new("glfs-complete");
-
-/// Finishes a call on the completion thread.
+/// Finishes a call on the connection's own completion thread.
 fn detour<R: Request>(cookie: *mut Cookie<R>, outcome: Result<usize, Errno>) {
     // SAFETY: the cookie was made by `put`, and the caller holds the only right to it.
     let cookie = unsafe { Cookie::take(cookie) };
-    COMPLETIONS.run(Box::new(move || finish(cookie, outcome)));
+    // SAFETY: this call is still counted, so the descriptor is alive.
+    let connection = unsafe { (*cookie.descriptor).shared_connection() };
+    connection.io().run(Box::new(move || finish(cookie, outcome)));
 }
 
 /// Runs a completion. A panic in it has answered its command (by dropping it), and must not take the thread along.

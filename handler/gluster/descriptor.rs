@@ -11,8 +11,8 @@ use libgfapi_sys as gfapi;
 use libgfapi_sys::glfs_fd_t;
 use nix::errno::Errno;
 
+use super::connection::Connection;
 use super::slab::Slab;
-use super::volume::Volume;
 use crate::report;
 
 /// An open descriptor.
@@ -29,8 +29,8 @@ pub(super) struct Descriptor {
     closed: AtomicBool,
     /// For what accompanies the calls.
     slab: Slab,
-    /// Its connection must outlive the descriptor.
-    volume: Arc<Volume>,
+    /// Must outlive the descriptor.
+    connection: Arc<Connection>,
 }
 
 // SAFETY: libgfapi's descriptors may be used from any thread, concurrently; the counters are atomics.
@@ -43,21 +43,20 @@ impl Descriptor {
     ///
     /// # Errors
     /// The volume's.
-    pub(super) fn open(volume: Arc<Volume>, path: &str, flags: c_int) -> Result<Self, Errno> {
+    pub(super) fn open(connection: Arc<Connection>, path: &str, flags: c_int) -> Result<Self, Errno> {
         // Absolute: a connection whose bricks did not answer at first has no working directory.
         let path = CString::new(format!("/{path}")).map_err(|_| Errno::EINVAL)?;
-        volume.settle();
         // SAFETY: the volume is connected; the path is NUL-terminated.
-        Self::new(unsafe { gfapi::glfs_open(volume.as_ptr(), path.as_ptr(), flags) }, volume)
+        Self::new(unsafe { gfapi::glfs_open(connection.volume().as_ptr(), path.as_ptr(), flags) }, connection)
     }
 
-    /// Takes what an open on `volume` has given.
+    /// Takes what an open on `connection` has given.
     ///
     /// # Errors
     /// If that is nothing, the errno it has left.
-    pub(super) fn new(fd: *mut glfs_fd_t, volume: Arc<Volume>) -> Result<Self, Errno> {
+    pub(super) fn new(fd: *mut glfs_fd_t, connection: Arc<Connection>) -> Result<Self, Errno> {
         let fd = NonNull::new(fd).ok_or_else(Errno::last)?;
-        Ok(Self { fd, in_flight: AtomicUsize::new(0), closed: AtomicBool::new(false), slab: Slab::new(), volume })
+        Ok(Self { fd, in_flight: AtomicUsize::new(0), closed: AtomicBool::new(false), slab: Slab::new(), connection })
     }
 
     /// Counts a call, and gives the descriptor unless it is closed. The count must be taken back in either case.
@@ -86,10 +85,7 @@ impl Descriptor {
     /// # Errors
     /// That errno; EBADF if closed.
     pub(super) fn with(&self, call: impl FnOnce(*mut glfs_fd_t) -> bool) -> Result<(), Errno> {
-        let result = self.begin().ok_or(Errno::EBADF).and_then(|fd| {
-            self.volume.settle();
-            if call(fd) { Ok(()) } else { Err(Errno::last()) }
-        });
+        let result = self.begin().ok_or(Errno::EBADF).and_then(|fd| if call(fd) { Ok(()) } else { Err(Errno::last()) });
         self.end();
         result
     }
@@ -108,13 +104,13 @@ impl Descriptor {
     }
 
     /// The connection.
-    pub(super) fn volume(&self) -> &Volume {
-        &self.volume
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     /// The connection, for those who open something else on it.
-    pub(super) fn shared_volume(&self) -> Arc<Volume> {
-        Arc::clone(&self.volume)
+    pub(super) fn shared_connection(&self) -> Arc<Connection> {
+        Arc::clone(&self.connection)
     }
 
     /// Type and size. Blocks. Of what is open, not of the path: a symlink's target is what was opened.
@@ -150,7 +146,6 @@ impl Descriptor {
             let _leaked = Arc::into_raw(Arc::clone(self));
             return Err(Errno::EBUSY);
         }
-        self.volume.settle();
         // SAFETY: the descriptor is open, no call is in flight, and none will come (`closed`).
         if unsafe { gfapi::glfs_close(self.as_ptr()) } == 0 { Ok(()) } else { Err(Errno::last()) }
     }

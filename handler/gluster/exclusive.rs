@@ -49,10 +49,10 @@ impl Exclusive {
     pub(super) fn compare_and_write(&self, descriptor: Arc<Descriptor>, exchange: Exchange, done: Done) {
         let jobs = self.jobs.get_or_init(start);
         let has_owner = Arc::clone(&self.owner);
+        let connection = descriptor.shared_connection();
         // Counted from now on, so that the file stays open until the job gives it up.
         let usable = descriptor.begin().is_some() && jobs.is_some();
         let job: Job = Box::new(move || {
-            descriptor.volume().settle();
             let outcome = match usable {
                 true if exchange.owned => exchange.exchange(&descriptor),
                 true if *has_owner.get_or_init(|| set_owner(&descriptor)) => exchange.locked(&descriptor),
@@ -68,7 +68,7 @@ impl Exclusive {
                 }
             }
             // No thread: it will fail, but not on this stack.
-            None => aio::COMPLETIONS.run(job),
+            None => connection.io().run(job),
         }
     }
 }

@@ -8,11 +8,12 @@ use libgfapi_sys as gfapi;
 use nix::errno::Errno;
 
 use super::aio::{self, Call};
+use super::connection::Connection;
 use super::descriptor::Descriptor;
 use super::exclusive::Exclusive;
-use super::health;
 use super::ownership::{self, Layout};
-use super::volume::Volume;
+use super::status;
+use super::volfile::Translator;
 use super::worker::bounded;
 use crate::lun::backend::{Backend, Bricks, Compared, Enforcement, Exchange, Ownership, Request};
 use crate::report;
@@ -35,8 +36,8 @@ impl File {
     ///
     /// # Errors
     /// The volume's.
-    pub(super) fn open(volume: Arc<Volume>, path: &str, flags: c_int) -> Result<Self, Errno> {
-        Descriptor::open(volume, path, flags).map(Self::new)
+    pub(super) fn open(connection: Arc<Connection>, path: &str, flags: c_int) -> Result<Self, Errno> {
+        Descriptor::open(connection, path, flags).map(Self::new)
     }
 
     pub(super) fn new(descriptor: Descriptor) -> Self {
@@ -63,7 +64,7 @@ impl File {
         &self,
         call: impl FnOnce(&Descriptor, Layout) -> Result<T, Errno> + Send + 'static,
     ) -> Result<T, Errno> {
-        self.blocking("glfs-owner", LOCK_PATIENCE, |descriptor| call(descriptor, descriptor.volume().layout()))
+        self.blocking("glfs-owner", LOCK_PATIENCE, |descriptor| call(descriptor, descriptor.connection().layout()))
     }
 }
 
@@ -88,7 +89,7 @@ impl Ownership for File {
     }
 
     fn settling(&self) -> Duration {
-        self.descriptor.volume().layout().settling()
+        self.descriptor.connection().layout().settling()
     }
 
     fn note(&self) -> Result<String, Errno> {
@@ -165,19 +166,20 @@ impl Backend for File {
     }
 
     fn is_replicated(&self) -> bool {
-        self.descriptor.volume().known_layout().is_none_or(Layout::is_replicated)
+        self.descriptor.connection().layout().is_replicated()
     }
 
     fn bricks(&self) -> Option<Bricks> {
-        let bricks = |descriptor: &Descriptor| health::bricks(descriptor.volume());
-        if !self.descriptor.volume().layout().is_replicated() {
+        let bricks = |descriptor: &Descriptor| status::bricks(descriptor.connection());
+        if !self.is_replicated() {
             return None;
         }
-        self.blocking("glfs-meta", health::PATIENCE, bricks).ok()
+        self.blocking("glfs-call", status::QUERY_TIMEOUT, bricks).ok()
     }
 
     fn encrypted(&self) -> Option<bool> {
-        self.descriptor.volume().health().encrypted()
+        let clients = self.descriptor.connection().volfile().clients();
+        Some(!clients.is_empty() && clients.iter().all(Translator::is_encrypted))
     }
 
     fn close(&self) -> Result<(), Errno> {

@@ -12,11 +12,12 @@ use std::time::Duration;
 use libgfapi_sys as gfapi;
 use nix::errno::Errno;
 
+use super::connection::Connection;
 use super::descriptor::Descriptor;
 use super::file::File;
 use super::makeup::Makeup;
 use super::ownership;
-use super::volume::Volume;
+use super::volume::check;
 use super::{OpenError, Opener, pool, server, worker};
 use crate::lun::backend::NotOpened;
 
@@ -26,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A connected volume.
 #[derive(Debug, Clone)]
 pub struct Store {
-    volume: Arc<Volume>,
+    connection: Arc<Connection>,
 }
 
 /// What a file is, beside its bytes.
@@ -62,8 +63,8 @@ impl Opener {
         let (target, wish) = (self.target.clone(), Arc::clone(&self.log_level));
         let connected = worker::bounded("glfs-open", patience, move || pool::acquire(&target, None, &wish));
         let late = || Err(OpenError::TimedOut { after: patience, tried: self.target.origin.to_string() });
-        let volume = connected.unwrap_or_else(late)?;
-        Ok(Store { volume })
+        let connection = connected.unwrap_or_else(late)?;
+        Ok(Store { connection })
     }
 }
 
@@ -71,19 +72,19 @@ impl Store {
     /// Which server the volume's graph came from.
     #[must_use]
     pub fn from(&self) -> &str {
-        self.volume.from()
+        self.connection.volfile_server()
     }
 
-    /// What it is made of, if that can be found out. Blocks for a moment.
+    /// What it is made of.
     #[must_use]
-    pub fn makeup(&self) -> Option<Makeup> {
-        self.volume.graph().map(|text| Makeup::of(&text))
+    pub fn makeup(&self) -> Makeup {
+        Makeup::of(self.graph())
     }
 
-    /// The client's graph as the server gives it: without what the handler changes in it. Blocks for a moment.
+    /// The client's graph as the server gives it: without what the handler changes in it.
     #[must_use]
-    pub fn graph(&self) -> Option<String> {
-        self.volume.graph()
+    pub fn graph(&self) -> &str {
+        self.connection.volfile().text()
     }
 
     /// Bytes that can still be written, as far as the volume knows: quotas and uneven bricks may leave less.
@@ -93,7 +94,7 @@ impl Store {
     pub fn free(&self) -> Result<u64, Errno> {
         let mut found = MaybeUninit::<libc::statvfs>::zeroed();
         // SAFETY: the volume is connected; the path is NUL-terminated; there is room for the result.
-        check(unsafe { gfapi::glfs_statvfs(self.volume.as_ptr(), c"/".as_ptr(), found.as_mut_ptr()) })?;
+        check(unsafe { gfapi::glfs_statvfs(self.connection.volume().as_ptr(), c"/".as_ptr(), found.as_mut_ptr()) })?;
         // SAFETY: all bytes were initialised, with zeros, and any bytes are a valid statvfs.
         let found = unsafe { found.assume_init() };
         Ok(found.f_bavail.saturating_mul(found.f_frsize))
@@ -108,8 +109,8 @@ impl Store {
         let path = absolute(path)?;
         let flags = libc::O_CREAT | libc::O_EXCL | libc::O_RDWR;
         // SAFETY: the volume is connected; the path is NUL-terminated.
-        let fd = unsafe { gfapi::glfs_creat(self.volume.as_ptr(), path.as_ptr(), flags, OWNER_ONLY) };
-        Descriptor::new(fd, Arc::clone(&self.volume)).map(File::new)
+        let fd = unsafe { gfapi::glfs_creat(self.connection.volume().as_ptr(), path.as_ptr(), flags, OWNER_ONLY) };
+        Descriptor::new(fd, Arc::clone(&self.connection)).map(File::new)
     }
 
     /// Creates the folders on the way to `path` that are missing.
@@ -122,7 +123,8 @@ impl Store {
         for folder in ends.filter_map(|end| path.get(..end)).filter(|folder| !folder.is_empty()) {
             let folder = absolute(folder)?;
             // SAFETY: the volume is connected; the path is NUL-terminated.
-            match check(unsafe { gfapi::glfs_mkdir(self.volume.as_ptr(), folder.as_ptr(), ALL_MAY_LOOK) }) {
+            match check(unsafe { gfapi::glfs_mkdir(self.connection.volume().as_ptr(), folder.as_ptr(), ALL_MAY_LOOK) })
+            {
                 Err(errno) if errno != Errno::EEXIST => return Err(errno),
                 _ => {}
             }
@@ -137,7 +139,7 @@ impl Store {
     pub fn remove(&self, path: &str) -> Result<(), Errno> {
         let path = absolute(path)?;
         // SAFETY: the volume is connected; the path is NUL-terminated.
-        check(unsafe { gfapi::glfs_unlink(self.volume.as_ptr(), path.as_ptr()) })
+        check(unsafe { gfapi::glfs_unlink(self.connection.volume().as_ptr(), path.as_ptr()) })
     }
 }
 
@@ -145,7 +147,7 @@ impl File {
     /// The volume it is on.
     #[must_use]
     pub fn store(&self) -> Store {
-        Store { volume: self.descriptor().shared_volume() }
+        Store { connection: self.descriptor().shared_connection() }
     }
 
     /// Size and space.
@@ -298,8 +300,4 @@ fn offset(at: u64) -> Result<i64, Errno> {
 fn offset_in(at: u64, done: usize) -> Result<i64, Errno> {
     let done = u64::try_from(done).map_err(|_| Errno::EFBIG)?;
     offset(at.checked_add(done).ok_or(Errno::EFBIG)?)
-}
-
-fn check(result: c_int) -> Result<(), Errno> {
-    if result == 0 { Ok(()) } else { Err(Errno::last()) }
 }

@@ -41,10 +41,10 @@ const SAME_LEVEL: c_int = -1;
 const SETTLING: Duration = Duration::from_millis(100);
 
 /// What libgfapi has been told, for one connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Logging(Mutex<Told>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Told {
     path: PathBuf,
     /// Which file that was: device and inode.
@@ -62,11 +62,10 @@ impl Logging {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub(super) fn begin(&self, fs: *mut glfs_t, path: &Path, level: c_int) -> Result<(), Errno> {
-        let mut told = self.told();
+    pub(super) fn begin(fs: *mut glfs_t, path: &Path, level: c_int) -> Result<Self, Errno> {
         set_logging(fs, path, level)?;
-        *told = Told { path: path.to_owned(), file: identity(path), level, again: None };
-        Ok(())
+        let told = Told { path: path.to_owned(), file: identity(path), level, again: None };
+        Ok(Self(Mutex::new(told)))
     }
 
     /// Whether there is something to [`change`](Self::change), and nobody is at it.
@@ -84,7 +83,6 @@ impl Logging {
     /// The file cannot be written, or the volume not be asked. What has not been done differs still.
     pub(super) fn change(&self, volume: &Volume, path: &Path, level: c_int) -> Result<(), Errno> {
         let mut told = self.told();
-        volume.settle();
         told.again = Instant::now().checked_add(RESPITE);
         if told.path != path || told.file != identity(path) {
             set_level(volume, SILENCE)?;

@@ -1,6 +1,4 @@
 //! The files of libgfapi's meta translator, below `/.meta`: what it knows of itself, answered from its memory.
-//!
-//! A call in them finds a new graph like every other call: before it, [`Volume::settle`].
 
 use std::ffi::{CStr, CString, c_int};
 use std::marker::PhantomData;
@@ -68,44 +66,5 @@ impl Drop for File<'_> {
     fn drop(&mut self) {
         // SAFETY: open, and not used after.
         unsafe { gfapi::glfs_close(self.fd.as_ptr()) };
-    }
-}
-
-/// A folder of the meta translator, open.
-pub(super) struct Folder<'a> {
-    fd: NonNull<glfs_fd_t>,
-    _volume: PhantomData<&'a Volume>,
-}
-
-impl<'a> Folder<'a> {
-    /// Opens the folder.
-    ///
-    /// # Errors
-    /// libgfapi's.
-    pub(super) fn open(volume: &'a Volume, path: &CStr) -> Result<Self, Errno> {
-        // SAFETY: the volume is connected; the path is NUL-terminated.
-        let fd = unsafe { gfapi::glfs_opendir(volume.as_ptr(), path.as_ptr()) };
-        NonNull::new(fd).map(|fd| Self { fd, _volume: PhantomData }).ok_or_else(Errno::last)
-    }
-
-    /// How many graphs are in it, beside the link to the one that is in use.
-    pub(super) fn graphs(&mut self) -> u64 {
-        let mut graphs = 0;
-        loop {
-            // SAFETY: the descriptor is open, and used by this thread alone; what it gives is valid until the next call.
-            let Some(entry) = NonNull::new(unsafe { gfapi::glfs_readdir(self.fd.as_ptr()) }) else { return graphs };
-            // SAFETY: an entry, valid as above.
-            let name = unsafe { &raw const (*entry.as_ptr()).d_name };
-            // SAFETY: in an entry, and NUL-terminated.
-            let name = unsafe { CStr::from_ptr(name.cast()) };
-            graphs += u64::from(!matches!(name.to_bytes(), b"." | b".." | b"active"));
-        }
-    }
-}
-
-impl Drop for Folder<'_> {
-    fn drop(&mut self) {
-        // SAFETY: open, and not used after.
-        unsafe { gfapi::glfs_closedir(self.fd.as_ptr()) };
     }
 }

@@ -3,12 +3,13 @@
 //! An [`Opener`] gives a [`File`], which implements the port that a LUN works with ([`Backend`](crate::lun::backend::Backend)).
 
 mod aio;
+mod connection;
 mod descriptor;
 mod error;
 mod exclusive;
 mod file;
+mod glusterd;
 mod graph;
-mod health;
 mod identity;
 mod images;
 mod logging;
@@ -16,10 +17,14 @@ mod makeup;
 mod meta;
 mod ownership;
 mod pool;
+mod rpc;
 mod server;
 mod shards;
 mod slab;
+mod status;
+mod tls;
 mod volfile;
+mod volfile_watch;
 mod volume;
 mod worker;
 
@@ -29,28 +34,30 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
+use self::connection::{Connection as Shared, Origin, Target};
 use self::graph::Graph;
 use self::pool::Wish;
 use self::server::Server;
-use self::volume::{Origin, Target};
 use crate::lun::backend::{NotOpened, Opened, Source};
-use crate::lun::config::{Access, Config, Connection, LogLevel};
+use crate::lun::config::{Access, Config, Connection, Fence, LogLevel};
 
 pub use error::OpenError;
 pub use file::File;
-pub use health::{version, volumes};
 pub use images::{Answer, Facts, Store};
 pub use makeup::Makeup;
 pub use pool::{set_log_file, shut_down};
 pub use server::Unreachable;
+pub use status::{version, volumes};
 pub use volfile::{Translator, translators};
 
 /// Opens the image of a configuration, as often as it is asked to.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Opener {
     config: Config,
     target: Target,
     log_level: Arc<Wish>,
+    /// For whom images are locked.
+    user: Arc<()>,
 }
 
 impl Opener {
@@ -58,7 +65,7 @@ impl Opener {
     #[must_use]
     pub fn new(config: &Config) -> Self {
         let log_level = Arc::new(Wish::new(logging::number(config.log_level)));
-        Self { config: config.clone(), target: target(config), log_level }
+        Self { config: config.clone(), target: target(config), log_level, user: Arc::default() }
     }
 
     /// The same through the volume's own graph, with its caches, as a client that knows nothing of LUNs has it: to compare speeds.
@@ -75,8 +82,8 @@ impl Source for Opener {
     fn open(&self, patience: Duration, after: Option<Instant>) -> Result<Opened<File>, NotOpened> {
         // Behind others who wait for the same server, it has had its share of patience.
         let patience = patience.saturating_sub(pool::connecting(&self.target));
-        let (config, target, wish) = (self.config.clone(), self.target.clone(), Arc::clone(&self.log_level));
-        let opened = worker::bounded("glfs-open", patience, move || open_blocking(&config, &target, after, &wish));
+        let opener = self.clone();
+        let opened = worker::bounded("glfs-call", patience, move || opener.open_blocking(after));
         let late = || Err(OpenError::TimedOut { after: patience, tried: self.target.origin.to_string() });
         Ok(opened.unwrap_or_else(late)?)
     }
@@ -98,40 +105,48 @@ pub fn graph_options(config: &Config) -> Vec<graph::Option> {
     Graph::new(config).options().collect()
 }
 
-fn open_blocking(
-    config: &Config,
-    target: &Target,
-    after: Option<Instant>,
-    wish: &Arc<Wish>,
-) -> Result<Opened<File>, OpenError> {
-    let volume = pool::acquire(target, after, wish)?;
-    let open = |flags| File::open(Arc::clone(&volume), &config.path, flags);
-    // Not O_DIRECT: no translator that would cache is in the way, and O_DIRECT reaches the bricks, where it fails on sectors
-    // larger than a LUN's block.
-    let (file, writable) = match config.access {
-        Access::ReadOnly => (open(libc::O_RDONLY), false),
-        Access::ReadWrite => (open(libc::O_RDWR), true),
-        Access::Auto => match open(libc::O_RDWR) {
-            Err(Errno::EROFS | Errno::EACCES) => (open(libc::O_RDONLY), false),
-            other => (other, true),
-        },
-    };
-    let refused = |errno| OpenError::Open { errno, from: volume.from().to_owned() };
-    let image = file.map_err(|errno| match errno {
-        // A graph none of whose bricks has answered yet.
-        Errno::EIO | Errno::ENOTCONN => OpenError::NoBricks { errno, from: volume.from().to_owned() },
-        errno => refused(errno),
-    })?;
-    let stat = image.descriptor().stat().map_err(refused)?;
-    match stat.st_mode & libc::S_IFMT {
-        libc::S_IFREG => {
-            if volume.read_layout().is_sharded() && writable && stat.st_size > 0 {
-                volume.shards().prepare(&image);
+impl Opener {
+    fn open_blocking(&self, after: Option<Instant>) -> Result<Opened<File>, OpenError> {
+        let connection = self.connection(after)?;
+        let open = |flags| File::open(Arc::clone(&connection), &self.config.path, flags);
+        // Not O_DIRECT: no translator that would cache is in the way, and O_DIRECT reaches the bricks, where it fails on sectors
+        // larger than a LUN's block.
+        let (file, writable) = match self.config.access {
+            Access::ReadOnly => (open(libc::O_RDONLY), false),
+            Access::ReadWrite => (open(libc::O_RDWR), true),
+            Access::Auto => match open(libc::O_RDWR) {
+                Err(Errno::EROFS | Errno::EACCES) => (open(libc::O_RDONLY), false),
+                other => (other, true),
+            },
+        };
+        let from = || connection.volfile_server().to_owned();
+        let refused = |errno| OpenError::Open { errno, from: from() };
+        let image = file.map_err(|errno| match errno {
+            // A graph none of whose bricks has answered yet.
+            Errno::EIO | Errno::ENOTCONN => OpenError::NoBricks { errno, from: from() },
+            errno => refused(errno),
+        })?;
+        let stat = image.descriptor().stat().map_err(refused)?;
+        match stat.st_mode & libc::S_IFMT {
+            libc::S_IFREG => {
+                if connection.layout().is_sharded() && writable && stat.st_size > 0 {
+                    connection.shards().prepare(&image);
+                }
+                Ok(Opened { image, writable })
             }
-            Ok(Opened { image, writable })
+            libc::S_IFDIR => Err(OpenError::NotRegular("a directory")),
+            _ => Err(OpenError::NotRegular("a special file")),
         }
-        libc::S_IFDIR => Err(OpenError::NotRegular("a directory")),
-        _ => Err(OpenError::NotRegular("a special file")),
+    }
+
+    /// The connection that others share; or one of its own, if another LUN of this process may lock the image on that one.
+    fn connection(&self, after: Option<Instant>) -> Result<Arc<Shared>, OpenError> {
+        let connection = pool::acquire(&self.target, after, &self.log_level)?;
+        if self.config.fence == Fence::Off || connection.claim(&self.config.path, &self.user) {
+            return Ok(connection);
+        }
+        let own = Target { own: u64::try_from(Arc::as_ptr(&self.user).addr()).unwrap_or(1), ..self.target.clone() };
+        pool::acquire(&own, after, &self.log_level)
     }
 }
 

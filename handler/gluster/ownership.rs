@@ -15,7 +15,7 @@ use libgfapi_sys as gfapi;
 use nix::errno::Errno;
 
 use super::descriptor::Descriptor;
-use super::volfile::translators;
+use super::volfile::Volfile;
 use crate::lun::backend::Enforcement;
 
 /// Makes the bricks enforce locks on a file. Anything may be its value.
@@ -45,13 +45,10 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Nothing can be said, so nothing promised.
-    pub(super) const UNKNOWN: Self = Self { sharded: true, replicated: true, advisory: true };
-
     /// Reads a volfile.
-    pub(super) fn of(volfile: &str) -> Self {
+    pub(super) fn of(volfile: &Volfile) -> Self {
         let mut layout = Self { sharded: false, replicated: false, advisory: false };
-        for translator in translators(volfile) {
+        for translator in volfile.translators() {
             layout.sharded |= translator.kind == "features/shard";
             layout.replicated |= matches!(translator.kind, "cluster/replicate" | "cluster/disperse");
             layout.advisory |= ["arbiter-count", "thin-arbiter"].iter().any(|key| translator.option(key).is_some())
@@ -174,7 +171,7 @@ mod tests {
     use super::*;
 
     fn layout(text: &str) -> (bool, bool, bool) {
-        let Layout { sharded, replicated, advisory } = Layout::of(text);
+        let Layout { sharded, replicated, advisory } = Layout::of(&Volfile::local(text.to_owned()));
         (sharded, replicated, advisory)
     }
 

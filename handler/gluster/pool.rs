@@ -14,8 +14,12 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::OpenError;
-use super::volume::{Target, Volume};
-use super::worker::{Queue, bounded};
+use super::connection::{Connection, Generation, Origin, Target};
+use super::glusterd::Glusterd;
+use super::server::Fetched;
+use super::volfile_watch::{self, Watch};
+use super::volume::Bricks;
+use super::worker::{bounded, hand_over};
 use crate::report;
 
 /// How long an unused connection is kept.
@@ -27,11 +31,11 @@ const ROUND: Duration = Duration::from_secs(1);
 /// How long it waits for a volume.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// One entry a target. The connection's lock is held while connecting, so that others who want the same connection wait for it;
-/// the map's is not.
+/// One entry a target. The slot's lock is held while connecting, so that others who want the same connection wait for it; the
+/// map's is not.
 #[derive(Debug, Default)]
-struct Entry {
-    connection: Mutex<Connection>,
+pub(super) struct Entry {
+    slot: Mutex<Slot>,
     /// Since when somebody has been connecting.
     connecting: Mutex<Option<Instant>>,
     /// How detailed a log of libgfapi its users wish for.
@@ -42,8 +46,12 @@ struct Entry {
 pub(super) type Wish = AtomicI32;
 
 #[derive(Debug, Default)]
-struct Connection {
-    volume: Option<Arc<Volume>>,
+struct Slot {
+    connection: Option<Arc<Connection>>,
+    /// Of the graph that the volume has now.
+    generation: Generation,
+    /// A thread watches the volfile.
+    watched: bool,
     /// Since when nobody uses it, as far as the reaper has seen.
     idle: Option<Instant>,
     refused: Option<Refusal>,
@@ -67,23 +75,48 @@ impl Refusal {
 struct Pool {
     entries: HashMap<Target, Arc<Entry>>,
     log: Option<PathBuf>,
-    /// Connections that have been replaced. Kept until their last user has left: to end one takes long.
-    discarded: Vec<Arc<Volume>>,
+    /// Connections that have been replaced, or turned out not to be needed. Kept until their last user has left: to end one takes long.
+    retired: Vec<Arc<Connection>>,
     reaping: bool,
 }
 
 static POOL: Mutex<Option<Pool>> = Mutex::new(None);
-/// Where connections are ended: it takes seconds, or for as long as a brick is silent. One after the other: nobody waits for them.
-static FAREWELLS: Queue = Queue::new("glfs-fini");
 
 fn with_pool<R>(work: impl FnOnce(&mut Pool) -> R) -> R {
     let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
     work(pool.get_or_insert_default())
 }
 
+impl Slot {
+    /// Makes a connection the one that is given out. What it replaces.
+    fn install(&mut self, connection: Arc<Connection>) -> Option<Arc<Connection>> {
+        connection.generation().publish();
+        self.generation = connection.generation().clone();
+        self.idle = None;
+        self.connection.replace(connection)
+    }
+}
+
 impl Entry {
-    fn lock(&self) -> MutexGuard<'_, Connection> {
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Slot> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection. None: there is none, or one is being made.
+    pub(super) fn current(&self) -> Option<Arc<Connection>> {
+        self.slot.try_lock().ok()?.connection.clone()
+    }
+
+    /// Where libgfapi logs, and how much.
+    pub(super) fn logging(&self) -> (PathBuf, c_int) {
+        let path = with_pool(|pool| pool.log.clone()).unwrap_or_else(|| PathBuf::from("/dev/stderr"));
+        (path, self.level().unwrap_or_default())
+    }
+
+    /// Puts a connection with the volume's new graph in place of the one there is, which its users leave.
+    pub(super) fn supersede(&self, connection: Arc<Connection>) {
+        let replaced = self.lock().install(connection);
+        replaced.into_iter().for_each(retire);
     }
 
     /// What is wished for by those who are still there; if nobody is, it may stay as it is.
@@ -109,52 +142,73 @@ impl Entry {
 /// connecting, or while another thread connects. Its log is as detailed as `wish` says, or more.
 ///
 /// # Errors
-/// Those of [`Volume::connect`].
-pub(super) fn acquire(target: &Target, after: Option<Instant>, wish: &Arc<Wish>) -> Result<Arc<Volume>, OpenError> {
-    let (entry, log) = with_pool(|pool| {
+/// No volfile, or libgfapi cannot work with it.
+pub(super) fn acquire(target: &Target, after: Option<Instant>, wish: &Arc<Wish>) -> Result<Arc<Connection>, OpenError> {
+    let entry = with_pool(|pool| {
         start_reaper(pool);
-        let log = pool.log.clone().unwrap_or_else(|| PathBuf::from("/dev/stderr"));
-        (Arc::clone(pool.entries.entry(target.clone()).or_default()), log)
+        Arc::clone(pool.entries.entry(target.clone()).or_default())
     });
     entry.add(wish);
-    let mut connection = entry.lock();
-    let there_is = connection.volume.as_ref();
-    if let Some(volume) = there_is.filter(|volume| after.is_none_or(|after| volume.since() > after)) {
-        return Ok(Arc::clone(volume));
+    let mut slot = entry.lock();
+    let is_fit = |connection: &&Arc<Connection>| after.is_none_or(|after| connection.connected_at() > after);
+    if let Some(connection) = slot.connection.as_ref().filter(is_fit) {
+        return Ok(Arc::clone(connection));
     }
-    if let Some(refusal) = connection.refused.as_ref().filter(|refusal| refusal.is_fresh()) {
+    if let Some(refusal) = slot.refused.as_ref().filter(|refusal| refusal.is_fresh()) {
         return Err(OpenError::Again(Arc::clone(&refusal.why)));
     }
     *entry.connecting() = Some(Instant::now());
-    let connected = Volume::connect(target, &log, entry.level().unwrap_or_default());
+    let connected = connect(target, &entry, &slot);
     *entry.connecting() = None;
-    let volume = match connected {
-        Ok(volume) => Arc::new(volume),
+    let (connection, glusterd) = match connected {
+        Ok((connection, glusterd)) => (Arc::new(connection), glusterd),
         Err(why) => {
             let why = Arc::new(why);
-            connection.refused = Some(Refusal { when: Instant::now(), why: Arc::clone(&why) });
+            slot.refused = Some(Refusal { when: Instant::now(), why: Arc::clone(&why) });
             return Err(OpenError::Again(why));
         }
     };
-    if connection.volume.is_some() && !volume.has_bricks() {
+    if slot.connection.is_some() && connection.bricks() == Bricks::Silent {
         // No better than the one there is, which goes on trying to reach them.
-        drop(connection);
-        let from = volume.from().to_owned();
-        with_pool(|pool| pool.discarded.push(volume));
+        drop(slot);
+        let from = connection.volfile_server().to_owned();
+        retire(connection);
         return Err(OpenError::NoBricks { errno: Errno::EIO, from });
     }
-    let replaced = connection.volume.replace(Arc::clone(&volume));
-    connection.idle = None;
-    drop(connection);
-    with_pool(|pool| pool.discarded.extend(replaced));
-    Ok(volume)
+    if !slot.watched {
+        slot.watched = volfile_watch::start(Watch::new(&entry, target.clone(), glusterd));
+    }
+    let replaced = slot.install(Arc::clone(&connection));
+    drop(slot);
+    replaced.into_iter().for_each(retire);
+    Ok(connection)
+}
+
+/// Makes a connection. One whose graph is the present one's supersedes nothing.
+fn connect(target: &Target, entry: &Entry, slot: &Slot) -> Result<(Connection, Option<Glusterd>), OpenError> {
+    let (volfile, glusterd) = match &target.origin {
+        Origin::Servers(servers) => {
+            let Fetched { volfile, glusterd } = target.fetch(servers)?;
+            (volfile, Some(glusterd))
+        }
+        Origin::Volfile(path) => (Target::local_volfile(path)?, None),
+    };
+    let is_new = slot.connection.as_ref().is_some_and(|present| !present.volfile().is_graph_of(&volfile));
+    let generation = if is_new { slot.generation.next() } else { slot.generation.clone() };
+    let (log, level) = entry.logging();
+    let server = glusterd.as_ref().map(Glusterd::server);
+    Ok((Connection::open(target, volfile, server, generation, (&log, level))?, glusterd))
+}
+
+/// Keeps a connection until its last user has left, and ends it then.
+pub(super) fn retire(connection: Arc<Connection>) {
+    with_pool(|pool| pool.retired.push(connection));
 }
 
 /// The connections that there are; one that is being made is not.
-pub(super) fn connected() -> Vec<Arc<Volume>> {
+pub(super) fn connected() -> Vec<Arc<Connection>> {
     let entries: Vec<Arc<Entry>> = with_pool(|pool| pool.entries.values().cloned().collect());
-    let connections = entries.iter().filter_map(|entry| entry.connection.try_lock().ok());
-    connections.filter_map(|connection| connection.volume.clone()).collect()
+    entries.iter().filter_map(|entry| entry.current()).collect()
 }
 
 /// For how long others have been connecting to `target` already.
@@ -171,20 +225,20 @@ pub fn set_log_file(path: &Path) {
 
 /// Sees to it that libgfapi logs what is wished for, and to the file of that name.
 fn follow_logging() {
-    let volumes: Vec<(Arc<Volume>, PathBuf, c_int)> = with_pool(|pool| {
+    let connections: Vec<(Arc<Connection>, PathBuf, c_int)> = with_pool(|pool| {
         let log = pool.log.clone()?;
-        let volumes = pool.entries.values().filter_map(|entry| {
-            // Somebody who connects may hold it for long.
-            let volume = entry.connection.try_lock().ok()?.volume.clone()?;
+        let connections = pool.entries.values().filter_map(|entry| {
+            let connection = entry.current()?;
             let level = entry.level()?;
-            volume.logging().differs(&log, level).then(|| (volume, log.clone(), level))
+            connection.logging().differs(&log, level).then(|| (connection, log.clone(), level))
         });
-        Some(volumes.collect())
+        Some(connections.collect())
     })
     .unwrap_or_default();
-    for (volume, path, level) in volumes {
+    for (connection, path, level) in connections {
         let name = path.clone();
-        let changed = bounded("glfs-logging", PATIENCE, move || volume.logging().change(&volume, &path, level));
+        let change = move || connection.logging().change(connection.volume(), &path, level);
+        let changed = bounded("glfs-call", PATIENCE, change);
         // In an outage the volume cannot be asked; it is, when it is over.
         if let Some(Err(errno)) = changed.filter(|changed| *changed != Err(Errno::ENOTCONN)) {
             let name = name.display();
@@ -195,9 +249,9 @@ fn follow_logging() {
 
 /// Disconnects everything that is not in use, and waits at most `patience` for it.
 pub fn shut_down(patience: Duration) {
-    let unused = with_pool(|pool| (take_unused(pool, |_| true), take_discarded(pool)));
+    let unused = with_pool(|pool| (take_unused(pool, |_| true), take_retired(pool)));
     // A young connection takes 10 s to disconnect; the process ends and takes the rest with it.
-    bounded("glfs-fini", patience, move || drop(unused));
+    bounded("glfs-call", patience, move || drop(unused));
 }
 
 fn start_reaper(pool: &mut Pool) {
@@ -213,14 +267,16 @@ fn reap() {
         thread::sleep(ROUND);
         follow_logging();
         let (unused, done) = with_pool(|pool| {
-            let mut unused =
-                take_unused(pool, |connection| connection.idle.get_or_insert_with(Instant::now).elapsed() >= LINGER);
-            unused.extend(take_discarded(pool));
-            pool.reaping = !pool.entries.is_empty() || !pool.discarded.is_empty() || !unused.is_empty();
+            let mut unused = take_unused(pool, |slot| slot.idle.get_or_insert_with(Instant::now).elapsed() >= LINGER);
+            unused.extend(take_retired(pool));
+            pool.reaping = !pool.entries.is_empty() || !unused.is_empty() || !pool.retired.is_empty();
             (unused, !pool.reaping)
         });
-        if !unused.is_empty() {
-            FAREWELLS.run(Box::new(move || drop(unused)));
+        for connection in unused {
+            // It takes seconds, or for as long as a brick is silent: no other waits for it.
+            if let Err(connection) = hand_over("glfs-call", connection, drop) {
+                retire(connection);
+            }
         }
         if done {
             return;
@@ -228,33 +284,34 @@ fn reap() {
     }
 }
 
-/// The discarded connections that nobody uses any more.
-fn take_discarded(pool: &mut Pool) -> Vec<Arc<Volume>> {
-    let (unused, used) = pool.discarded.drain(..).partition(|volume| Arc::strong_count(volume) == 1);
-    pool.discarded = used;
+/// The retired connections that nobody uses any more.
+fn take_retired(pool: &mut Pool) -> Vec<Arc<Connection>> {
+    let (unused, used) = pool.retired.drain(..).partition(|connection| Arc::strong_count(connection) == 1);
+    pool.retired = used;
     unused
 }
 
 /// Removes the connections that nobody uses and that are `due`.
-fn take_unused(pool: &mut Pool, mut due: impl FnMut(&mut Connection) -> bool) -> Vec<Arc<Volume>> {
+fn take_unused(pool: &mut Pool, mut due: impl FnMut(&mut Slot) -> bool) -> Vec<Arc<Connection>> {
     let mut unused = Vec::new();
     pool.entries.retain(|_, entry| {
-        // Someone is in `acquire`: new references to an entry are made only under the pool's lock, which we hold.
+        // Someone is in `acquire`: new references to an entry are made only under the pool's lock, which we hold; or its volfile is
+        // being looked at.
         if Arc::strong_count(entry) > 1 {
             return true;
         }
-        let mut connection = entry.lock();
-        let Some(volume) = &connection.volume else {
-            return connection.refused.as_ref().is_some_and(Refusal::is_fresh);
+        let mut slot = entry.lock();
+        let Some(connection) = &slot.connection else {
+            return slot.refused.as_ref().is_some_and(Refusal::is_fresh);
         };
-        if Arc::strong_count(volume) > 1 {
-            connection.idle = None;
+        if Arc::strong_count(connection) > 1 {
+            slot.idle = None;
             return true;
         }
-        if !due(&mut connection) {
+        if !due(&mut slot) {
             return true;
         }
-        unused.extend(connection.volume.take());
+        unused.extend(slot.connection.take());
         false
     });
     unused

@@ -1,18 +1,18 @@
 //! Volfile servers: which of them answer.
 
 use std::fmt;
-use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::os::unix::net::UnixStream;
+use std::io;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-use super::images::Answer;
-use crate::lun::config::{Config, Transport};
+use nix::errno::Errno;
 
-/// How long to wait for one address of one server.
-const PATIENCE: Duration = Duration::from_secs(3);
+use super::glusterd::{Glusterd, SpecError};
+use super::images::Answer;
+use super::rpc;
+use super::volfile::Volfile;
+use crate::lun::config::{Config, Transport};
 
 /// Where a glusterd listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -38,79 +38,47 @@ impl Server {
             }
         }
     }
-
-    /// Connects and hangs up. libgfapi says neither which server failed nor why, and takes 15 s to get past one that is dead.
-    fn probe(&self) -> io::Result<Family> {
-        match self {
-            Self::Unix { socket } => UnixStream::connect(socket).map(|_| Family::Any),
-            Self::Tcp { host, port } => {
-                let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-                for address in (host.as_str(), *port).to_socket_addrs()? {
-                    match TcpStream::connect_timeout(&address, PATIENCE) {
-                        Ok(stream) => match greet(stream) {
-                            Ok(()) => return Ok(Family::of(&address)),
-                            Err(e) => failure = e,
-                        },
-                        Err(e) => failure = e,
-                    }
-                }
-                Err(failure)
-            }
-        }
-    }
 }
 
-/// Says something, and waits for any reaction: a glusterd that hangs has a kernel that takes connections all the same. What it is
-/// asked is the procedure 0 of its handshake program, which does nothing (RFC 5531; 10.3, `glusterfs3.h`). One that wants TLS hangs up, which
-/// is a reaction too.
-fn greet(mut stream: TcpStream) -> io::Result<()> {
-    const LAST_FRAGMENT: u32 = 1 << 31;
-    const GLUSTER_HNDSK_PROGRAM: u32 = 14_398_633;
-    const GLUSTER_HNDSK_VERSION: u32 = 2;
-    // XID, CALL, RPC version, program, version, procedure, no credentials, no verifier.
-    let call = [1, 0, 2, GLUSTER_HNDSK_PROGRAM, GLUSTER_HNDSK_VERSION, 0, 0, 0, 0, 0];
-    let bytes = u32::try_from(size_of_val(&call)).unwrap_or(0);
-    let message: Vec<u8> = [LAST_FRAGMENT | bytes].iter().chain(&call).flat_map(|word| word.to_be_bytes()).collect();
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(&message)?;
-    match stream.read(&mut [0; 4]) {
-        Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-            Err(io::Error::new(io::ErrorKind::TimedOut, "takes connections, and does not answer"))
-        }
-        _ => Ok(()),
-    }
+/// A volfile, and the connection to the server that gave it, which goes on to say when it changes.
+#[derive(Debug)]
+pub(super) struct Fetched {
+    pub(super) volfile: Volfile,
+    pub(super) glusterd: Glusterd,
 }
 
-/// How addresses are to be looked up: libgfapi takes the first that a name has, unless it is told a family.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Family {
-    Any,
-    Inet6,
+/// Why no server gave a volfile.
+#[derive(Debug)]
+pub(super) enum FetchError {
+    /// None answers as a glusterd does.
+    NoServer(Vec<Unreachable>),
+    /// One does, and refuses.
+    Refused { server: Server, errno: Errno },
 }
 
-impl Family {
-    fn of(address: &SocketAddr) -> Self {
-        if address.is_ipv6() { Self::Inet6 } else { Self::Any }
-    }
-}
-
-/// Tries the servers in order, up to the first that answers. That one comes first in the result, then those not tried, then the
-/// dead ones: they may be needed later. And how it was reached.
+/// Asks the servers in turn, up to the first that answers, for the volfile of `volume`. Blocks: some seconds for each that is silent.
 ///
 /// # Errors
-/// None answers.
-pub(super) fn reachable_first(servers: &[Server]) -> Result<(Vec<Server>, Family), Vec<Unreachable>> {
+/// [`FetchError`].
+pub(super) fn fetch<'a>(
+    servers: impl IntoIterator<Item = &'a Server>,
+    volume: &str,
+    op_version: u32,
+) -> Result<Fetched, FetchError> {
     let mut dead = Vec::new();
-    for (index, server) in servers.iter().enumerate() {
-        match server.probe() {
-            Ok(family) => {
-                let alive = servers.iter().skip(index).cloned();
-                return Ok((alive.chain(dead.into_iter().map(|d: Unreachable| d.server)).collect(), family));
-            }
-            Err(why) => dead.push(Unreachable { server: server.clone(), why }),
+    for server in servers {
+        let fetched = Glusterd::connect(server).map_err(SpecError::Server).and_then(|mut glusterd| {
+            let text = glusterd.volfile(volume, op_version)?;
+            let volfile = Volfile::from_glusterd(text, volume).map_err(|why| SpecError::Server(rpc::invalid(why)))?;
+            Ok(Fetched { volfile, glusterd })
+        });
+        match fetched {
+            Ok(fetched) => return Ok(fetched),
+            Err(SpecError::Refused(errno)) => return Err(FetchError::Refused { server: server.clone(), errno }),
+            Err(SpecError::Server(why)) => dead.push(Unreachable { server: server.clone(), why }),
         }
     }
-    Err(dead)
+    Err(FetchError::NoServer(dead))
 }
 
 /// Tries all of them at once. One that has not answered within `patience` is taken not to.
@@ -120,7 +88,8 @@ pub(super) fn survey(servers: &[Server], patience: Duration) -> Vec<Answer> {
         let (sender, answer) = sync_channel(1);
         let asked = server.clone();
         let thread = Builder::new().name(String::from("glfs-server"));
-        let asking = thread.spawn(move || sender.send(asked.probe().map(drop)));
+        let asking =
+            thread.spawn(move || sender.send(Glusterd::connect(&asked).and_then(|mut glusterd| glusterd.ping())));
         (server.to_string(), asking.map(|_| answer))
     };
     // All are asked before the first is waited for.
@@ -151,28 +120,87 @@ impl fmt::Display for Unreachable {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
+    use std::thread;
 
     use super::*;
+
+    const ENOUGH: u32 = 110_000;
 
     fn at(port: u16) -> Server {
         Server::Tcp { host: String::from("127.0.0.1"), port }
     }
 
-    #[test]
-    fn the_first_that_answers_leads_and_the_dead_come_last() {
+    /// A server of one connection, which gives `answer` to whatever it is asked first.
+    fn answering(answer: Vec<u8>) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let alive = at(listener.local_addr().unwrap().port());
+        let port = listener.local_addr().unwrap().port();
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 4096];
+            let _read = stream.read(&mut request).unwrap();
+            stream.write_all(&answer).unwrap();
+        });
+        at(port)
+    }
+
+    fn words(words: &[u32]) -> Vec<u8> {
+        words.iter().flat_map(|word| word.to_be_bytes()).collect()
+    }
+
+    /// A GETSPEC reply to the first call of a connection.
+    fn spec(result: u32, errno: u32, text: &str) -> Vec<u8> {
+        let mut body = words(&[1, 1, 0, 0, 0, 0, result, errno, u32::try_from(text.len()).unwrap()]);
+        body.extend(text.as_bytes());
+        body.resize(body.len().next_multiple_of(4) + 4, 0);
+        [words(&[0x8000_0000 | u32::try_from(body.len()).unwrap()]), body].concat()
+    }
+
+    fn whole() -> String {
+        "volume v-client-0\n    type protocol/client\nend-volume\n\n\
+         volume v\n    type debug/io-stats\n    subvolumes v-client-0\nend-volume\n"
+            .to_owned()
+    }
+
+    fn given(text: &str) -> Vec<u8> {
+        spec(u32::try_from(text.len()).unwrap(), 0, text)
+    }
+
+    #[test]
+    fn the_first_server_that_answers_gives_the_volfile() {
+        let alive = answering(given(&whole()));
         // Port 9 is discard's, and nobody runs it.
-        std::thread::Builder::new().spawn(move || listener.accept()).unwrap();
-        let servers = [at(9), alive.clone(), at(1)];
-        assert_eq!(reachable_first(&servers).unwrap(), (vec![alive, at(1), at(9)], Family::Any));
+        let fetched = fetch(&[at(9), alive.clone(), at(1)], "v", ENOUGH).unwrap();
+        assert_eq!((fetched.glusterd.server(), fetched.volfile.text()), (&alive, whole().as_str()));
     }
 
     #[test]
     fn every_dead_server_is_named_with_its_reason() {
-        let dead = reachable_first(&[at(9), Server::Unix { socket: String::from("/no/such.sock") }]).unwrap_err();
+        let servers = [at(9), Server::Unix { socket: String::from("/no/such.sock") }];
+        let Err(FetchError::NoServer(dead)) = fetch(&servers, "v", ENOUGH) else { panic!("a server answered") };
         let text: Vec<String> = dead.iter().map(ToString::to_string).collect();
         assert!(text[0].starts_with("127.0.0.1:9: ") && text[1].starts_with("/no/such.sock: "), "{text:?}");
+    }
+
+    #[test]
+    fn rubbish_and_halves_and_giants_are_no_volfiles_and_a_refusal_is_final() {
+        let half = whole().replace("end-volume\n\n", "");
+        for (answer, why) in [
+            (b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(), "more than a volfile has"),
+            (words(&[0x8000_0004, 7]), "does not speak"),
+            (given(&half), "the volfile is broken"),
+            (given("volume v-client-0\n    type protocol/client\nend-volume\n"), "the volfile ends with"),
+            (spec(5000, 0, &whole()), "of a volfile of 5000"),
+            (words(&[0x8000_0000 | (10 << 20)]), "more than a volfile has"),
+            (Vec::new(), "hangs up"),
+        ] {
+            match fetch(&[answering(answer)], "v", ENOUGH) {
+                Err(FetchError::NoServer(dead)) => assert!(dead[0].to_string().contains(why), "{why}: {dead:?}"),
+                other => panic!("{why}: {other:?}"),
+            }
+        }
+        let unknown = fetch(&[answering(spec(u32::MAX, 2, "")), at(9)], "v", ENOUGH);
+        assert!(matches!(unknown, Err(FetchError::Refused { errno: Errno::ENOENT, .. })), "{unknown:?}");
     }
 }

@@ -1,5 +1,11 @@
 //! The text of a graph (a volfile), translator by translator.
 
+use std::fmt;
+
+/// The volfile of a connection.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Volfile(String);
+
 /// One translator.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Translator<'a> {
@@ -48,6 +54,66 @@ pub fn translators(volfile: &str) -> Vec<Translator<'_>> {
     translators
 }
 
+impl Volfile {
+    /// A volfile of this host's, taken as it is.
+    pub(super) fn local(text: String) -> Self {
+        Self(text)
+    }
+
+    /// What glusterd gave for `volume`. A graph that was cut off could be one that libgfapi takes, with bricks missing: so it must end
+    /// with the translator of the volume's name, on top of all (10.3, `client_graph_builder`).
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn from_glusterd(text: String, volume: &str) -> Result<Self, String> {
+        let count = |word| text.lines().filter(|line| line.split_whitespace().next() == Some(word)).count();
+        let found = translators(&text);
+        if found.is_empty() || found.len() != count("end-volume") || found.iter().any(|it| it.kind.is_empty()) {
+            return Err(String::from("the volfile is broken"));
+        }
+        match found.last() {
+            Some(top) if top.name == volume => Ok(Self(text)),
+            top => Err(format!("the volfile ends with {}, not with {volume}", top.map_or("nothing", |top| top.name))),
+        }
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.0
+    }
+
+    pub(super) fn translators(&self) -> Vec<Translator<'_>> {
+        translators(&self.0)
+    }
+
+    /// The connections to bricks; the daemon for snapshots is none.
+    pub(super) fn clients(&self) -> Vec<Translator<'_>> {
+        let is_snapd =
+            |client: &Translator<'_>| client.option("remote-subvolume").is_some_and(|of| of.starts_with("snapd-"));
+        let is_client = |translator: &Translator<'_>| translator.kind == "protocol/client" && !is_snapd(translator);
+        self.translators().into_iter().filter(is_client).collect()
+    }
+
+    /// Whether it describes the graph of `other`. glusterd gives clients on its own host a user name and a password besides (10.3,
+    /// `__server_getspec`): which server is asked makes no difference.
+    pub(super) fn is_graph_of(&self, other: &Self) -> bool {
+        fn graph(volfile: &Volfile) -> impl Iterator<Item = &str> {
+            let is_credential = |line: &str| {
+                let mut words = line.split_whitespace();
+                words.next() == Some("option") && matches!(words.next(), Some("username" | "password"))
+            };
+            volfile.0.lines().filter(move |line| !is_credential(line))
+        }
+        graph(self).eq(graph(other))
+    }
+}
+
+/// It holds a password.
+impl fmt::Debug for Volfile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Volfile({} bytes)", self.0.len())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,5 +128,30 @@ mod tests {
         assert_eq!((replicate.option("a"), replicate.option("b")), (Some("2"), None));
         assert_eq!(replicate.children, ["c", "d", "e"]);
         assert!(!replicate.is_encrypted());
+    }
+
+    #[test]
+    fn the_clients_of_a_graph_are_its_bricks() {
+        let client = |name: &str, options: &str| {
+            format!("volume {name}\n    type protocol/client\n    option remote-host h\n{options}end-volume\n\n")
+        };
+        let volfile = Volfile(
+            client("v-client-0", "    option transport.socket.ssl-enabled on\n")
+                + &client("v-client-1", "    option remote-subvolume /b\n")
+                + &client("v-snapd-client", "    option remote-subvolume snapd-v\n")
+                + "volume v-dht\n    type cluster/distribute\nend-volume\n",
+        );
+        let found: Vec<_> = volfile.clients().iter().map(|client| (client.name, client.is_encrypted())).collect();
+        assert_eq!(found, [("v-client-0", true), ("v-client-1", false)]);
+    }
+
+    #[test]
+    fn credentials_make_no_other_graph_and_options_do() {
+        let client = |options: &str| Volfile(format!("volume c\n    type protocol/client\n{options}end-volume\n"));
+        let plain = client("    option ping-timeout 42\n");
+        let trusted = client("    option ping-timeout 42\n    option username a-b\n    option password c\n");
+        assert!(trusted.is_graph_of(&plain) && plain.is_graph_of(&trusted));
+        assert!(!plain.is_graph_of(&client("    option ping-timeout 43\n")));
+        assert!(!plain.is_graph_of(&client("")));
     }
 }

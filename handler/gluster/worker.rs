@@ -21,6 +21,24 @@ pub(super) fn bounded<T: Send + 'static>(
     spawned.ok().and_then(|_| result.recv_timeout(patience).ok())
 }
 
+/// Does `work` with `value` on a thread called `name`.
+///
+/// # Errors
+/// No thread could be had: the value.
+pub(super) fn hand_over<T: Send + 'static>(
+    name: &str,
+    value: T,
+    work: impl FnOnce(T) + Send + 'static,
+) -> Result<(), T> {
+    let (sender, receiver) = sync_channel(1);
+    let thread = Builder::new().name(name.to_owned());
+    // A closure that no thread could be had for is dropped, and what it holds with it.
+    match thread.spawn(move || receiver.recv().map(work)) {
+        Ok(_) => sender.send(value).map_err(|unsent| unsent.0),
+        Err(_) => Err(value),
+    }
+}
+
 /// What a [`Queue`] is given.
 pub(super) type Job = Box<dyn FnOnce() + Send>;
 

@@ -66,12 +66,11 @@ fn measure(args: &Args) -> Result<Report, String> {
     let scratch = |opener, name| Scratch::create(&config, &opener, name, args.size << 20, &interrupt);
     let handler = scratch(Opener::new(&config), "handler")?;
     let default = scratch(Opener::untouched(&config), "default")?;
-    let graph = handler.store().graph().unwrap_or_default();
-    let network = Network::probe(&graph, config.port);
+    let network = Network::probe(handler.store().graph(), config.port);
     let time = Duration::from_secs(args.seconds.into()) / ROUNDS;
     let cells = loads(&args.depth).into_iter().map(|load| cell(load, [&handler, &default], time, &interrupt));
     let cells = cells.collect::<Result<Vec<_>, _>>()?;
-    Ok(Report::new(&config, handler.store().makeup(), network, cells))
+    Ok(Report::new(&config, &handler.store().makeup(), network, cells))
 }
 
 /// What is measured.

@@ -57,9 +57,9 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(config: &Config, makeup: Option<Makeup>, network: Network, cells: Vec<Cell>) -> Self {
-        let verdict = verdict(&cells, makeup.as_ref(), network.most());
-        let volume = makeup.map_or_else(|| "unknown".to_owned(), |makeup| makeup.to_string());
+    pub(super) fn new(config: &Config, makeup: &Makeup, network: Network, cells: Vec<Cell>) -> Self {
+        let verdict = verdict(&cells, makeup, network.most());
+        let volume = makeup.to_string();
         Self { image: config.label(), volume, network, cells, verdict }
     }
 }
@@ -69,7 +69,7 @@ fn find<'a>(cells: &'a [Cell], load: &str) -> Option<&'a Cell> {
     cells.iter().find(|cell| cell.load.starts_with(load))
 }
 
-fn verdict(cells: &[Cell], makeup: Option<&Makeup>, network: Option<f64>) -> Vec<String> {
+fn verdict(cells: &[Cell], makeup: &Makeup, network: Option<f64>) -> Vec<String> {
     let mut sentences = Vec::new();
     let read = find(cells, "4 KiB random read");
     let write = find(cells, "4 KiB random write");
@@ -84,7 +84,7 @@ fn verdict(cells: &[Cell], makeup: Option<&Makeup>, network: Option<f64>) -> Vec
         sentences.push(format!("A small read takes {latency:.2} ms, the way to the bricks' servers and back {network:.2} ms ({share:.0} %){advice}."));
     }
     if let (Some(read), Some(write)) = (read, write) {
-        let copies = makeup.map_or(0, |makeup| makeup.replicas.max(makeup.dispersed));
+        let copies = makeup.replicas.max(makeup.dispersed);
         let why = if copies > 1 {
             format!(" ({copies} bricks take part, and each write locks and marks them)")
         } else {
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn where_the_time_goes_is_told() {
         let replica = Makeup { replicas: 3, ..Makeup::default() };
-        let far = verdict(&cells(2.0, 6.0, 0.5, 1.0, 0.1), Some(&replica), Some(1.5));
+        let far = verdict(&cells(2.0, 6.0, 0.5, 1.0, 0.1), &replica, Some(1.5));
         assert!(far[0].contains("(75 %)") && far[0].contains("the network is what commands wait for"), "{far:?}");
         assert!(far[1].contains("3.0 times") && far[1].contains("3 bricks take part"), "{far:?}");
         assert_eq!(far[2..], ["A flush takes 0.50 ms."]);
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn slow_disks_a_cache_that_acknowledges_and_other_loads_are_named() {
-        let slow = verdict(&cells(0.2, 1.0, 20.0, 0.3, 0.8), None, Some(0.05));
+        let slow = verdict(&cells(0.2, 1.0, 20.0, 0.3, 0.8), &Makeup::default(), Some(0.05));
         assert!(slow[0].contains("not the network"), "{slow:?}");
         assert!(slow[2].contains("disks are slow"), "{slow:?}");
         assert!(slow[3].contains("write-behind") && slow[4].contains("80 %"), "{slow:?}");

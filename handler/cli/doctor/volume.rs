@@ -77,8 +77,7 @@ impl Volume {
             }
         }
         let store = opener.connect(config.open_timeout).map_err(|not| not.why)?;
-        let volfile = store.graph().ok_or("the server does not show the volume's graph")?;
-        Ok(Self { name: config.volume.clone(), client_only: Some(why), ..Self::of_volfile(&volfile) })
+        Ok(Self { name: config.volume.clone(), client_only: Some(why), ..Self::of_volfile(store.graph()) })
     }
 
     /// Reads `gluster --xml volume info NAME`.

@@ -1,0 +1,245 @@
+//! A connection to a volume: a [`Volume`], and what is known of it.
+
+use std::ffi::c_int;
+use std::fmt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Instant;
+
+use super::OpenError;
+use super::graph::Graph;
+use super::logging::Logging;
+use super::ownership::Layout;
+use super::server::{self, FetchError, Fetched, Server};
+use super::shards::Shards;
+use super::status::{self, ConnectionStatus};
+use super::volfile::Volfile;
+use super::volume::{Bricks, ConnectError, Volume, snapd_host};
+use super::worker::Queue;
+use crate::report;
+
+/// Everything that makes two connections interchangeable.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Target {
+    pub(super) volume: String,
+    pub(super) origin: Origin,
+    pub(super) graph: Graph,
+    /// Nonzero: shared with nobody.
+    pub(super) own: u64,
+}
+
+/// Where the volfile comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Origin {
+    /// glusterd, on the first of these that answers.
+    Servers(Vec<Server>),
+    /// A file on this host.
+    Volfile(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Servers(servers) => {
+                f.write_str(&servers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+            }
+            Self::Volfile(path) => write!(f, "volfile {path}"),
+        }
+    }
+}
+
+impl Target {
+    /// The servers to ask for the volfile; none for a file of this host.
+    pub(super) fn servers(&self) -> &[Server] {
+        match &self.origin {
+            Origin::Servers(servers) => servers,
+            Origin::Volfile(_) => &[],
+        }
+    }
+
+    /// Reads this host's volfile.
+    ///
+    /// # Errors
+    /// It cannot be read, or libgfapi would not survive it.
+    pub(super) fn local_volfile(path: &str) -> Result<Volfile, OpenError> {
+        let text = std::fs::read_to_string(path).map_err(|why| OpenError::NoVolfile(path.to_owned(), why))?;
+        let volfile = Volfile::local(text);
+        // storage/posix works on lists that only glusterfsd initialises (10.3, posix_spawn_ctx_janitor_thread): SIGSEGV.
+        if volfile.translators().iter().any(|translator| translator.kind == "storage/posix") {
+            return Err(OpenError::BrickInVolfile(path.to_owned()));
+        }
+        Ok(volfile)
+    }
+
+    /// Asks `servers` for the volume's volfile.
+    ///
+    /// # Errors
+    /// None answers, or one refuses.
+    pub(super) fn fetch<'a>(&self, servers: impl IntoIterator<Item = &'a Server>) -> Result<Fetched, OpenError> {
+        server::fetch(servers, &self.volume, status::op_version()).map_err(|why| match why {
+            FetchError::NoServer(dead) => OpenError::NoServer(dead),
+            FetchError::Refused { server, errno } => OpenError::Init { errno, from: server.to_string() },
+        })
+    }
+}
+
+/// The graphs of one target, counted. Cheap to copy.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Generation {
+    number: u64,
+    latest: Arc<AtomicU64>,
+}
+
+impl Generation {
+    /// How many graphs came before.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The one after the latest.
+    pub(super) fn next(&self) -> Self {
+        Self { number: self.latest.load(Ordering::Acquire) + 1, latest: Arc::clone(&self.latest) }
+    }
+
+    /// Makes it the latest: those before are superseded.
+    pub(super) fn publish(&self) {
+        self.latest.fetch_max(self.number, Ordering::AcqRel);
+    }
+
+    fn is_superseded(&self) -> bool {
+        self.number < self.latest.load(Ordering::Acquire)
+    }
+}
+
+/// A connection. Dropping it disconnects, which takes long: the pool does that.
+#[derive(Debug)]
+pub(super) struct Connection {
+    volume: Volume,
+    volfile: Volfile,
+    layout: Layout,
+    generation: Generation,
+    /// Which server gave the volfile.
+    volfile_server: String,
+    bricks: Bricks,
+    connected_at: Instant,
+    logging: Logging,
+    status: ConnectionStatus,
+    shards: Shards,
+    /// Completes what libgfapi answered inside the submitting call.
+    io: Queue,
+    /// Images that may be locked here, and by whom they are used: a lock is the connection's, whoever asks for it.
+    lockable: Mutex<Vec<(String, Weak<()>)>>,
+}
+
+impl Connection {
+    /// Connects with `volfile`. Blocks until the bricks have answered, or cannot be reached.
+    ///
+    /// # Errors
+    /// libgfapi cannot work with it.
+    pub(super) fn open(
+        target: &Target,
+        volfile: Volfile,
+        volfile_server: Option<&Server>,
+        generation: Generation,
+        log: (&Path, c_int),
+    ) -> Result<Self, OpenError> {
+        let from = volfile_server.map_or_else(|| "its volfile".to_owned(), ToString::to_string);
+        let host = match volfile_server {
+            Some(Server::Tcp { host, .. }) => host,
+            _ => "localhost",
+        };
+        let options = target.graph.options().chain([snapd_host(host)]);
+        let (volume, logging, bricks) =
+            Volume::connect(&target.volume, &volfile, options, log).map_err(|why| match why {
+                ConnectError::Setup(errno) => OpenError::Setup(target.volume.clone(), errno),
+                ConnectError::Init(errno) => OpenError::Init { errno, from: from.clone() },
+            })?;
+        let (name, graph) = (&target.volume, &target.graph);
+        match bricks {
+            Bricks::Answer => report::info_always!(report::PLUGIN, "Volume {name}: connected; {graph}"),
+            // Its LUNs warn.
+            Bricks::Silent => report::info_always!(report::PLUGIN, "Volume {name}: its bricks do not answer"),
+        }
+        Ok(Self {
+            layout: Layout::of(&volfile),
+            volume,
+            volfile,
+            generation,
+            volfile_server: from,
+            bricks,
+            connected_at: Instant::now(),
+            logging,
+            status: ConnectionStatus::default(),
+            shards: Shards::default(),
+            io: Queue::new("glfs-io"),
+            lockable: Mutex::default(),
+        })
+    }
+
+    pub(super) fn volume(&self) -> &Volume {
+        &self.volume
+    }
+
+    pub(super) fn volfile(&self) -> &Volfile {
+        &self.volfile
+    }
+
+    pub(super) fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// The server that gave the volfile.
+    pub(super) fn volfile_server(&self) -> &str {
+        &self.volfile_server
+    }
+
+    pub(super) fn generation(&self) -> &Generation {
+        &self.generation
+    }
+
+    /// Whether the volume has another graph by now.
+    pub(super) fn is_superseded(&self) -> bool {
+        self.generation.is_superseded()
+    }
+
+    /// Whether bricks answered when it was made. If not, they may by now.
+    pub(super) fn bricks(&self) -> Bricks {
+        self.bricks
+    }
+
+    pub(super) fn connected_at(&self) -> Instant {
+        self.connected_at
+    }
+
+    pub(super) fn logging(&self) -> &Logging {
+        &self.logging
+    }
+
+    pub(super) fn status(&self) -> &ConnectionStatus {
+        &self.status
+    }
+
+    pub(super) fn shards(&self) -> &Shards {
+        &self.shards
+    }
+
+    pub(super) fn io(&self) -> &Queue {
+        &self.io
+    }
+
+    /// Lets `user` lock the image here, unless another one may already. To the bricks both would be one, and none would be kept out;
+    /// and a descriptor that one closes would drop the lock of both.
+    pub(super) fn claim(&self, path: &str, user: &Arc<()>) -> bool {
+        let mut lockable = self.lockable.lock().unwrap_or_else(PoisonError::into_inner);
+        lockable.retain(|(_, user)| user.strong_count() > 0);
+        let is_mine = |other: &Weak<()>| other.as_ptr() == Arc::as_ptr(user);
+        match lockable.iter().find(|(claimed, _)| claimed == path) {
+            Some((_, other)) => is_mine(other),
+            None => {
+                lockable.push((path.to_owned(), Arc::downgrade(user)));
+                true
+            }
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! How a connection is, in libgfapi's own words: the files of its meta translator, below `/.meta`.
+//!
+//! They are answered from the client's memory, in a tenth of a millisecond and with all bricks down as well (10.3). Still they are
+//! read by a thread of their own, with a bound: libgfapi's locks are taken.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use super::connection::Connection;
+use super::meta::File;
+use super::pool;
+use super::volfile::Translator;
+use super::worker::bounded;
+use crate::lun::backend::Bricks;
+use crate::metrics::VolumeState;
+
+/// Bounds a query.
+pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
+/// Older than this, an answer is none.
+const STALE: Duration = Duration::from_secs(60);
+
+/// Cached status of a connection. Refreshed by its monitor.
+#[derive(Debug, Default)]
+pub(super) struct ConnectionStatus {
+    cache: Mutex<Cache>,
+    losses: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Cache {
+    last: Option<(Instant, Vec<Client>)>,
+    /// A query is under way, and may be for long.
+    querying: bool,
+}
+
+/// A connection to one brick.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Client {
+    connected: bool,
+    /// Messages since it was connected: begins anew with each connect (10.3, `rpc_clnt_connection_cleanup`).
+    sent: u64,
+}
+
+impl Client {
+    /// Whether it has been disconnected since it was in the state `before`.
+    fn was_lost_since(self, before: Self) -> bool {
+        before.connected && (!self.connected || self.sent < before.sent)
+    }
+}
+
+impl ConnectionStatus {
+    /// How often a brick was lost, as far as was seen.
+    pub(super) fn losses(&self) -> u64 {
+        self.losses.load(Ordering::Relaxed)
+    }
+
+    /// The bricks as they were seen of late.
+    pub(super) fn bricks(&self) -> Option<Bricks> {
+        self.lock().last.as_ref().filter(|(when, _)| when.elapsed() < STALE).map(|(_, clients)| count(clients))
+    }
+
+    /// Takes what was seen.
+    fn update(&self, clients: Vec<Client>) {
+        let mut cache = self.lock();
+        if let Some((_, before)) = &cache.last {
+            let lost = clients.iter().zip(before).filter(|(now, before)| now.was_lost_since(**before)).count();
+            self.losses.fetch_add(u64::try_from(lost).unwrap_or(0), Ordering::Relaxed);
+        }
+        cache.last = Some((Instant::now(), clients));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The connections that there are, as far as they answer.
+#[must_use]
+pub fn volumes() -> Vec<VolumeState> {
+    let states = pool::connected().into_iter().filter_map(|connection| {
+        refresh(&connection);
+        let Bricks { connected, all } = connection.status().bricks()?;
+        Some(VolumeState {
+            volume: connection.volume().name().to_owned(),
+            server: connection.volfile_server().to_owned(),
+            bricks: all,
+            connected,
+            graph_switches: connection.generation().number(),
+        })
+    });
+    states.collect()
+}
+
+static VERSION: OnceLock<String> = OnceLock::new();
+
+/// The version of GlusterFS that libgfapi is of, when a connection has told.
+pub fn version() -> Option<String> {
+    VERSION.get().cloned()
+}
+
+/// The highest op-version that libgfapi supports, all of its major version: until a connection has told, of the one that this was
+/// built with. libgfapi's own number of version 10.3 is 7.10.3.
+pub(super) fn op_version() -> u32 {
+    let built_with = libgfapi_sys::VERSION.split_once('.').map_or("", |(_, version)| version);
+    let major = |version: &str| version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    let major = VERSION.get().and_then(|version| major(version)).or_else(|| major(built_with)).unwrap_or(0);
+    major.saturating_mul(10_000).saturating_add(9_999)
+}
+
+/// Looks how the bricks are, unless that is being done. Blocks, within bounds.
+pub(super) fn refresh(connection: &Arc<Connection>) {
+    /// Ends the query, also if there was no thread to do it.
+    struct Query(Arc<Connection>);
+
+    impl Drop for Query {
+        fn drop(&mut self) {
+            self.0.status().lock().querying = false;
+        }
+    }
+
+    if !std::mem::replace(&mut connection.status().lock().querying, true) {
+        let query = Query(Arc::clone(connection));
+        bounded("glfs-call", QUERY_TIMEOUT, move || {
+            let connection = &query.0;
+            if VERSION.get().is_none()
+                && let Ok(text) = read(connection, "version")
+                && let Some(version) = package_version(&text)
+            {
+                let _first = VERSION.set(version).is_ok();
+            }
+            if let Ok(clients) = clients(connection) {
+                connection.status().update(clients);
+            }
+        });
+    }
+}
+
+/// The bricks of a connection, now. Blocks.
+///
+/// # Errors
+/// libgfapi's.
+pub(super) fn bricks(connection: &Connection) -> Result<Bricks, Errno> {
+    clients(connection).map(|clients| count(&clients))
+}
+
+fn count(clients: &[Client]) -> Bricks {
+    let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    Bricks { connected: number(clients.iter().filter(|client| client.connected).count()), all: number(clients.len()) }
+}
+
+fn clients(connection: &Connection) -> Result<Vec<Client>, Errno> {
+    let state = |client: &Translator<'_>| {
+        let private = read(connection, &format!("graphs/active/{}/private", client.name))?;
+        Ok(client_state(&private))
+    };
+    connection.volfile().clients().iter().map(state).collect()
+}
+
+fn read(connection: &Connection, name: &str) -> Result<String, Errno> {
+    File::open(connection.volume(), name, libc::O_RDONLY)?.read()
+}
+
+/// Reads what `client_priv_dump` writes (10.3).
+fn client_state(private: &str) -> Client {
+    let value = |key: &str| {
+        let mut values = private.lines().filter_map(|line| line.split_once('='));
+        values.find(|(found, _)| found.trim() == key).map(|(_, value)| value.trim())
+    };
+    Client {
+        connected: value("connected") == Some("1"),
+        sent: value("msgs_sent").and_then(|sent| sent.parse().ok()).unwrap_or(0),
+    }
+}
+
+/// Of `{ "Package Version": "10.3" }`.
+fn package_version(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("\"Package Version\"")?;
+    rest.split('"').nth(1).filter(|version| !version.is_empty()).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_between_quotes() {
+        assert_eq!(package_version("{ \n  \"Package Version\": \"10.3\"\n}\n").as_deref(), Some("10.3"));
+        assert_eq!(package_version("{}"), None);
+    }
+
+    #[test]
+    fn a_brick_that_is_away_or_was_is_lost() {
+        let text = "[xlator.protocol.client.v-client-0.priv]\nconnected = 1\ntotal_bytes_read = 7\nmsgs_sent = 41\n";
+        let before = client_state(text);
+        assert_eq!(before, Client { connected: true, sent: 41 });
+        let now = |connected, sent| Client { connected, sent };
+        assert!(!now(true, 41).was_lost_since(before) && !now(true, 90).was_lost_since(before));
+        assert!(now(true, 5).was_lost_since(before), "connected anew");
+        assert!(now(false, 41).was_lost_since(before));
+        assert!(!now(true, 5).was_lost_since(now(false, 41)), "that has been counted");
+
+        let status = ConnectionStatus::default();
+        for (sent, losses) in [(1, 0), (9, 0), (3, 1), (4, 1)] {
+            status.update(vec![now(true, 7), now(true, sent)]);
+            assert_eq!(status.losses(), losses);
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Learns that a volume has changed, and makes the connection with its new graph.
+//!
+//! A thread for each connected volume keeps a connection to one of its servers. glusterd calls back after every change, and the
+//! volfile is asked for again. A server that is lost, or does not answer a ping, is replaced by the next one at once, and the volfile
+//! is asked for there: no change is missed for long. The new connection takes the place of the old one when its bricks have answered;
+//! LUNs move their images over by themselves (`lun::recovery`). Until then, and if that never comes, all stays as it was.
+
+use std::sync::{Arc, Weak};
+use std::thread::{self, Builder};
+use std::time::{Duration, Instant};
+
+use super::OpenError;
+use super::connection::{Connection, Target};
+use super::glusterd::{Glusterd, SpecError};
+use super::pool::{self, Entry};
+use super::server::{Fetched, Server};
+use super::status;
+use super::volfile::Volfile;
+use crate::report;
+
+/// Between two signs of life of the server. With the bound of an answer it makes the 5 s within which the next one is asked.
+const PROBE_INTERVAL: Duration = Duration::from_millis(1500);
+/// Between two looks at a new connection that its bricks have not answered yet.
+const CANDIDATE_INTERVAL: Duration = Duration::from_millis(250);
+/// How long libgfapi takes to reach a brick that listens: it tries every 3 s.
+const BRICK_GRACE: Duration = Duration::from_secs(5);
+/// Between two attempts with a graph that does not come up; twice as long after each.
+const RETRY_DELAY: Duration = Duration::from_secs(5);
+const LONGEST_RETRY_DELAY: Duration = Duration::from_secs(300);
+
+/// The thread's own.
+#[derive(Debug)]
+pub(super) struct Watch {
+    entry: Weak<Entry>,
+    target: Target,
+    /// None: no server answers, or the volfile is one of this host's.
+    glusterd: Option<Glusterd>,
+    /// The server that was asked last.
+    server: Option<Server>,
+    next: Next,
+}
+
+/// The graph that is to come.
+#[derive(Debug)]
+enum Next {
+    /// None: the connection has the volume's graph.
+    None,
+    /// It could not be made.
+    Failed { volfile: Volfile, retry_at: Instant, delay: Duration },
+    /// Made, but not as well connected as the one in use.
+    Connecting { connection: Arc<Connection>, since: Instant, reported: bool },
+}
+
+/// Starts the thread, which ends with its entry. False: none could be had.
+pub(super) fn start(watch: Watch) -> bool {
+    Builder::new().name(String::from("glfs-monitor")).spawn(move || watch.run()).is_ok()
+}
+
+impl Watch {
+    pub(super) fn new(entry: &Arc<Entry>, target: Target, glusterd: Option<Glusterd>) -> Self {
+        let server = glusterd.as_ref().map(|glusterd| glusterd.server().clone());
+        Self { entry: Arc::downgrade(entry), target, glusterd, server, next: Next::None }
+    }
+
+    fn run(mut self) {
+        // The first volfile was asked for before libgfapi's version was known.
+        let mut is_due = true;
+        loop {
+            let Some(entry) = self.entry.upgrade() else { break };
+            if let Some(current) = entry.current() {
+                status::refresh(&current);
+                if is_due && let Some(volfile) = self.ask() {
+                    self.follow(&entry, &current, volfile);
+                }
+                self.advance(&entry, &current);
+            }
+            drop(entry);
+            is_due = self.wait();
+        }
+        if let Next::Connecting { connection, .. } = self.next {
+            pool::retire(connection);
+        }
+    }
+
+    /// Waits for a change, or until it is time to look. Whether the volfile is to be asked for.
+    fn wait(&mut self) -> bool {
+        let interval = match self.next {
+            Next::Connecting { .. } => CANDIDATE_INTERVAL,
+            Next::None | Next::Failed { .. } => PROBE_INTERVAL,
+        };
+        let Some(glusterd) = &mut self.glusterd else {
+            thread::sleep(interval);
+            // Until a server answers.
+            return self.server.is_some();
+        };
+        match glusterd.wait_for_change(interval).and_then(|changed| {
+            if !changed {
+                glusterd.ping()?;
+            }
+            Ok(changed)
+        }) {
+            Ok(changed) => changed,
+            Err(why) => {
+                report::warning!(
+                    report::PLUGIN,
+                    "Volume {}: {}: {why}; the next server is asked for changes",
+                    self.target.volume,
+                    glusterd.server()
+                );
+                self.glusterd = None;
+                true
+            }
+        }
+    }
+
+    /// Asks for the volfile: the server that is connected, or the next ones in their order.
+    fn ask(&mut self) -> Option<Volfile> {
+        let volume = &self.target.volume;
+        if let Some(glusterd) = &mut self.glusterd {
+            match glusterd.volfile(volume, status::op_version()) {
+                Ok(text) => match Volfile::from_glusterd(text, volume) {
+                    Ok(volfile) => return Some(volfile),
+                    Err(why) => report::warning!(report::PLUGIN, "Volume {volume}: {}: {why}", glusterd.server()),
+                },
+                Err(SpecError::Refused(errno)) => {
+                    report::warning!(
+                        report::PLUGIN,
+                        "Volume {volume}: {} refuses its volfile ({errno}): its present graph stays in use",
+                        glusterd.server()
+                    );
+                    return None;
+                }
+                Err(SpecError::Server(why)) => {
+                    report::warning!(report::PLUGIN, "Volume {volume}: {}: {why}", glusterd.server());
+                }
+            }
+            self.glusterd = None;
+        }
+        let servers = self.target.servers();
+        let last = servers.iter().position(|server| Some(server) == self.server.as_ref()).unwrap_or(0);
+        let in_turn = servers.iter().cycle().skip(last + 1).take(servers.len());
+        match self.target.fetch(in_turn) {
+            Ok(Fetched { volfile, glusterd }) => {
+                report::info_always!(report::PLUGIN, "Volume {volume}: {} is asked for changes", glusterd.server());
+                self.server = Some(glusterd.server().clone());
+                self.glusterd = Some(glusterd);
+                Some(volfile)
+            }
+            Err(why) => {
+                report::warning!(report::PLUGIN, "Volume {volume}: changes of it are not seen: {why}");
+                None
+            }
+        }
+    }
+
+    /// Begins with a graph, unless it is the one in use or the one to come.
+    fn follow(&mut self, entry: &Entry, current: &Connection, volfile: Volfile) {
+        let is_known = match &self.next {
+            Next::None => false,
+            Next::Failed { volfile: failed, .. } => failed.is_graph_of(&volfile),
+            Next::Connecting { connection, .. } => connection.volfile().is_graph_of(&volfile),
+        };
+        if is_known {
+            return;
+        }
+        self.abandon();
+        if !current.volfile().is_graph_of(&volfile) {
+            self.connect(entry, current, volfile, RETRY_DELAY);
+        }
+    }
+
+    /// Makes the connection; or notes when to try again.
+    fn connect(&mut self, entry: &Entry, current: &Connection, volfile: Volfile, delay: Duration) {
+        let (log, level) = entry.logging();
+        let generation = current.generation().next();
+        let connected =
+            Connection::open(&self.target, volfile.clone(), self.server.as_ref(), generation, (&log, level));
+        self.next = match connected {
+            Ok(connection) => {
+                Next::Connecting { connection: Arc::new(connection), since: Instant::now(), reported: false }
+            }
+            Err(why) => {
+                if delay == RETRY_DELAY {
+                    self.report_refused(&why);
+                }
+                let next_delay = (delay * 2).min(LONGEST_RETRY_DELAY);
+                Next::Failed { volfile, retry_at: Instant::now() + delay, delay: next_delay }
+            }
+        };
+    }
+
+    fn report_refused(&self, why: &OpenError) {
+        let volume = &self.target.volume;
+        report::warning_always!(
+            report::PLUGIN,
+            "Volume {volume}: its new graph does not come up, the present one stays in use: {why}"
+        );
+    }
+
+    /// Goes on with the graph that is to come.
+    fn advance(&mut self, entry: &Entry, current: &Connection) {
+        match &mut self.next {
+            Next::None => {}
+            Next::Failed { volfile, retry_at, delay } => {
+                if Instant::now() >= *retry_at {
+                    let (volfile, delay) = (volfile.clone(), *delay);
+                    self.connect(entry, current, volfile, delay);
+                }
+            }
+            Next::Connecting { connection, since, reported } => {
+                status::refresh(connection);
+                let (new, old) = (connection.status().bricks(), current.status().bricks());
+                let connected = new.map_or(0, |bricks| bricks.connected);
+                let all = new.map_or(0, |bricks| bricks.all);
+                let is_ready = connected > 0 && (connected == all || connected >= old.map_or(all, |old| old.connected));
+                let volume = &self.target.volume;
+                if is_ready {
+                    let connection = Arc::clone(connection);
+                    let number = connection.generation().number();
+                    report::info_always!(
+                        report::PLUGIN,
+                        "Volume {volume}: new graph, number {number}; LUNs move to it"
+                    );
+                    self.next = Next::None;
+                    entry.supersede(connection);
+                } else if since.elapsed() >= BRICK_GRACE && !std::mem::replace(reported, true) {
+                    report::warning_always!(
+                        report::PLUGIN,
+                        "Volume {volume}: of the {all} bricks of its new graph {connected} are connected: the present one stays in use"
+                    );
+                }
+            }
+        }
+    }
+
+    fn abandon(&mut self) {
+        if let Next::Connecting { connection, .. } = std::mem::replace(&mut self.next, Next::None) {
+            pool::retire(connection);
+        }
+    }
+}
