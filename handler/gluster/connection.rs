@@ -234,12 +234,10 @@ impl Connection {
         let mut lockable = self.lockable.lock().unwrap_or_else(PoisonError::into_inner);
         lockable.retain(|(_, user)| user.strong_count() > 0);
         let is_mine = |other: &Weak<()>| other.as_ptr() == Arc::as_ptr(user);
-        match lockable.iter().find(|(claimed, _)| claimed == path) {
-            Some((_, other)) => is_mine(other),
-            None => {
-                lockable.push((path.to_owned(), Arc::downgrade(user)));
-                true
-            }
+        if let Some((_, other)) = lockable.iter().find(|(claimed, _)| claimed == path) {
+            return is_mine(other);
         }
+        lockable.push((path.to_owned(), Arc::downgrade(user)));
+        true
     }
 }

@@ -82,8 +82,8 @@ impl Source for Opener {
     fn open(&self, patience: Duration, after: Option<Instant>) -> Result<Opened<File>, NotOpened> {
         // Behind others who wait for the same server, it has had its share of patience.
         let patience = patience.saturating_sub(pool::connecting(&self.target));
-        let opener = self.clone();
-        let opened = worker::bounded("glfs-call", patience, move || opener.open_blocking(after));
+        let this = self.clone();
+        let opened = worker::bounded("glfs-call", patience, move || this.open_blocking(after));
         let late = || Err(OpenError::TimedOut { after: patience, tried: self.target.origin.to_string() });
         Ok(opened.unwrap_or_else(late)?)
     }

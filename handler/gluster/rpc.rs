@@ -6,6 +6,9 @@ use std::io;
 const LAST_FRAGMENT: u32 = 1 << 31;
 const CALL: u32 = 0;
 const REPLY: u32 = 1;
+/// Of a reply, and of an accepted call (RFC 5531, section 9).
+const ACCEPTED: u32 = 0;
+const SUCCESS: u32 = 0;
 const RPC_VERSION: u32 = 2;
 /// Verifiers have at most 400 bytes (RFC 5531, section 8.2).
 const LONGEST_VERIFIER: u32 = 400;
@@ -69,7 +72,6 @@ pub(super) fn parse(record: &[u8]) -> io::Result<Message<'_>> {
         }
         REPLY => {
             let refused = || Err(invalid("refuses the call"));
-            const ACCEPTED: u32 = 0;
             if body.number()? != ACCEPTED {
                 return refused();
             }
@@ -78,7 +80,6 @@ pub(super) fn parse(record: &[u8]) -> io::Result<Message<'_>> {
                 return Err(garbage());
             }
             body.skip(verifier)?;
-            const SUCCESS: u32 = 0;
             if body.number()? != SUCCESS {
                 return refused();
             }
