@@ -107,6 +107,11 @@ impl Entry {
         self.slot.try_lock().ok()?.connection.clone()
     }
 
+    /// Its volfile is not watched any more.
+    pub(super) fn set_unwatched(&self) {
+        self.lock().watched = false;
+    }
+
     /// Where libgfapi logs, and how much.
     pub(super) fn logging(&self) -> (PathBuf, c_int) {
         let path = with_pool(|pool| pool.log.clone()).unwrap_or_else(|| PathBuf::from("/dev/stderr"));
@@ -175,12 +180,13 @@ pub(super) fn acquire(target: &Target, after: Option<Instant>, wish: &Arc<Wish>)
         retire(connection);
         return Err(OpenError::NoBricks { errno: Errno::EIO, from });
     }
-    if !slot.watched {
-        slot.watched = volfile_watch::start(Watch::new(&entry, target.clone(), glusterd));
-    }
     let replaced = slot.install(Arc::clone(&connection));
+    let watched = std::mem::replace(&mut slot.watched, true);
     drop(slot);
     replaced.into_iter().for_each(retire);
+    if !watched {
+        volfile_watch::start(Watch::new(&entry, target.clone(), glusterd));
+    }
     Ok(connection)
 }
 
@@ -247,6 +253,19 @@ fn follow_logging() {
     }
 }
 
+/// Starts the watches that have ended, or could not be started.
+fn watch_volfiles() {
+    let entries: Vec<(Target, Arc<Entry>)> =
+        with_pool(|pool| pool.entries.iter().map(|(target, entry)| (target.clone(), Arc::clone(entry))).collect());
+    for (target, entry) in entries {
+        let Ok(mut slot) = entry.slot.try_lock() else { continue };
+        if slot.connection.is_some() && !std::mem::replace(&mut slot.watched, true) {
+            drop(slot);
+            volfile_watch::start(Watch::new(&entry, target, None));
+        }
+    }
+}
+
 /// Disconnects everything that is not in use, and waits at most `patience` for it.
 pub fn shut_down(patience: Duration) {
     let unused = with_pool(|pool| (take_unused(pool, |_| true), take_retired(pool)));
@@ -266,6 +285,7 @@ fn reap() {
     loop {
         thread::sleep(ROUND);
         follow_logging();
+        watch_volfiles();
         let (unused, done) = with_pool(|pool| {
             let mut unused = take_unused(pool, |slot| slot.idle.get_or_insert_with(Instant::now).elapsed() >= LINGER);
             unused.extend(take_retired(pool));

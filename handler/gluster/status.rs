@@ -19,6 +19,8 @@ use crate::metrics::VolumeState;
 
 /// Bounds a query.
 pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
+/// How old an answer may be for whoever asks for numbers.
+pub(super) const MAX_AGE: Duration = Duration::from_secs(3);
 /// Older than this, an answer is none.
 const STALE: Duration = Duration::from_secs(60);
 
@@ -62,6 +64,13 @@ impl ConnectionStatus {
         self.lock().last.as_ref().filter(|(when, _)| when.elapsed() < STALE).map(|(_, clients)| count(clients))
     }
 
+    /// Whether to query now: then that is under way.
+    fn is_due(&self, max_age: Duration) -> bool {
+        let mut cache = self.lock();
+        let is_known = cache.last.as_ref().is_some_and(|(when, _)| when.elapsed() < max_age);
+        !is_known && !std::mem::replace(&mut cache.querying, true)
+    }
+
     /// Takes what was seen.
     fn update(&self, clients: Vec<Client>) {
         let mut cache = self.lock();
@@ -81,7 +90,7 @@ impl ConnectionStatus {
 #[must_use]
 pub fn volumes() -> Vec<VolumeState> {
     let states = pool::connected().into_iter().filter_map(|connection| {
-        refresh(&connection);
+        refresh(&connection, MAX_AGE);
         let Bricks { connected, all } = connection.status().bricks()?;
         Some(VolumeState {
             volume: connection.volume().name().to_owned(),
@@ -110,8 +119,8 @@ pub(super) fn op_version() -> u32 {
     major.saturating_mul(10_000).saturating_add(9_999)
 }
 
-/// Looks how the bricks are, unless that is being done. Blocks, within bounds.
-pub(super) fn refresh(connection: &Arc<Connection>) {
+/// Looks how the bricks are, unless that is known from `max_age` ago or later, or is being done. Blocks, within bounds.
+pub(super) fn refresh(connection: &Arc<Connection>, max_age: Duration) {
     /// Ends the query, also if there was no thread to do it.
     struct Query(Arc<Connection>);
 
@@ -121,7 +130,7 @@ pub(super) fn refresh(connection: &Arc<Connection>) {
         }
     }
 
-    if !std::mem::replace(&mut connection.status().lock().querying, true) {
+    if connection.status().is_due(max_age) {
         let query = Query(Arc::clone(connection));
         bounded("glfs-call", QUERY_TIMEOUT, move || {
             let connection = &query.0;

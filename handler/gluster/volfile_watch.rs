@@ -6,7 +6,7 @@
 //! LUNs move their images over by themselves (`lun::recovery`). Until then, and if that never comes, all stays as it was.
 
 use std::sync::{Arc, Weak};
-use std::thread::{self, Builder};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::OpenError;
@@ -16,6 +16,7 @@ use super::pool::{self, Entry};
 use super::server::{Fetched, Server};
 use super::status;
 use super::volfile::Volfile;
+use super::worker::hand_over;
 use crate::report;
 
 /// Between two signs of life of the server. With the bound of an answer it makes the 5 s within which the next one is asked.
@@ -51,14 +52,15 @@ enum Next {
     Connecting { connection: Arc<Connection>, since: Instant, reported: bool },
 }
 
-/// Starts the thread, which ends with its entry. False: none could be had.
-pub(super) fn start(watch: Watch) -> bool {
-    Builder::new().name(String::from("glfs-monitor")).spawn(move || watch.run()).is_ok()
+/// Starts the thread, which ends with its entry. If none can be had, the reaper asks again.
+pub(super) fn start(watch: Watch) {
+    let _given_back = hand_over("glfs-monitor", watch, Watch::run).is_err();
 }
 
 impl Watch {
     pub(super) fn new(entry: &Arc<Entry>, target: Target, glusterd: Option<Glusterd>) -> Self {
-        let server = glusterd.as_ref().map(|glusterd| glusterd.server().clone());
+        let asked = glusterd.as_ref().map(Glusterd::server);
+        let server = asked.or(target.servers().last()).cloned();
         Self { entry: Arc::downgrade(entry), target, glusterd, server, next: Next::None }
     }
 
@@ -68,7 +70,7 @@ impl Watch {
         loop {
             let Some(entry) = self.entry.upgrade() else { break };
             if let Some(current) = entry.current() {
-                status::refresh(&current);
+                status::refresh(&current, status::MAX_AGE);
                 if is_due && let Some(volfile) = self.ask() {
                     self.follow(&entry, &current, volfile);
                 }
@@ -76,9 +78,6 @@ impl Watch {
             }
             drop(entry);
             is_due = self.wait();
-        }
-        if let Next::Connecting { connection, .. } = self.next {
-            pool::retire(connection);
         }
     }
 
@@ -115,7 +114,10 @@ impl Watch {
 
     /// Asks for the volfile: the server that is connected, or the next ones in their order.
     fn ask(&mut self) -> Option<Volfile> {
-        let volume = &self.target.volume;
+        let (volume, servers) = (&self.target.volume, self.target.servers());
+        if servers.is_empty() {
+            return None;
+        }
         if let Some(glusterd) = &mut self.glusterd {
             match glusterd.volfile(volume, status::op_version()) {
                 Ok(text) => match Volfile::from_glusterd(text, volume) {
@@ -136,7 +138,6 @@ impl Watch {
             }
             self.glusterd = None;
         }
-        let servers = self.target.servers();
         let last = servers.iter().position(|server| Some(server) == self.server.as_ref()).unwrap_or(0);
         let in_turn = servers.iter().cycle().skip(last + 1).take(servers.len());
         match self.target.fetch(in_turn) {
@@ -208,7 +209,7 @@ impl Watch {
                 }
             }
             Next::Connecting { connection, since, reported } => {
-                status::refresh(connection);
+                status::refresh(connection, CANDIDATE_INTERVAL / 2);
                 let (new, old) = (connection.status().bricks(), current.status().bricks());
                 let connected = new.map_or(0, |bricks| bricks.connected);
                 let all = new.map_or(0, |bricks| bricks.all);
@@ -233,9 +234,20 @@ impl Watch {
         }
     }
 
+    /// Gives up the graph that is to come.
     fn abandon(&mut self) {
         if let Next::Connecting { connection, .. } = std::mem::replace(&mut self.next, Next::None) {
             pool::retire(connection);
+        }
+    }
+}
+
+/// However it ends, another one may begin.
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.abandon();
+        if let Some(entry) = self.entry.upgrade() {
+            entry.set_unwatched();
         }
     }
 }
