@@ -1,4 +1,4 @@
-# Two commands on a fresh Debian 12 with Rust:  make demo   make check
+# Two commands on a fresh Debian 12 with Rust:  make demo   make check      While you work:  make test
 # Each installs what is missing (as root, through apt; asks nothing), builds, and runs.
 
 # Where tcmu-runner looks for handlers: Debian's multiarch folder, or Fedora's and openSUSE's lib64. And the unit that restores the
