@@ -29,6 +29,7 @@ mod client;
 mod cluster;
 mod cpu;
 mod fake;
+mod hostile;
 mod load;
 mod plan;
 mod plot;
@@ -92,6 +93,15 @@ enum Role {
     /// One contestant; started by the benchmark.
     #[command(hide = true)]
     Client(Spec),
+    /// What commands that ask for too much do to the memory of the daemon, and to its other LUNs.
+    Hostile {
+        /// Of the load, and of what it is compared with.
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
+    },
+    /// The daemon that gets them.
+    #[command(hide = true)]
+    HostileDaemon(hostile::Spec),
     /// Tables and plot once more, from a CSV file.
     Tables {
         /// As the benchmark wrote it.
@@ -103,6 +113,8 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     match &arguments.role {
         Some(Role::Client(spec)) => client::serve(spec),
+        Some(Role::Hostile { seconds }) => hostile::bench(&arguments.so()?, *seconds),
+        Some(Role::HostileDaemon(spec)) => hostile::serve(spec),
         Some(Role::Tables { csv }) => {
             let text = std::fs::read_to_string(csv).with_context(|| csv.display().to_string())?;
             let runs = text.lines().skip(1).map(Run::parse).collect::<anyhow::Result<_>>()?;
@@ -112,15 +124,22 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
+impl Arguments {
+    /// Our plugin.
+    fn so(&self) -> anyhow::Result<PathBuf> {
+        let so = match &self.so {
+            Some(so) => so.clone(),
+            None => std::env::current_exe()?.with_file_name("libhandler_glfs.so"),
+        };
+        ensure!(so.exists(), "{} is missing: cargo build --release", so.display());
+        Ok(so)
+    }
+}
+
 fn bench(arguments: &Arguments) -> anyhow::Result<()> {
-    let so = match &arguments.so {
-        Some(so) => so.clone(),
-        None => std::env::current_exe()?.with_file_name("libhandler_glfs.so"),
-    };
-    ensure!(so.exists(), "{} is missing: cargo build --release", so.display());
     let settings = Settings {
         quick: arguments.quick,
-        so,
+        so: arguments.so()?,
         peer: arguments.peer.clone(),
         rounds: arguments.rounds,
         time: arguments.milliseconds.map(Duration::from_millis),

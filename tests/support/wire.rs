@@ -186,6 +186,14 @@ impl FakeCommand {
         unsafe { self.block.cast::<u16>().write_unaligned(id) };
     }
 
+    /// One of several commands that the core makes of this one.
+    pub fn part(&self) -> Part {
+        let mut part = Part(Box::new([0; TCMUR_CMD]));
+        // Where the command is: the first word of a tcmur_cmd.
+        part.0[..size_of::<usize>()].copy_from_slice(&self.block.expose_provenance().to_ne_bytes());
+        part
+    }
+
     /// The number of a command.
     ///
     /// # Safety
@@ -220,6 +228,16 @@ impl FakeCommand {
         let sense = unsafe { std::slice::from_raw_parts(self.block.add(SENSE), 18) };
         assert_eq!(sense[0] & 0x80, 0x80, "not valid");
         u32::from_be_bytes(sense[3..7].try_into().unwrap())
+    }
+}
+
+/// A `tcmur_cmd` beside the command that it belongs to, which must outlive it.
+pub struct Part(Box<[u8; TCMUR_CMD]>);
+
+impl Part {
+    /// What the callbacks are given.
+    pub fn as_ptr(&self) -> *mut c_void {
+        self.0.as_ptr().cast_mut().cast()
     }
 }
 

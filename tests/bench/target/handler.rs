@@ -25,10 +25,10 @@ const WRITE_16: u8 = 0x8a;
 
 /// A LUN of the handler.
 pub(crate) struct Lun {
-    number: usize,
-    device: Box<FakeDevice>,
+    pub(crate) number: usize,
+    pub(crate) device: Box<FakeDevice>,
     bytes: u64,
-    answers: Mutex<Receiver<Done>>,
+    pub(crate) answers: Mutex<Receiver<Done>>,
 }
 
 impl Lun {
@@ -93,7 +93,7 @@ impl Disk for Lun {
     }
 }
 
-fn table() -> &'static Table {
+pub(crate) fn table() -> &'static Table {
     // SAFETY: registered by handler_init, with a table that lives for ever.
     unsafe { &*TABLE.load(Ordering::Acquire) }
 }
