@@ -1,7 +1,7 @@
 //! A client of Gluster without the handler, for comparison: libgfapi's blocking calls, on the graph that the volume has. What it loses
 //! under the same faults, Gluster loses.
 
-use std::ffi::{CString, c_int, c_void};
+use std::ffi::{CString, c_char, c_int, c_void};
 use std::ptr;
 use std::sync::Mutex;
 use std::thread;
@@ -12,8 +12,15 @@ use nix::errno::Errno;
 
 use crate::load::{Answer, Disk};
 
+// What the handler does not call.
 unsafe extern "C" {
     fn glfs_fdatasync(fd: *mut gfapi::glfs_fd_t, before: *mut c_void, after: *mut c_void) -> c_int;
+    fn glfs_set_volfile_server(
+        fs: *mut gfapi::glfs_t,
+        transport: *const c_char,
+        host: *const c_char,
+        port: c_int,
+    ) -> c_int;
 }
 
 /// What the volume needs so that an acknowledged write has reached the bricks, and nothing is read from memory; and the handler's timeouts.
@@ -59,7 +66,7 @@ impl Plain {
         // SAFETY: as libgfapi's header says: new, set up, initialised, and used from then on.
         unsafe {
             let fs = gfapi::glfs_new(c(volume).as_ptr());
-            assert_eq!(gfapi::glfs_set_volfile_server(fs, c"tcp".as_ptr(), c(host).as_ptr(), 24007), 0);
+            assert_eq!(glfs_set_volfile_server(fs, c"tcp".as_ptr(), c(host).as_ptr(), 24007), 0);
             assert_eq!(gfapi::glfs_set_logging(fs, c(log).as_ptr(), 5), 0);
             let begin = Instant::now();
             while gfapi::glfs_init(fs) != 0 {

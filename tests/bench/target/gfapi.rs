@@ -1,7 +1,7 @@
 //! libgfapi itself: what a handler can reach at best, and what it reaches with the graph as the volume has it.
 
 use std::collections::HashMap;
-use std::ffi::{CString, c_int, c_void};
+use std::ffi::{CString, c_char, c_int, c_void};
 use std::ptr::NonNull;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -17,6 +17,11 @@ use nix::errno::Errno;
 use super::Disk;
 use crate::cell::{Cell, Tally};
 use crate::load::{Choice, Done, Op, pump};
+
+// What the handler does not call: it asks glusterd itself.
+unsafe extern "C" {
+    fn glfs_set_volfile_server(fs: *mut glfs_t, transport: *const c_char, host: *const c_char, port: c_int) -> c_int;
+}
 
 /// The connections of a client: one per volume, as the C handler does.
 pub(crate) struct Connections {
@@ -48,7 +53,7 @@ impl Connections {
         // SAFETY: the name is NUL-terminated.
         let fs = NonNull::new(unsafe { gfapi::glfs_new(name.as_ptr()) }).context("glfs_new")?;
         // SAFETY: not initialised yet; NUL-terminated strings.
-        let set = unsafe { gfapi::glfs_set_volfile_server(fs.as_ptr(), c"tcp".as_ptr(), host.as_ptr(), 24007) };
+        let set = unsafe { glfs_set_volfile_server(fs.as_ptr(), c"tcp".as_ptr(), host.as_ptr(), 24007) };
         ensure!(set == 0, "glfs_set_volfile_server");
         // SAFETY: as above.
         unsafe { gfapi::glfs_set_logging(fs.as_ptr(), c"/dev/null".as_ptr(), 5) };
