@@ -13,8 +13,8 @@
 //!
 //! # The life of a WRITE
 //! The core's command thread calls `write_cb` (`runner/vtable.rs`). It wraps the raw pointers into a [`runner::Command`], finds
-//! the device's LUN, and calls [`lun`]'s `write`, which finds the image open and ours, checks the range and moves the command into a
-//! request (`lun/rw`).
+//! the device's LUN, and calls [`lun`]'s `write`. It passes the LUN's gate (`lun/gate.rs`, with the table of what a command gets in which
+//! state), and is moved into a request (`lun/rw`).
 //! The backend (`gluster/file.rs`) submits it with `glfs_pwritev_async` and returns; so do all the others. Later a thread of libgfapi
 //! calls `answered` (`gluster/aio.rs`), which hands the outcome to the request: done, continued if short, or failed with the
 //! status for its errno; and the command is completed, once, by being consumed.
@@ -22,10 +22,10 @@
 //! # Threads
 //! The core's command thread submits and returns. libgfapi's event threads complete. `glfs-complete` completes what libgfapi
 //! answered inside the submitting call; `glfs-submit`, one for each volume, submits what follows from an answer; `glfs-exclusive`
-//! does a LUN's COMPARE AND WRITEs. Calls that block run on `glfs-open`, `glfs-close`, `glfs-stat` and `glfs-owner` while their
-//! caller waits, with a bound. `glfs-watch` looks every few seconds for images that have grown, and shows that a LUN's owner is
-//! alive, and at the site file; `glfs-log` writes lines into the daemon's log, so that nobody else waits for it; `glfs-restore` gets a
-//! LUN its image back, `glfs-gather` waits for its bricks, `glfs-claim` the right to use it. `glfs-reaper` disconnects volumes that
+//! does a LUN's COMPARE AND WRITEs. Calls that block run on threads of their own (`glfs-open`, `glfs-close`, `glfs-stat`, `glfs-call`),
+//! with a bound. `glfs-monitor` leaves the heartbeats of LUNs that hold their image's lock, looks at the site file, and starts
+//! `glfs-recover`, one for each LUN that is not ready or has to move: it opens the image, waits for bricks, acquires the lock. `glfs-log`
+//! writes lines into the daemon's log, so that nobody else waits for it; `glfs-reaper` disconnects volumes that
 //! nobody uses, and looks after libgfapi's log. `glfs-metrics` tells the numbers to whoever asks, and has `glfs-meta` look how a volume
 //! is. `glfs-call` tells the kernel of a LUN's new size, which may wait for the removal of a backstore. No lock is held across a submit
 //! or a completion, and only one across a call into the daemon: that of [`runner::DeviceHandle`], which keeps the device alive meanwhile.

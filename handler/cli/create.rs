@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use handler_glfs::gluster::{File, Opener, Store};
-use handler_glfs::lun::backend::{Ownership as _, Source as _};
+use handler_glfs::lun::backend::{AcquireError, ImageLock as _, Preempt, Source as _};
 use handler_glfs::lun::config::{Access, Config};
 use nix::errno::Errno;
 
@@ -146,11 +146,18 @@ impl Origin {
                 return Err(failed(format!("it is owned by {owner}: stop its LUN first, or copy from a snapshot")));
             }
             // Only an owner may read it. A gateway that wants it meanwhile takes it, and the copy fails.
-            Ok(Fencing::Free) => image.take().map_err(|errno| failed(format!("it could not be owned: {errno}")))?,
+            Ok(Fencing::Free) => own(&image).map_err(|why| failed(format!("it could not be owned: {why}")))?,
             _ => {}
         }
         Ok(Self { bytes: portrait.facts.bytes, label, image })
     }
+}
+
+/// Acquires the lock of an image, until it is closed.
+fn own(image: &File) -> Result<(), AcquireError> {
+    let host = nix::unistd::gethostname().unwrap_or_default();
+    let heartbeat = format!("{} {} copy", host.to_string_lossy(), std::process::id());
+    image.acquire(&heartbeat, Preempt::Never).map(drop)
 }
 
 /// Removes the image when it is dropped, unless it is finished.

@@ -1,7 +1,7 @@
 //! What an image looks like to a gateway. Looking takes no lock and changes nothing.
 
 use handler_glfs::gluster::{Facts, File, Makeup};
-use handler_glfs::lun::backend::{Enforcement, Ownership as _};
+use handler_glfs::lun::backend::{Enforcement, ImageLock as _};
 use nix::errno::Errno;
 
 /// Everything that is known of an open image. What could not be asked has its errno.
@@ -42,9 +42,9 @@ impl Portrait {
 
 fn fencing(file: &File) -> Result<Fencing, Errno> {
     // First of all: what else is asked would queue up behind an owner that is frozen.
-    if file.is_taken()? {
-        let note = file.note().unwrap_or_default();
-        let mut words = note.split_whitespace();
+    if file.has_other_holder()? {
+        let heartbeat = file.heartbeat().unwrap_or_default();
+        let mut words = heartbeat.split_whitespace();
         return Ok(Fencing::Owned(match (words.next(), words.next()) {
             (Some(host), Some(pid)) => format!("{host}, process {pid}"),
             _ => String::from("a gateway that has left no name"),

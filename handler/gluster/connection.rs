@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use super::OpenError;
 use super::graph::Graph;
+use super::lock::Layout;
 use super::logging::Logging;
-use super::ownership::Layout;
 use super::server::{self, FetchError, Fetched, Server};
 use super::shards::Shards;
 use super::status::{self, ConnectionStatus};

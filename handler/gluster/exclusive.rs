@@ -4,7 +4,7 @@
 //! owner of its own for each open file: two LUNs of one process exclude each other like two gateways. A gateway that dies loses
 //! its locks with its connection.
 //!
-//! A file that is owned (`ownership`) needs no such lock, and must not have one: it would be taken for the owner's.
+//! A file that is owned (`lock`) needs no such lock, and must not have one: it would be taken for the owner's.
 
 use std::collections::hash_map::RandomState;
 use std::ffi::c_int;

@@ -1,7 +1,8 @@
 //! An open file on a volume.
 
 use std::ffi::c_int;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Builder;
 use std::time::Duration;
 
 use libgfapi_sys as gfapi;
@@ -11,24 +12,22 @@ use super::aio::{self, Call};
 use super::connection::Connection;
 use super::descriptor::Descriptor;
 use super::exclusive::Exclusive;
-use super::ownership::{self, Layout};
 use super::status;
 use super::volfile::Translator;
 use super::worker::bounded;
-use crate::lun::backend::{Backend, Bricks, Compared, Enforcement, Exchange, Ownership, Request};
+use crate::lun::backend::{Backend, Bricks, Compared, Exchange, Request};
 use crate::report;
 
 /// How long a close, or a look at the size, may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// How long a call about ownership may take. It may be in the way of a failover.
-const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A regular file, open. Dropping it closes it.
 #[derive(Debug)]
 pub struct File {
     descriptor: Arc<Descriptor>,
     exclusive: Exclusive,
+    /// How closing it has ended.
+    closed: Arc<Mutex<Option<Result<(), Errno>>>>,
 }
 
 impl File {
@@ -41,7 +40,7 @@ impl File {
     }
 
     pub(super) fn new(descriptor: Descriptor) -> Self {
-        Self { descriptor: Arc::new(descriptor), exclusive: Exclusive::default() }
+        Self { descriptor: Arc::new(descriptor), exclusive: Exclusive::default(), closed: Arc::default() }
     }
 
     pub(super) fn descriptor(&self) -> &Descriptor {
@@ -59,46 +58,27 @@ impl File {
         bounded(name, patience, move || call(&descriptor)).unwrap_or(Err(Errno::ETIMEDOUT))
     }
 
-    /// Makes a call about who owns the file.
-    fn about_owner<T: Send + 'static>(
-        &self,
-        call: impl FnOnce(&Descriptor, Layout) -> Result<T, Errno> + Send + 'static,
-    ) -> Result<T, Errno> {
-        self.blocking("glfs-owner", LOCK_PATIENCE, |descriptor| call(descriptor, descriptor.connection().layout()))
+    /// Makes a call that nobody waits for, on a thread of its own; without one, here.
+    pub(super) fn later(&self, name: &str, call: impl FnOnce(&Descriptor) + Send + 'static) {
+        let (descriptor, call) = (Arc::clone(&self.descriptor), Arc::new(Mutex::new(Some(call))));
+        let theirs = Arc::clone(&call);
+        let spawned = Builder::new().name(name.to_owned()).spawn(move || make(&theirs, &descriptor));
+        if spawned.is_err() {
+            make(&call, &self.descriptor);
+        }
+    }
+
+    /// Whether locks of the descriptor have an owner of their own.
+    pub(super) fn has_lock_owner(&self) -> bool {
+        self.exclusive.has_owner()
     }
 }
 
-impl Ownership for File {
-    fn enforcement(&self) -> Result<Enforcement, Errno> {
-        self.about_owner(ownership::enforcement)
-    }
-
-    fn take(&self) -> Result<(), Errno> {
-        if self.exclusive.has_owner() {
-            return Err(Errno::EDEADLK);
-        }
-        self.about_owner(ownership::take)
-    }
-
-    fn release(&self) -> Result<(), Errno> {
-        self.about_owner(ownership::release)
-    }
-
-    fn is_taken(&self) -> Result<bool, Errno> {
-        self.about_owner(ownership::is_taken)
-    }
-
-    fn settling(&self) -> Duration {
-        self.descriptor.connection().layout().settling()
-    }
-
-    fn note(&self) -> Result<String, Errno> {
-        self.about_owner(|descriptor, _| ownership::note(descriptor))
-    }
-
-    fn set_note(&self, note: &str) -> Result<(), Errno> {
-        let note = note.to_owned();
-        self.about_owner(move |descriptor, _| ownership::set_note(descriptor, &note))
+/// Makes a call, unless that has been done.
+fn make(call: &Mutex<Option<impl FnOnce(&Descriptor)>>, descriptor: &Descriptor) {
+    let call = call.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(call) = call {
+        call(descriptor);
     }
 }
 
@@ -169,12 +149,20 @@ impl Backend for File {
         self.descriptor.connection().layout().is_replicated()
     }
 
-    fn bricks(&self) -> Option<Bricks> {
-        let bricks = |descriptor: &Descriptor| status::bricks(descriptor.connection());
-        if !self.is_replicated() {
-            return None;
-        }
-        self.blocking("glfs-call", status::QUERY_TIMEOUT, bricks).ok()
+    fn bricks(&self) -> Result<Bricks, Errno> {
+        self.blocking("glfs-call", status::QUERY_TIMEOUT, |descriptor| status::bricks(descriptor.connection()))
+    }
+
+    fn is_superseded(&self) -> bool {
+        self.descriptor.connection().is_superseded()
+    }
+
+    fn brick_losses(&self) -> u64 {
+        self.descriptor.connection().status().losses()
+    }
+
+    fn drain(&self, patience: Duration) -> bool {
+        self.descriptor.drains_to(0, patience)
     }
 
     fn encrypted(&self) -> Option<bool> {
@@ -182,19 +170,23 @@ impl Backend for File {
         Some(!clients.is_empty() && clients.iter().all(Translator::is_encrypted))
     }
 
-    fn close(&self) -> Result<(), Errno> {
-        if !self.descriptor.shut() {
-            return Ok(());
+    fn close(&self, patience: Duration) -> Result<(), Errno> {
+        if self.descriptor.shut() {
+            let (descriptor, closed) = (Arc::clone(&self.descriptor), Arc::clone(&self.closed));
+            // In an outage the last flush may hang for gluster's frame timeout of 30 minutes.
+            bounded("glfs-close", patience, move || {
+                let outcome = descriptor.close(patience);
+                *closed.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+            });
         }
-        let descriptor = Arc::clone(&self.descriptor);
-        // In an outage the last flush may hang for gluster's frame timeout of 30 minutes.
-        bounded("glfs-close", PATIENCE, move || descriptor.close(PATIENCE)).unwrap_or(Err(Errno::ETIMEDOUT))
+        let closed = *self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        closed.unwrap_or(Err(Errno::ETIMEDOUT))
     }
 }
 
 impl Drop for File {
     fn drop(&mut self) {
-        if let Err(errno) = self.close() {
+        if let Err(errno) = self.close(PATIENCE) {
             report::warning!(report::PLUGIN, "A file that was not in use any more could not be closed: {errno}");
         }
     }

@@ -15,8 +15,8 @@ use nix::errno::Errno;
 use super::connection::Connection;
 use super::descriptor::Descriptor;
 use super::file::File;
+use super::lock;
 use super::makeup::Makeup;
-use super::ownership;
 use super::volume::check;
 use super::{OpenError, Opener, pool, server, worker};
 use crate::lun::backend::NotOpened;
@@ -166,7 +166,7 @@ impl File {
     /// # Errors
     /// It could not be asked.
     pub fn may_change(&self) -> Result<bool, Errno> {
-        self.asked(ownership::may_change)
+        self.asked(lock::may_change)
     }
 
     /// Cuts it off, or lets it grow by zeros that take no space.

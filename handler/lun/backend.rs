@@ -52,51 +52,86 @@ pub enum Enforcement {
     Active,
 }
 
-/// Owning an image: one connection at a time may use it, and the bricks refuse all others. All of it blocks, within bounds.
-pub trait Ownership {
+/// From whom a lock may be taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Preempt {
+    /// From nobody: only a free lock is taken.
+    Never,
+    /// From whoever holds it.
+    Always,
+    /// From another descriptor of this LUN, whose heartbeats begin like this. If the last heartbeat is none of them, another
+    /// gateway has served commands since: the lock is given back then.
+    Own(String),
+}
+
+/// The lock of an image, held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acquired {
+    /// The last heartbeat of the holder that lost it; None: it was free.
+    pub previous: Option<String>,
+}
+
+/// Why a lock was not acquired.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AcquireError {
+    /// Another gateway holds it, and this is its heartbeat; empty where it cannot be read.
+    #[error("it is held by {0}")]
+    Held(String),
+    /// [`Preempt::Own`], but another gateway has served commands since. Its heartbeat.
+    #[error("another gateway has held it: {0}")]
+    Foreign(String),
+    /// Commands of ours are in flight: an answer may be missing.
+    #[error("commands are in flight")]
+    InFlight,
+    /// The image must be opened anew: its locks have an owner of their own (COMPARE AND WRITE without a lock).
+    #[error("the image must be opened anew")]
+    Reopen,
+    /// What the storage said.
+    #[error("{0}")]
+    Storage(Errno),
+}
+
+/// The lock over a whole image: one connection at a time may use it, and the bricks refuse all others. What blocks does so
+/// within bounds.
+pub trait ImageLock {
     /// What the volume can do.
     ///
     /// # Errors
     /// It could not be asked.
     fn enforcement(&self) -> Result<Enforcement, Errno>;
 
-    /// Takes the image, from whoever owns it.
+    /// Acquires the lock, which the bricks enforce from then on; waits until commands of the last holder cannot be in the way any
+    /// more; leaves the heartbeat. In this order, and nothing stays acquired where one of it fails.
     ///
     /// # Errors
-    /// What the storage said; EDEADLK if this image must be opened anew before it can be owned.
-    fn take(&self) -> Result<(), Errno>;
+    /// [`AcquireError`].
+    fn acquire(&self, heartbeat: &str, preempt: Preempt) -> Result<Acquired, AcquireError>;
 
-    /// Gives the image up.
+    /// Gives the lock back.
     ///
     /// # Errors
     /// What the storage said.
     fn release(&self) -> Result<(), Errno>;
 
-    /// Whether somebody else owns the image.
+    /// Whether another connection than this image's holds the lock.
     ///
     /// # Errors
     /// What the storage said.
-    fn is_taken(&self) -> Result<bool, Errno>;
+    fn has_other_holder(&self) -> Result<bool, Errno>;
 
-    /// After an image was taken from somebody: how long its commands may still be in the way of ours.
-    fn settling(&self) -> Duration;
-
-    /// What the owner has left with the image.
+    /// The last heartbeat that was left with the image.
     ///
     /// # Errors
     /// What the storage said; ENODATA if there is none.
-    fn note(&self) -> Result<String, Errno>;
+    fn heartbeat(&self) -> Result<String, Errno>;
 
-    /// Leaves a note with the image.
-    ///
-    /// # Errors
-    /// What the storage said.
-    fn set_note(&self, note: &str) -> Result<(), Errno>;
+    /// Leaves a heartbeat with the image. Does not block: `done` is called later, on another thread.
+    fn send_heartbeat(&self, heartbeat: String, done: impl FnOnce(Result<(), Errno>) + Send + 'static);
 }
 
 /// An open image. Requests may be submitted from any thread and finish in any order. None of the methods takes ownership of
 /// failure: whatever goes wrong reaches [`Request::done`].
-pub trait Backend: Ownership + Send + Sync + 'static {
+pub trait Backend: ImageLock + Send + Sync + 'static {
     /// Reads into the request's data from `offset` (bytes). May move less than asked; 0 is the end of the file.
     fn read(&self, request: impl Request, offset: u64);
 
@@ -133,15 +168,33 @@ pub trait Backend: Ownership + Send + Sync + 'static {
     /// Whether there may be more than one copy of each byte, which are healed from each other. Does not block.
     fn is_replicated(&self) -> bool;
 
-    /// The bricks of the image, and how many of them can be reached. None: there is one copy, or nothing is known. Blocks, within
-    /// bounds.
-    fn bricks(&self) -> Option<Bricks>;
-
-    /// Waits for the last requests and closes the image; requests submitted later fail. Blocks, within bounds.
+    /// The bricks of the image's connection, and how many of them can be reached. Blocks, within bounds.
     ///
     /// # Errors
-    /// What the storage said: with a write-back cache, data may be lost.
-    fn close(&self) -> Result<(), Errno>;
+    /// Not known now.
+    fn bricks(&self) -> Result<Bricks, Errno>;
+
+    /// How often a brick of the image's connection was seen away: only grows. Does not block.
+    fn brick_losses(&self) -> u64 {
+        0
+    }
+
+    /// Whether the volume has another graph by now: an image opened again from the [`Source`] would be on it. Does not block.
+    fn is_superseded(&self) -> bool {
+        false
+    }
+
+    /// Waits until no call is in flight, for `patience` at most. Whether that is so. A call is in flight until
+    /// [`Request::done`] has returned.
+    fn drain(&self, patience: Duration) -> bool;
+
+    /// Waits for the last requests and closes the image, for `patience` at most; requests submitted later fail. Once it has
+    /// ended, each further call gives its outcome.
+    ///
+    /// # Errors
+    /// ETIMEDOUT or EBUSY: not closed yet; call again to wait on. Else what the storage said: with a write-back cache, data may be
+    /// lost.
+    fn close(&self, patience: Duration) -> Result<(), Errno>;
 }
 
 /// The bricks of a volume, as this gateway sees them.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::Lun;
 use super::backend::{Backend, Compared, Exchange};
 use super::error::Op;
+use super::gate::Lock;
 use super::rw::fail;
 use crate::runner::{Command, Sense, Status};
 
@@ -15,7 +16,7 @@ use crate::runner::{Command, Sense, Status};
 pub(super) fn start<B: Backend>(lun: Arc<Lun<B>>, image: &B, command: Command, offset: u64) {
     let mut expected = command.data().load();
     let new = expected.split_off(expected.len() / 2);
-    let exchange = Exchange { offset, expected, new, owned: lun.fence.is_owned() };
+    let exchange = Exchange { offset, expected, new, owned: lun.gate.lock() == Lock::Held };
     image.compare_and_write(exchange, move |outcome| match outcome {
         Ok(compared) => {
             lun.served(Op::CompareAndWrite);

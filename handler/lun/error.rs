@@ -2,7 +2,8 @@
 
 use nix::errno::Errno;
 
-use super::outage::Outage;
+use super::backend::Backend;
+use super::gate::Gate;
 use crate::report::Kind;
 use crate::runner::{Sense, Status};
 
@@ -16,11 +17,11 @@ pub(super) fn kind(op: Op) -> Kind {
 
 /// The status for `errno` in `op`. Errors that pass by themselves are an outage: BUSY, so that the initiator repeats the command,
 /// until it has lasted too long. What an initiator can act upon has a sense of its own; the rest is a medium error.
-pub(super) fn status(op: Op, errno: Errno, outage: &Outage) -> Status {
+pub(super) fn status<B: Backend>(op: Op, errno: Errno, gate: &Gate<B>) -> Status {
     match errno {
         // The brick, the network or the quorum is away, or a graph switch has the file between two graphs.
         // EBADF: the image has just been opened anew, and this was the old one.
-        Errno::ENOTCONN | Errno::ETIMEDOUT | Errno::ESTALE | Errno::EBADFD | Errno::EBADF => outage.status(),
+        Errno::ENOTCONN | Errno::ETIMEDOUT | Errno::ESTALE | Errno::EBADFD | Errno::EBADF => gate.storage_failed(),
         // Somebody else has it for a moment.
         Errno::EAGAIN | Errno::EBUSY | Errno::EINTR => Status::Busy,
         Errno::ENOMEM => Status::NoResource,
@@ -30,7 +31,7 @@ pub(super) fn status(op: Op, errno: Errno, outage: &Outage) -> Status {
         Errno::EINVAL => Status::InvalidCdb,
         // ENOENT: the first changes on a sharded volume find the folder of the shards half made by each other (10.3,
         // shard_mkdir_internal_dir). A flush that has failed must say so: the next one may find nothing left to write.
-        Errno::EIO | Errno::ENOENT if op != Op::Flush => outage.doubt().unwrap_or_else(|| medium_error(op)),
+        Errno::EIO | Errno::ENOENT if op != Op::Flush => gate.retry_transient().unwrap_or_else(|| medium_error(op)),
         _ => medium_error(op),
     }
 }
@@ -44,12 +45,17 @@ fn medium_error(op: Op) -> Status {
 
 #[cfg(test)]
 mod tests {
-    use super::super::outage::testing::outage;
+    use super::super::testing::{Memory, Volume, lun_of};
     use super::*;
+
+    /// The status on a LUN with these options, of the first error that it meets with.
+    fn first(options: &str, op: Op, errno: Errno) -> Status {
+        status::<Memory>(op, errno, &lun_of(&Volume::new(), options).gate)
+    }
 
     #[test]
     fn errors_that_pass_are_busy_and_a_full_volume_is_not_a_broken_disk() {
-        let status = |op, errno| status(op, errno, &outage("glfs/v@h/test"));
+        let status = |op, errno| first("", op, errno);
         for errno in [Errno::ENOTCONN, Errno::ETIMEDOUT, Errno::EAGAIN, Errno::ESTALE] {
             assert_eq!(status(Op::Write, errno), Status::Busy);
         }
@@ -65,16 +71,15 @@ mod tests {
     #[test]
     fn a_doubtful_error_is_worth_another_try_but_not_of_a_flush_nor_with_writes_held_back() {
         for errno in [Errno::EIO, Errno::ENOENT] {
-            assert_eq!(status(Op::Write, errno, &outage("glfs/v@h/test")), Status::Busy);
-            assert_eq!(status(Op::Flush, errno, &outage("glfs/v@h/test")), Status::WriteError);
-            assert_eq!(status(Op::Write, errno, &outage("glfs/v@h/test;cache=writeback")), Status::WriteError);
+            assert_eq!(first("", Op::Write, errno), Status::Busy);
+            assert_eq!(first("", Op::Flush, errno), Status::WriteError);
+            assert_eq!(first(";cache=writeback", Op::Write, errno), Status::WriteError);
         }
     }
 
     #[test]
     fn an_outage_that_lasts_is_not_ready() {
-        let outage = outage("glfs/v@h/test;outage=0");
-        assert_eq!(status(Op::Read, Errno::ENOTCONN, &outage), Status::Sense(Sense::NOT_READY));
-        assert_eq!(status(Op::Read, Errno::EAGAIN, &outage), Status::Busy);
+        assert_eq!(first(";outage=0", Op::Read, Errno::ENOTCONN), Status::Sense(Sense::NOT_READY));
+        assert_eq!(first(";outage=0", Op::Read, Errno::EAGAIN), Status::Busy);
     }
 }

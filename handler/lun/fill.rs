@@ -113,7 +113,7 @@ pub(super) fn start<B: Backend>(
 impl<B: Backend> Fill<B> {
     /// Goes on with the rest.
     fn go_on(self) {
-        match self.lun.image.get() {
+        match self.lun.gate.image() {
             Some(image) => self.submit(&image),
             None => self.fail(Errno::ENOTCONN),
         }
@@ -169,7 +169,7 @@ impl<B: Backend> Fill<B> {
             // The initiator has been told GOOD already, or will be.
             let sense = if let Status::Sense(sense) = status { sense } else { Sense::WRITE_ERROR };
             self.lun.meter.count(Event::Deferred);
-            self.lun.attention.set(sense.deferred());
+            self.lun.gate.set_pending(sense.deferred());
         }
         self.command.complete(status);
     }

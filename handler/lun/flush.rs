@@ -6,7 +6,9 @@
 //! flushes from many threads gets two fdatasyncs at a time in place of dozens.
 
 use std::mem;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -14,6 +16,7 @@ use super::Lun;
 use super::backend::{Backend, Data, Request};
 use super::error::Op;
 use super::rw::fail;
+use crate::report;
 use crate::runner::{Buffer, Command, Status};
 
 /// The flushes of one LUN.
@@ -56,10 +59,31 @@ fn next<B: Backend>(lun: Arc<Lun<B>>, image: Option<&B>) {
         return;
     }
     let shared = Shared { lun, commands, nothing: Buffer::empty() };
+    shared.lun.durability.flush_begins();
     match image {
         Some(image) => image.sync(shared),
         None => shared.done(Err(Errno::ENOTCONN)),
     }
+}
+
+/// Flushes what the client holds back of an image, for `patience` at most.
+pub(super) fn flush_now(image: &impl Backend, patience: Duration) -> Result<(), Errno> {
+    struct Now(Buffer, SyncSender<Result<usize, Errno>>);
+
+    impl Request for Now {
+        fn data(&self) -> &Data {
+            self.0.data()
+        }
+
+        fn done(self, outcome: Result<usize, Errno>) {
+            // Fails if it has taken too long.
+            let _given_up = self.1.try_send(outcome).is_err();
+        }
+    }
+
+    let (sender, outcome) = sync_channel(1);
+    image.sync(Now(Buffer::empty(), sender));
+    outcome.recv_timeout(patience).unwrap_or(Err(Errno::ETIMEDOUT)).map(drop)
 }
 
 impl Flushes {
@@ -74,14 +98,23 @@ impl<B: Backend> Request for Shared<B> {
     }
 
     fn done(mut self, outcome: Result<usize, Errno>) {
-        if outcome.is_ok() {
-            self.lun.served(Op::Flush);
+        let (lun, commands) = (&self.lun, mem::take(&mut self.commands));
+        if let Err(errno) = outcome {
+            lun.durability.flush_failed();
+            return commands.into_iter().for_each(|command| fail(lun, command, Op::Flush, 0, errno));
         }
-        for command in mem::take(&mut self.commands) {
-            match outcome {
-                Ok(_) => command.complete(Status::Ok),
-                Err(errno) => fail(&self.lun, command, Op::Flush, 0, errno),
-            }
+        lun.served(Op::Flush);
+        let status = if lun.durability.flush_ended(&lun.gate) {
+            Status::Ok
+        } else {
+            report::error!(
+                lun.log,
+                "acknowledged writes may be lost: a brick was away before they were flushed; this flush fails, once"
+            );
+            Status::WriteError
+        };
+        for command in commands {
+            command.complete(status);
         }
     }
 }
@@ -89,7 +122,7 @@ impl<B: Backend> Request for Shared<B> {
 /// However a flush ends, the next one begins: those who wait for it have nobody else.
 impl<B: Backend> Drop for Shared<B> {
     fn drop(&mut self) {
-        let image = self.lun.image.get();
+        let image = self.lun.gate.image();
         next(Arc::clone(&self.lun), image.as_deref());
     }
 }

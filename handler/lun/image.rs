@@ -1,80 +1,256 @@
-//! The image of a LUN: not open yet, open, or opened anew while the LUN serves.
+//! Another image under a LUN that serves: opened anew after an outage, or moved to the connection of the volume's current graph.
+//!
+//! A connection has one graph for its life. When the volume gets another one, its source opens images on a new connection, and
+//! each LUN moves: the new image is complete, with its bricks connected, before anything is held back. Commands in flight at the
+//! same time have no order in SCSI, so new ones may take the new image while old ones end on the old one. Not with writes held
+//! back, which might land over newer ones: there the old image is flushed first. Nor with the lock held, which only one of the two
+//! can hold: there the old one's commands end first. Commands that come meanwhile wait.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use super::backend::Opened;
+use nix::errno::Errno;
 
-#[derive(Debug)]
-pub(super) struct Image<B> {
-    current: RwLock<Current<B>>,
-    writable: AtomicBool,
+use super::backend::{AcquireError, Backend, Opened, Preempt};
+use super::gate::{Lock, Replaced, Storage};
+use super::{Lun, flush, recovery, threads};
+use crate::report;
+
+/// How long the close of an image may take that commands wait for.
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long calls may be in flight in an image that has been moved away from: longer than Gluster's frame-timeout (60 s).
+const IN_FLIGHT_TIMEOUT: Duration = Duration::from_secs(90);
+/// How long commands may wait for those before them to end. With what comes then, the lock's call, it is less than 10 s.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
+const DRAIN_INTERVAL: Duration = Duration::from_millis(1);
+/// Between two attempts to move.
+const MOVE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Puts an image in place of one that has gone bad. With writes held back the old one must have been closed before; until it is,
+/// the new one is given back.
+pub(super) fn replace<B: Backend>(lun: &Arc<Lun<B>>, opened: Opened<B>) -> Result<(), Opened<B>> {
+    let _turn = lun.locking.turn();
+    let Some(old) = lun.gate.image() else { return Ok(()) };
+    if lun.holds_writes_back
+        && let Err(errno) = old.close(CLOSE_TIMEOUT)
+    {
+        if matches!(errno, Errno::ETIMEDOUT | Errno::EBUSY) {
+            return Err(opened);
+        }
+        lun.durability.writes_lost();
+        report::error!(lun.log, "writes that were held back are lost: {errno}; the next flush fails");
+    }
+    if let Replaced::Old { lock_lost } = swap(lun, &old, Arc::new(opened.image), opened.writable, false) {
+        if lock_lost {
+            lun.device.lock_lost();
+        }
+        // Closing it drops the lock of its connection, which may be that of the new one.
+        close(lun, &*old, CLOSE_TIMEOUT);
+    }
+    Ok(())
 }
 
-#[derive(Debug)]
-enum Current<B> {
-    NotYet,
-    Open(Arc<B>),
-    /// The LUN is closed.
-    Closed,
-}
-
-impl<B> Image<B> {
-    /// Not open yet.
-    pub(super) fn new() -> Self {
-        Self { current: RwLock::new(Current::NotYet), writable: AtomicBool::new(true) }
-    }
-
-    /// The image, if it is open. Not to be kept: it may be replaced, and then what is submitted to the old one fails.
-    pub(super) fn get(&self) -> Option<Arc<B>> {
-        match &*self.current.read().unwrap_or_else(PoisonError::into_inner) {
-            Current::Open(image) => Some(Arc::clone(image)),
-            Current::NotYet | Current::Closed => None,
-        }
-    }
-
-    /// Whether it may be written, as far as is known.
-    pub(super) fn is_writable(&self) -> bool {
-        self.writable.load(Ordering::Relaxed)
-    }
-
-    /// Whether the LUN has been closed.
-    pub(super) fn is_closed(&self) -> bool {
-        matches!(*self.current.read().unwrap_or_else(PoisonError::into_inner), Current::Closed)
-    }
-
-    /// Puts an image in place of the one there is, or is not. What is not in use any more then, to be closed: that one, or the
-    /// new one if the LUN has been closed meanwhile.
-    pub(super) fn replace(&self, opened: Opened<B>) -> Replaced<B> {
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        let new = Arc::new(opened.image);
-        if matches!(*current, Current::Closed) {
-            return Replaced::TooLate(new);
-        }
-        self.writable.store(opened.writable, Ordering::Relaxed);
-        match std::mem::replace(&mut *current, Current::Open(new)) {
-            Current::Open(old) => Replaced::Another(old),
-            Current::NotYet | Current::Closed => Replaced::Nothing,
-        }
-    }
-
-    /// Takes the image out, for good.
-    pub(super) fn close(&self) -> Option<Arc<B>> {
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        match std::mem::replace(&mut *current, Current::Closed) {
-            Current::Open(image) => Some(image),
-            Current::NotYet | Current::Closed => None,
-        }
+/// Closes an image that is not in use any more.
+fn close<B: Backend>(lun: &Lun<B>, image: &B, patience: Duration) {
+    if let Err(errno) = image.close(patience) {
+        report::warning!(lun.log, "an image that is not in use any more could not be closed: {errno}");
     }
 }
 
-/// What [`Image::replace`] found.
-#[derive(Debug)]
-pub(super) enum Replaced<B> {
-    /// No image had been open.
-    Nothing,
-    /// This one.
-    Another(Arc<B>),
-    /// The LUN is closed, and this one is not needed.
-    TooLate(Arc<B>),
+/// Closes an image when its last commands have been answered, while the LUN goes on.
+fn close_later<B: Backend>(lun: &Arc<Lun<B>>, image: Arc<B>) {
+    let lun = Arc::clone(lun);
+    // Without a thread it is closed when it is dropped.
+    threads::spawn("glfs-call", move || close(&lun, &*image, IN_FLIGHT_TIMEOUT));
 }
+
+/// Why an image was not moved.
+#[derive(Debug, thiserror::Error)]
+enum NotMoved {
+    #[error("it cannot be opened there: {0}")]
+    NotOpened(String),
+    #[error("its bricks are not connected there ({0})")]
+    NoBricks(Errno),
+    #[error("it has {there} bytes there, the LUN {here}")]
+    Smaller { here: u64, there: u64 },
+    #[error("its commands do not end")]
+    InFlight,
+    #[error("it could not be flushed: {0}")]
+    NotFlushed(Errno),
+    #[error("its lock could not be taken along: {0}")]
+    Locked(AcquireError),
+    #[error("the LUN has changed meanwhile")]
+    Changed,
+}
+
+/// Moves the LUN to an image on the connection of the volume's current graph, if it has been superseded. What goes wrong leaves
+/// it where it is, or without the lock; it is tried again later.
+pub(super) fn move_to_current_graph<B: Backend>(lun: &Arc<Lun<B>>) {
+    let Some(old) = lun.gate.image().filter(|image| image.is_superseded()) else { return };
+    if lun.gate.storage() != Storage::Up {
+        return;
+    }
+    let begin = Instant::now();
+    match open_there(lun).and_then(|opened| move_over(lun, &old, opened)) {
+        Ok(pause) => {
+            lun.moves.done();
+            lun.meter.moved(pause);
+            let (took, pause) = (begin.elapsed().as_secs_f64(), pause.as_secs_f64() * 1000.0);
+            report::info_always!(
+                lun.log,
+                "moved to the volume's new graph in {took:.1} s; commands waited {pause:.0} ms"
+            );
+        }
+        Err(why) => {
+            if lun.moves.failed() {
+                report::warning_always!(lun.log, "stays on the volume's old graph, tries on: {why}");
+            }
+        }
+    }
+}
+
+/// The image on the new connection, with its bricks.
+fn open_there<B: Backend>(lun: &Arc<Lun<B>>) -> Result<Opened<B>, NotMoved> {
+    let opened = lun.source.open(lun.open_timeout, None).map_err(|not| NotMoved::NotOpened(not.why))?;
+    recovery::wait_before_first(&opened.image);
+    let (here, there) = (lun.bytes(), opened.image.size().map_err(NotMoved::NoBricks)?);
+    if opened.image.is_superseded() {
+        return Err(NotMoved::Changed);
+    }
+    if there < here { Err(NotMoved::Smaller { here, there }) } else { Ok(opened) }
+}
+
+/// Commands wait until this is dropped.
+struct Paused<'a, B: Backend>(&'a Lun<B>, Instant);
+
+impl<B: Backend> Drop for Paused<'_, B> {
+    fn drop(&mut self) {
+        self.0.gate.resume();
+    }
+}
+
+/// Puts the new image in place. For how long commands had to wait.
+fn move_over<B: Backend>(lun: &Arc<Lun<B>>, old: &Arc<B>, new: Opened<B>) -> Result<Duration, NotMoved> {
+    let _turn = lun.locking.turn();
+    let held = lun.gate.lock() == Lock::Held;
+    if !held && !lun.holds_writes_back {
+        swap_over(lun, old, Arc::new(new.image), new.writable, false)?;
+        return Ok(Duration::ZERO);
+    }
+    if !lun.gate.pause(old) {
+        return Err(NotMoved::Changed);
+    }
+    let paused = Paused(lun, Instant::now());
+    wait_for_calls(old)?;
+    if lun.holds_writes_back {
+        // When this is done nothing is held back any more, and closing the old image has nothing left to lose.
+        flush::flush_now(&**old, DRAIN_TIMEOUT).map_err(|errno| {
+            lun.durability.writes_lost();
+            NotMoved::NotFlushed(errno)
+        })?;
+    }
+    let image = Arc::new(new.image);
+    if held {
+        hand_over(lun, old, &image)?;
+    }
+    swap_over(lun, old, image, new.writable, held)?;
+    Ok(paused.1.elapsed())
+}
+
+fn swap<B: Backend>(lun: &Lun<B>, old: &Arc<B>, new: Arc<B>, writable: bool, handed_over: bool) -> Replaced {
+    let losses = new.brick_losses();
+    let opened = Opened { image: new, writable };
+    lun.durability.replacing(&**old, losses, || lun.gate.replace(old, opened, handed_over))
+}
+
+/// Lets commands take the new image, while old ones end on the old one.
+fn swap_over<B: Backend>(
+    lun: &Arc<Lun<B>>,
+    old: &Arc<B>,
+    new: Arc<B>,
+    writable: bool,
+    held: bool,
+) -> Result<(), NotMoved> {
+    match swap(lun, old, new, writable, held) {
+        Replaced::Old { .. } => {
+            close_later(lun, Arc::clone(old));
+            Ok(())
+        }
+        Replaced::Nothing => Err(NotMoved::Changed),
+    }
+}
+
+/// Waits until no command is in flight in `image`, of which the caller has one reference and the gate another. Commands pass no
+/// more; one that has passed before, and is on its way to be submitted, has a reference too. The second look at the calls is
+/// for a call that was submitted between the first one and the count.
+fn wait_for_calls<B: Backend>(image: &Arc<B>) -> Result<(), NotMoved> {
+    const OURS: usize = 2;
+    let begin = Instant::now();
+    loop {
+        let left = DRAIN_TIMEOUT.saturating_sub(begin.elapsed());
+        if image.drain(left) && Arc::strong_count(image) <= OURS && image.drain(Duration::ZERO) {
+            return Ok(());
+        }
+        if left.is_zero() {
+            return Err(NotMoved::InFlight);
+        }
+        thread::sleep(DRAIN_INTERVAL);
+    }
+}
+
+/// Has the lock on the new image. A gateway leaves its heartbeat before its first command: if the last heartbeat is one of this
+/// LUN, nobody else has served any since.
+fn hand_over<B: Backend>(lun: &Arc<Lun<B>>, old: &Arc<B>, new: &Arc<B>) -> Result<(), NotMoved> {
+    let lost = |why| {
+        // The bricks have the last word: what is submitted on the old image is refused, if it is not held there either.
+        if matches!(why, AcquireError::Foreign(_)) && lun.gate.stand_by() == Lock::Held {
+            lun.device.lock_lost();
+        }
+        NotMoved::Locked(why)
+    };
+    match old.has_other_holder() {
+        Ok(false) => {}
+        Ok(true) => return Err(lost(AcquireError::Foreign(String::new()))),
+        Err(errno) => return Err(lost(AcquireError::Storage(errno))),
+    }
+    let (prefix, heartbeat) = lun.gate.with_heartbeat(|own| (own.prefix(), own.next()));
+    new.acquire(&heartbeat, Preempt::Own(prefix)).map(drop).map_err(lost)
+}
+
+/// When the image of a LUN is moved.
+#[derive(Debug, Default)]
+pub(super) struct Moves(Mutex<Attempts>);
+
+#[derive(Debug, Default)]
+struct Attempts {
+    /// When it was tried last, in vain.
+    failed: Option<Instant>,
+    /// That has been reported.
+    reported: bool,
+}
+
+impl Moves {
+    fn attempts(&self) -> MutexGuard<'_, Attempts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it is time to try.
+    pub(super) fn is_due(&self) -> bool {
+        self.attempts().failed.is_none_or(|failed| failed.elapsed() >= MOVE_INTERVAL)
+    }
+
+    fn done(&self) {
+        *self.attempts() = Attempts::default();
+    }
+
+    /// True the first time.
+    fn failed(&self) -> bool {
+        let mut attempts = self.attempts();
+        attempts.failed = Some(Instant::now());
+        !std::mem::replace(&mut attempts.reported, true)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,26 +1,29 @@
 //! What a LUN does with its commands. Knows SCSI and the runner's safe types; knows nothing of who stores the bytes
 //! ([`backend`]), has no `unsafe`, and sees no status number.
 
-mod attention;
 pub mod backend;
+mod commands;
 mod compare_and_write;
 pub mod config;
-mod contest;
+mod durability;
 mod error;
-mod fence;
 mod fill;
 mod flush;
-mod gathering;
+mod gate;
 mod geometry;
+mod heartbeat;
 mod image;
-mod numbers;
+mod lock;
+mod monitor;
+mod observe;
 mod outage;
-mod restore;
+mod recovery;
 mod rw;
 mod screen;
 mod size;
-mod upkeep;
-mod watch;
+#[cfg(test)]
+mod testing;
+mod threads;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -29,21 +32,19 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use self::attention::Attention;
 use self::backend::{Backend, Opened, Source};
-use self::config::{Config, OnUnreachable};
-use self::error::{Op, kind, status};
-use self::fence::Fence;
+use self::config::{Cache, Config, OnUnreachable};
+use self::durability::Durability;
 use self::fill::Missing;
 use self::flush::Flushes;
-use self::geometry::{BlockSize, fits};
-use self::image::Image;
-use self::outage::Outage;
-use crate::metrics::{self, Meter, Span, Work};
+use self::gate::Gate;
+use self::geometry::BlockSize;
+use self::image::Moves;
+use self::lock::ImageLocking;
+use self::recovery::Recovery;
+use crate::metrics::{self, Meter};
 use crate::report::{self, Log};
-use crate::runner::{
-    self, Cdb, Command, Device, DeviceHandle, Limits, LockOutcome, LockState, Rejected, Sense, Status,
-};
+use crate::runner::{Device, DeviceHandle, Limits, Sense};
 
 pub use self::screen::{is_answered_in_part, screen};
 
@@ -53,24 +54,27 @@ pub struct Lun<B: Backend> {
     log: Arc<Log>,
     /// What it was opened with: the site file may change what that means.
     cfgstring: String,
-    image: Image<B>,
+    /// What a command gets, and the state that decides it.
+    gate: Gate<B>,
     /// Where the image comes from, at first and again.
     source: Box<dyn Source<Backend = B>>,
     open_timeout: Duration,
+    /// The client may hold writes back (`cache=writeback`).
+    holds_writes_back: bool,
     block_size: BlockSize,
     /// Size of the LUN: the whole blocks of its image, unless the admin has it smaller.
     bytes: AtomicU64,
     device: DeviceHandle,
     /// The image was found smaller than the LUN, and that has been reported.
     cut_off: AtomicBool,
-    outage: Outage,
-    fence: Fence,
-    /// A thread is at work on getting the image back.
-    restoring: AtomicBool,
-    /// A thread waits for the bricks to come together.
-    gathering: AtomicBool,
-    /// What the next command tells in place of its own outcome.
-    attention: Attention,
+    /// A thread looks at the image's size.
+    looking: AtomicBool,
+    /// How often bricks had been away when the monitor looked last.
+    brick_losses: AtomicU64,
+    locking: ImageLocking,
+    recovery: Arc<Recovery>,
+    moves: Moves,
+    durability: Durability,
     missing: Missing,
     flushes: Flushes,
     meter: Arc<Meter>,
@@ -88,8 +92,8 @@ const MAX_TRANSFER: u32 = 1 << 20;
 /// Bytes of the largest UNMAP descriptor.
 const MAX_UNMAP: u32 = 512 << 20;
 
-/// How long the daemon waits for an image of which it may also hear later: until then it can neither open nor close another LUN.
-const COURTESY: Duration = Duration::from_secs(5);
+/// Bounds an open that may be deferred: meanwhile tcmu-runner's main thread can neither open nor close another LUN.
+const DEFERRED_OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl<B: Backend> Lun<B> {
     /// Opens the image, and makes a LUN of it. From then on the image is watched: its growth becomes the LUN's.
@@ -101,14 +105,14 @@ impl<B: Backend> Lun<B> {
     /// The image cannot be opened, or is unfit; the reason is logged.
     pub fn open(device: &Device<'_>, config: &Config, source: impl Source<Backend = B>) -> Result<Arc<Self>, Errno> {
         let log = Arc::new(Log::new(config.label()));
-        log.set_detail(upkeep::detail(config.log_level));
-        let meter = metrics::meter(&numbers::name(device, config), &log);
+        log.set_detail(monitor::detail(config.log_level));
+        let meter = metrics::meter(&observe::name(device, config), &log);
         let block_size = BlockSize::new(device.block_size()).map_err(|why| {
             report::error_always!(log, "not opened: {why}");
             Errno::EINVAL
         })?;
         let deferrable = config.open == OnUnreachable::Defer;
-        let patience = if deferrable { config.open_timeout.min(COURTESY) } else { config.open_timeout };
+        let patience = if deferrable { config.open_timeout.min(DEFERRED_OPEN_TIMEOUT) } else { config.open_timeout };
         let opened = match source.open(patience, None) {
             Ok(opened) => Some(opened),
             Err(not) if deferrable && not.passes => {
@@ -130,18 +134,20 @@ impl<B: Backend> Lun<B> {
         // Even without a cache on our side the bricks have one (their page cache): initiators must flush.
         device.set_write_cache(true);
         let lun = Arc::new(Self {
-            image: Image::new(),
+            gate: Gate::new(config, &log, &meter),
             source: Box::new(source),
             open_timeout: config.open_timeout,
+            holds_writes_back: config.cache == Cache::Writeback,
             block_size,
             bytes: AtomicU64::new(device.blocks().saturating_mul(device.block_size().into())),
             device: device.handle(),
             cut_off: AtomicBool::new(false),
-            outage: Outage::new(config, &log, &meter),
-            fence: Fence::new(config, &meter),
-            restoring: AtomicBool::new(false),
-            gathering: AtomicBool::new(false),
-            attention: Attention::default(),
+            looking: AtomicBool::new(false),
+            brick_losses: AtomicU64::new(0),
+            locking: ImageLocking::new(config),
+            recovery: Arc::default(),
+            moves: Moves::default(),
+            durability: Durability::default(),
             missing: Missing::default(),
             flushes: Flushes::default(),
             meter,
@@ -149,18 +155,18 @@ impl<B: Backend> Lun<B> {
             log,
         });
         match opened {
-            Some(opened) => lun.attach(opened, Some(device))?,
-            None => restore::start(&lun),
+            Some(opened) => lun.attach(opened, Some(device), None)?,
+            None => recovery::start(&lun),
         }
-        let watched: Weak<Self> = Arc::downgrade(&lun);
-        watch::add(watched);
-        numbers::show(&lun, config);
+        let monitored: Weak<Self> = Arc::downgrade(&lun);
+        monitor::add(monitored);
+        observe::show(&lun, config);
         Ok(lun)
     }
 
-    /// Begins to serve an image that has just been opened, for the first time.
-    /// `device` is there on the thread of the core's `open`.
-    fn attach(&self, opened: Opened<B>, device: Option<&Device<'_>>) -> Result<(), Errno> {
+    /// Begins to serve an image that has just been opened, for the first time; initiators are told `pending` first. `device` is
+    /// there on the thread of the core's `open`.
+    fn attach(&self, opened: Opened<B>, device: Option<&Device<'_>>, pending: Option<Sense>) -> Result<(), Errno> {
         let (log, told) = (&self.log, self.bytes.load(Ordering::Relaxed));
         let size = opened.image.size().inspect_err(|errno| {
             report::error!(log, "not opened: no size: {errno}; are the bricks up? (gluster volume status)");
@@ -180,7 +186,7 @@ impl<B: Backend> Lun<B> {
                 None => size::announce(self, bytes),
             }
         }
-        self.fence.engage(&opened.image, log).map_err(|why| {
+        let lock = self.locking.engage(&opened.image, log).map_err(|why| {
             report::error!(log, "not served: {why}");
             Errno::EOPNOTSUPP
         })?;
@@ -188,168 +194,17 @@ impl<B: Backend> Lun<B> {
             self.device.set_write_protect();
         }
         let mode = if opened.writable { "" } else { ", read-only" };
-        report::info_always!(log, "open, {bytes} bytes{mode}");
-        restore::discard(self, self.image.replace(opened));
+        self.brick_losses.store(opened.image.brick_losses(), Ordering::Relaxed);
+        match self.gate.open(opened, lock, pending) {
+            Ok(()) => report::info_always!(log, "open, {bytes} bytes{mode}"),
+            // The LUN has been closed meanwhile.
+            Err(image) => drop(image.close(image::CLOSE_TIMEOUT)),
+        }
         Ok(())
     }
 
-    /// Lets a command over `len` bytes at `offset` begin, or says why not.
-    fn admit(self: &Arc<Self>, command: Command, op: Op, offset: u64, len: u64) -> Result<(Command, Arc<B>), Rejected> {
-        if let Some(status) = self.attention.take() {
-            return Err(Rejected(command, status));
-        }
-        let Some(image) = self.image.get() else {
-            return Err(Rejected(command, Status::Sense(Sense::BECOMING_READY)));
-        };
-        if !self.fence.passes() {
-            return Err(Rejected(command, fence::refuse(self)));
-        }
-        if let Some(status) = self.outage.held() {
-            return Err(Rejected(command, status));
-        }
-        if !fits(self.bytes.load(Ordering::Relaxed), offset, len) {
-            return Err(Rejected(command, Status::OutOfRange));
-        }
-        if !self.image.is_writable() && !matches!(op, Op::Read | Op::Flush) {
-            return Err(Rejected(command, Status::Sense(Sense::WRITE_PROTECTED)));
-        }
-        Ok((command, image))
-    }
-
-    /// The storage has done something for a command.
-    fn served(&self, op: Op) {
-        self.log.succeeded(kind(op));
-        self.outage.end();
-        self.fence.served();
-    }
-
-    /// The storage has not. What the initiator is told.
-    fn failed(self: &Arc<Self>, op: Op, errno: Errno) -> Status {
-        fence::failed(self, op, errno);
-        let status = status(op, errno, &self.outage);
-        if self.outage.lasting().is_some() {
-            gathering::start(self);
-        }
-        status
-    }
-}
-
-/// Bytes of a command's data.
-fn length(command: &Command) -> u64 {
-    u64::try_from(command.data().len()).unwrap_or(u64::MAX)
-}
-
-impl<B: Backend> runner::Lun for Lun<B> {
-    fn begin(&self, work: Work) -> Option<Span> {
-        self.meter.begin(work)
-    }
-
-    fn read(self: Arc<Self>, command: Command, offset: u64) -> Result<(), Rejected> {
-        let len = length(&command);
-        let (command, image) = self.admit(command, Op::Read, offset, len)?;
-        rw::transfer(self, &*image, command, Op::Read, offset);
-        Ok(())
-    }
-
-    fn write(self: Arc<Self>, command: Command, offset: u64) -> Result<(), Rejected> {
-        let len = length(&command);
-        let (command, image) = self.admit(command, Op::Write, offset, len)?;
-        rw::transfer(self, &*image, command, Op::Write, offset);
-        Ok(())
-    }
-
-    fn unmap(self: Arc<Self>, command: Command, offset: u64, len: u64) -> Result<(), Rejected> {
-        let (command, image) = self.admit(command, Op::Unmap, offset, len)?;
-        // Once it is taken on, its failure could not be told.
-        if let Some(status) = self.outage.going_on() {
-            return Err(Rejected(command, status));
-        }
-        // The core frees the range of a WRITE SAME with the UNMAP bit whatever its block says; only zeros may be freed.
-        let write_same = command.cdb().is_some_and(|cdb| screen::is_write_same(&cdb));
-        let block = if write_same { command.data().load() } else { vec![0; self.block_size.bytes()] };
-        fill::start(self, &*image, command, Op::Unmap, block, (offset, len));
-        Ok(())
-    }
-
-    fn write_same(self: Arc<Self>, command: Command, offset: u64, len: u64) -> Result<(), Rejected> {
-        let (command, image) = self.admit(command, Op::WriteSame, offset, len)?;
-        let block = command.data().load();
-        if block.len() != self.block_size.bytes() {
-            return Err(Rejected(command, Status::InvalidCdb));
-        }
-        fill::start(self, &*image, command, Op::WriteSame, block, (offset, len));
-        Ok(())
-    }
-
-    fn compare_and_write(self: Arc<Self>, command: Command, offset: u64) -> Result<(), Rejected> {
-        let len = length(&command) / 2;
-        let (command, image) = self.admit(command, Op::CompareAndWrite, offset, len)?;
-        compare_and_write::start(self, &*image, command, offset);
-        Ok(())
-    }
-
-    fn flush(self: Arc<Self>, command: Command) -> Result<(), Rejected> {
-        let (command, image) = self.admit(command, Op::Flush, 0, 0)?;
-        flush::start(self, &*image, command);
-        Ok(())
-    }
-
-    fn prior(self: Arc<Self>, cdb: &Cdb) -> Option<Status> {
-        const TEST_UNIT_READY: u8 = 0;
-        if self.image.get().is_none() {
-            return Some(Status::Sense(Sense::BECOMING_READY));
-        }
-        if cdb.opcode() == TEST_UNIT_READY {
-            return self.attention.take().or_else(|| self.outage.exhausted());
-        }
-        // A disk that is removed is flushed through all of its paths. That must not move the lock to the last one.
-        if self.fence.passes() {
-            return None;
-        }
-        let span = self.begin(Work { op: Op::Flush, offset: 0, bytes: 0 });
-        let status = fence::refuse(&self);
-        if let Some(span) = span {
-            span.end(status.class());
-        }
-        Some(status)
-    }
-
-    fn lock(&self) -> LockOutcome {
-        fence::lock(self)
-    }
-
-    fn unlock(&self) {
-        if let Err(errno) = fence::unlock(self) {
-            report::warning!(self.log, "fencing: not given up, until the LUN is closed: {errno}");
-        }
-    }
-
-    fn lock_state(&self) -> LockState {
-        if self.fence.passes() { LockState::Locked } else { LockState::Unlocked }
-    }
-
-    fn resize(&self, bytes: u64) -> Result<(), Errno> {
-        size::resize(self, bytes)
-    }
-
-    fn set_write_cache(&self, enabled: bool) -> Result<(), Errno> {
-        if enabled {
-            return Ok(());
-        }
-        // Twice for every LUN of a restored configuration, which says that there is no cache.
-        report::info_always!(self.log, "the write cache bit stays set: the bricks cache, so initiators must flush");
-        Err(Errno::EOPNOTSUPP)
-    }
-
-    fn close(self: Arc<Self>) {
-        self.device.detach();
-        self.meter.detach();
-        self.log.settle(true);
-        match self.image.close().map(|image| image.close()) {
-            None | Some(Ok(())) => report::info_always!(self.log, "closed"),
-            Some(Err(errno)) => {
-                report::error_always!(self.log, "closing failed, cached writes may be lost: {errno}");
-            }
-        }
+    /// Size of the LUN.
+    fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
     }
 }

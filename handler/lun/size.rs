@@ -12,7 +12,7 @@ use crate::report;
 /// An admin has set the LUN's size. It must be in the image, and nothing may be lost.
 pub(super) fn resize<B: Backend>(lun: &Lun<B>, bytes: u64) -> Result<(), Errno> {
     let (log, now) = (&lun.log, lun.bytes.load(Ordering::Relaxed));
-    let image = lun.image.get().ok_or(Errno::EAGAIN).and_then(|image| image.size());
+    let image = lun.gate.image().ok_or(Errno::EAGAIN).and_then(|image| image.size());
     let image = image.inspect_err(|e| report::error_always!(log, "resize to {bytes}: no size: {e}"))?;
     let wanted = lun.block_size.lun_in(bytes).unwrap_or(0);
     if wanted < now {
@@ -32,7 +32,7 @@ pub(super) fn resize<B: Backend>(lun: &Lun<B>, bytes: u64) -> Result<(), Errno> 
 pub(super) fn follow<B: Backend>(lun: &Lun<B>) {
     let (log, now) = (&lun.log, lun.bytes.load(Ordering::Relaxed));
     // An image that cannot be looked at now is looked at later.
-    let Some(Ok(image)) = lun.image.get().map(|image| image.size()) else { return };
+    let Some(Ok(image)) = lun.gate.image().map(|image| image.size()) else { return };
     if image < now {
         if !lun.cut_off.swap(true, Ordering::Relaxed) {
             report::error_always!(log, "the image has been cut off: {image} bytes of {now}; reads past them fail");

@@ -170,6 +170,13 @@ impl Snapshot {
         self.events(encoder, name, Event::Outage)?;
         let name = ("tcmu_glfs_reopens", "How often the image was opened anew under the LUN", None);
         self.events(encoder, name, Event::Reopened)?;
+        let name = ("tcmu_glfs_moves", "How often the image was moved to a new graph of its volume", None);
+        self.events(encoder, name, Event::Moved)?;
+        let name = ("tcmu_glfs_move_pause_seconds_max", "For how long commands had to wait for a move at most", None);
+        self.luns(encoder, name, MetricType::Gauge, |lun, family| {
+            let labels = [("lun", lun.name.as_str())];
+            family.encode_family(&labels)?.encode_gauge(&lun.meter.longest_pause().as_secs_f64())
+        })?;
         let name = ("tcmu_glfs_read_only", "Whether the image cannot be written", None);
         self.gauges(encoder, name, flag(|state| state.read_only))?;
         let name = ("tcmu_glfs_fence_state", "Who may use the image: 1 for what is the case", None);
@@ -331,6 +338,6 @@ mod tests {
         let series = |text: &str| text.lines().filter(|line| !line.starts_with('#')).count();
         let one = series(&snapshot(vec![lun("a")]).text(Format::Classic));
         let two = series(&snapshot(vec![lun("a"), lun("b")]).text(Format::Classic));
-        assert_eq!(two - one, 1 + 6 + 5 + 60 + 6 * 26 + 1 + 2 + 1 + 1 + 1 + 2 + 1 + 3 + 2);
+        assert_eq!(two - one, 1 + 6 + 5 + 60 + 6 * 26 + 1 + 2 + 1 + 1 + 1 + 2 + 2 + 1 + 3 + 2);
     }
 }

@@ -35,6 +35,8 @@ pub struct Meter {
     pub(super) subject: Subject,
     tallies: [Tally; Op::ALL.len()],
     events: [AtomicU64; Event::ALL.len()],
+    /// For how long commands had to wait for a move at most, in nanoseconds.
+    longest_pause: AtomicU64,
 }
 
 /// What is counted for each kind of command.
@@ -60,11 +62,14 @@ pub enum Event {
     Standby,
     /// An error was left for a later command to tell.
     Deferred,
+    /// The image was moved to a connection of the volume's new graph.
+    Moved,
 }
 
 impl Event {
     /// All of them, in order.
-    const ALL: [Self; 6] = [Self::Slow, Self::Outage, Self::Reopened, Self::Owned, Self::Standby, Self::Deferred];
+    const ALL: [Self; 7] =
+        [Self::Slow, Self::Outage, Self::Reopened, Self::Owned, Self::Standby, Self::Deferred, Self::Moved];
 }
 
 /// A command, as far as it is measured.
@@ -87,6 +92,7 @@ impl Meter {
             subject: Subject::default(),
             tallies: Default::default(),
             events: Default::default(),
+            longest_pause: AtomicU64::new(0),
         }
     }
 
@@ -115,6 +121,17 @@ impl Meter {
         if let Some(count) = self.events.get(event as usize).filter(|_| ENABLED.load(Ordering::Relaxed)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// The image was moved, and commands had to wait for so long.
+    pub fn moved(&self, pause: std::time::Duration) {
+        self.count(Event::Moved);
+        self.longest_pause.fetch_max(u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// For how long commands had to wait for a move at most.
+    pub(crate) fn longest_pause(&self) -> std::time::Duration {
+        std::time::Duration::from_nanos(self.longest_pause.load(Ordering::Relaxed))
     }
 
     fn end(&self, work: Work, nanoseconds: u64, error: Option<Class>) {

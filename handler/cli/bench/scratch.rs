@@ -3,6 +3,8 @@
 //! One for each graph: on a volume with replicas a client keeps the locks of its last write for a second, and another that writes
 //! to the same file would wait for them.
 
+use std::time::Duration;
+
 use handler_glfs::gluster::{File, Opener, Store};
 use handler_glfs::lun::backend::Backend as _;
 use handler_glfs::lun::config::Config;
@@ -19,6 +21,8 @@ pub(super) struct Scratch {
 }
 
 const MEBIBYTE: usize = 1 << 20;
+/// How long closing it may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Scratch {
     /// Creates it beside the image of `config`, through the graph of `opener`, and fills it: what was never written would be read from
@@ -72,7 +76,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         // A failed write has been told, and the file goes.
-        let _closed = self.file.close();
+        let _closed = self.file.close(CLOSE_TIMEOUT);
         if let Err(errno) = self.store.remove(&self.path) {
             anstream::eprintln!("{} could not be removed: {errno}; remove it by hand", self.path);
         }

@@ -37,7 +37,7 @@ impl<B: Backend> Transfer<B> {
         if is_done && !(self.op == Op::Write && self.command.cdb().is_some_and(|cdb| is_forced(&cdb))) {
             return self.command.complete(Status::Ok);
         }
-        match self.lun.image.get() {
+        match self.lun.gate.image() {
             Some(image) if is_done => flush::start(self.lun, &*image, self.command),
             Some(image) => self.submit(&image),
             None => fail(&self.lun, self.command, self.op, self.offset, Errno::ENOTCONN),

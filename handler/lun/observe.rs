@@ -6,7 +6,8 @@ use std::sync::{Arc, Weak};
 use super::Lun;
 use super::backend::Backend;
 use super::config::Config;
-use crate::metrics::{Identity, LunState, Observed};
+use super::gate::Lock;
+use crate::metrics::{FenceState, Identity, LunState, Observed};
 use crate::runner::Device;
 
 /// What the LUN is called: as in targetcli, or by its image where that is not known.
@@ -29,13 +30,17 @@ pub(super) fn show<B: Backend>(lun: &Arc<Lun<B>>, config: &Config) {
 
 impl<B: Backend> Observed for Lun<B> {
     fn observe(&self) -> LunState {
-        let image = self.image.get();
+        let image = self.gate.image();
         LunState {
             bytes: self.bytes.load(Ordering::Relaxed),
             ready: image.is_some(),
-            outage: self.outage.lasting().is_some(),
-            read_only: !self.image.is_writable(),
-            fence: self.fence.state(),
+            outage: self.gate.outage().is_some(),
+            read_only: !self.gate.is_writable(),
+            fence: match self.gate.lock() {
+                Lock::Unfenced => FenceState::Open,
+                Lock::Held => FenceState::Owned,
+                Lock::Standby => FenceState::Standby,
+            },
             encrypted: image.and_then(|image| image.encrypted()),
         }
     }

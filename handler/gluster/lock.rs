@@ -1,7 +1,7 @@
-//! Owning an image: a lock over the whole file that the bricks enforce.
+//! The lock of an image: over the whole file, enforced by the bricks.
 //!
 //! Experiments behind all this (10.3): docs/fencing.md. In short: where the volume has `locks.mandatory-locking forced` and
-//! `features.enforce-mandatory-lock on`, a brick refuses I/O on a file with the mark [`MARK`] to every connection that holds no lock
+//! `features.enforce-mandatory-lock on`, a brick refuses I/O on a file with the mark [`ENFORCE_XATTR`] to every connection that holds no lock
 //! on it, and gives the lock to whoever asks, taking it from the holder. A holder that was frozen, and wakes up, is refused.
 //!
 //! The lock belongs to the connection and to no owner within it (`glfs_fd_set_lkowner` is never called on such a descriptor):
@@ -9,28 +9,31 @@
 
 use std::ffi::{CStr, c_int};
 use std::mem;
+use std::thread;
 use std::time::Duration;
 
 use libgfapi_sys as gfapi;
 use nix::errno::Errno;
 
 use super::descriptor::Descriptor;
+use super::file::File;
 use super::volfile::Volfile;
-use crate::lun::backend::Enforcement;
+use crate::lun::backend::{AcquireError, Acquired, Enforcement, ImageLock, Preempt};
+use crate::report;
 
 /// Makes the bricks enforce locks on a file. Anything may be its value.
-const MARK: &CStr = c"trusted.glusterfs.enforce-mandatory-lock";
-/// What the owner has to say.
-const NOTE: &CStr = c"trusted.tcmu-glfs.owner";
+const ENFORCE_XATTR: &CStr = c"trusted.glusterfs.enforce-mandatory-lock";
+/// The owner's heartbeat.
+const OWNER_XATTR: &CStr = c"trusted.tcmu-glfs.owner";
 /// No file has this.
 const NOBODYS: &CStr = c"trusted.tcmu-glfs.nobody";
-/// Of a note.
-const LONGEST: usize = 256;
+/// Bytes of a heartbeat.
+const LONGEST_HEARTBEAT: usize = 256;
 
 /// A frozen owner may hold locks of its client's translators, in which others' writes would queue up behind it for ever. With
 /// `features.locks-revocation-secs 1` and `features.locks-revocation-clear-all on` they are taken from it, if they are older than a
 /// second when the first write comes.
-const SETTLING: Duration = Duration::from_millis(2200);
+const REVOCATION_DELAY: Duration = Duration::from_millis(2200);
 
 /// What of a volume's graph decides how its files can be owned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,18 +69,18 @@ impl Layout {
         self.replicated
     }
 
-    pub(super) fn settling(self) -> Duration {
-        if self.replicated { SETTLING } else { Duration::ZERO }
+    fn revocation_delay(self) -> Duration {
+        if self.replicated { REVOCATION_DELAY } else { Duration::ZERO }
     }
 }
 
 /// What the volume can do for this file.
-pub(super) fn enforcement(descriptor: &Descriptor, layout: Layout) -> Result<Enforcement, Errno> {
+fn enforcement(descriptor: &Descriptor, layout: Layout) -> Result<Enforcement, Errno> {
     if layout.sharded {
         return Ok(Enforcement::Impossible("the volume is sharded (features.shard), and shards are not covered"));
     }
     // Changes a mark that is there; asks what is possible where there is none.
-    match set(descriptor, MARK, b"1", libc::XATTR_REPLACE) {
+    match set(descriptor, ENFORCE_XATTR, b"1", libc::XATTR_REPLACE) {
         Ok(()) => Ok(Enforcement::Active),
         Err(Errno::ENODATA) => Ok(Enforcement::Possible),
         Err(Errno::EINVAL) => Ok(Enforcement::Impossible(
@@ -100,35 +103,130 @@ pub(super) fn may_change(descriptor: &Descriptor) -> Result<bool, Errno> {
 }
 
 /// How long commands that were submitted before may take to be answered.
-const DRAIN: Duration = Duration::from_secs(2);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a call about the lock may take. It may be in the way of a failover.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Takes the lock.
+/// Acquires the lock. Blocks.
 ///
 /// Not while a call is in flight: one that was submitted by an owner who has been robbed since, and has not been refused yet, would
 /// be let through.
-pub(super) fn take(descriptor: &Descriptor, layout: Layout) -> Result<(), Errno> {
+fn acquire(
+    descriptor: &Descriptor,
+    layout: Layout,
+    heartbeat: &str,
+    preempt: &Preempt,
+) -> Result<Acquired, AcquireError> {
     let counted = descriptor.begin().is_some();
-    let quiet = descriptor.drains_to(1, DRAIN);
+    let quiet = descriptor.drains_to(1, DRAIN_TIMEOUT);
     descriptor.end();
     if !counted || !quiet {
-        return Err(Errno::EINPROGRESS);
+        return Err(AcquireError::InFlight);
     }
-    // Where there is a holder there is a mark, and to set it would queue up behind a holder that is frozen.
-    if !is_taken(descriptor, layout)? {
-        set(descriptor, MARK, b"1", 0)?;
+    let held = has_holder(descriptor, layout)?;
+    if held && *preempt == Preempt::Never {
+        // Where it cannot be read, the holder's translators are frozen as well (disperse).
+        return Err(AcquireError::Held(read_heartbeat(descriptor).unwrap_or_default()));
     }
-    lock(descriptor, layout, libc::F_SETLK, libc::F_WRLCK).map(drop)
+    // Where there is a holder it is set, and to set it again would queue up behind a holder that is frozen.
+    if !held {
+        set(descriptor, ENFORCE_XATTR, b"1", 0)?;
+    }
+    lock(descriptor, layout, libc::F_SETLK, libc::F_WRLCK)?;
+    finish(descriptor, layout, heartbeat, preempt, held).inspect_err(|_| {
+        if let Err(errno) = release(descriptor, layout) {
+            report::warning!(report::PLUGIN, "A lock that is not wanted could not be given back: {errno}");
+        }
+    })
+}
+
+/// What there is to do before the first command, with the lock.
+fn finish(
+    descriptor: &Descriptor,
+    layout: Layout,
+    heartbeat: &str,
+    preempt: &Preempt,
+    held: bool,
+) -> Result<Acquired, AcquireError> {
+    let previous = match preempt {
+        Preempt::Own(prefix) => {
+            let last = read_heartbeat(descriptor)?;
+            if !last.starts_with(prefix.as_str()) {
+                return Err(AcquireError::Foreign(last));
+            }
+            None
+        }
+        Preempt::Never | Preempt::Always if held => {
+            thread::sleep(layout.revocation_delay());
+            Some(read_heartbeat(descriptor).unwrap_or_default())
+        }
+        Preempt::Never | Preempt::Always => None,
+    };
+    write_heartbeat(descriptor, heartbeat)?;
+    Ok(Acquired { previous })
+}
+
+impl From<Errno> for AcquireError {
+    fn from(errno: Errno) -> Self {
+        Self::Storage(errno)
+    }
 }
 
 /// Gives the lock back.
-pub(super) fn release(descriptor: &Descriptor, layout: Layout) -> Result<(), Errno> {
+fn release(descriptor: &Descriptor, layout: Layout) -> Result<(), Errno> {
     lock(descriptor, layout, libc::F_SETLK, libc::F_UNLCK).map(drop)
 }
 
 /// Whether another connection holds the lock.
-pub(super) fn is_taken(descriptor: &Descriptor, layout: Layout) -> Result<bool, Errno> {
+fn has_holder(descriptor: &Descriptor, layout: Layout) -> Result<bool, Errno> {
     let found = lock(descriptor, layout, libc::F_GETLK, libc::F_WRLCK)?;
     Ok(c_int::from(found.l_type) != libc::F_UNLCK)
+}
+
+impl File {
+    /// Makes a call about the lock.
+    fn lock_call<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Descriptor, Layout) -> Result<T, Errno> + Send + 'static,
+    ) -> Result<T, Errno> {
+        self.blocking("glfs-call", LOCK_TIMEOUT, |descriptor| call(descriptor, descriptor.connection().layout()))
+    }
+}
+
+impl ImageLock for File {
+    fn enforcement(&self) -> Result<Enforcement, Errno> {
+        self.lock_call(enforcement)
+    }
+
+    fn acquire(&self, heartbeat: &str, preempt: Preempt) -> Result<Acquired, AcquireError> {
+        if self.has_lock_owner() {
+            return Err(AcquireError::Reopen);
+        }
+        let heartbeat = heartbeat.to_owned();
+        let patience = match preempt {
+            Preempt::Always => LOCK_TIMEOUT + REVOCATION_DELAY,
+            Preempt::Never | Preempt::Own(_) => LOCK_TIMEOUT,
+        };
+        self.blocking("glfs-call", patience, move |descriptor| {
+            Ok(acquire(descriptor, descriptor.connection().layout(), &heartbeat, &preempt))
+        })?
+    }
+
+    fn release(&self) -> Result<(), Errno> {
+        self.lock_call(release)
+    }
+
+    fn has_other_holder(&self) -> Result<bool, Errno> {
+        self.lock_call(has_holder)
+    }
+
+    fn heartbeat(&self) -> Result<String, Errno> {
+        self.lock_call(|descriptor, _| read_heartbeat(descriptor))
+    }
+
+    fn send_heartbeat(&self, heartbeat: String, done: impl FnOnce(Result<(), Errno>) + Send + 'static) {
+        self.later("glfs-call", move |descriptor| done(write_heartbeat(descriptor, &heartbeat)));
+    }
 }
 
 fn lock(descriptor: &Descriptor, layout: Layout, command: c_int, kind: c_int) -> Result<libc::flock, Errno> {
@@ -144,20 +242,22 @@ fn lock(descriptor: &Descriptor, layout: Layout, command: c_int, kind: c_int) ->
     Ok(range)
 }
 
-pub(super) fn note(descriptor: &Descriptor) -> Result<String, Errno> {
-    let mut value = vec![0_u8; LONGEST];
+fn read_heartbeat(descriptor: &Descriptor) -> Result<String, Errno> {
+    let mut value = vec![0_u8; LONGEST_HEARTBEAT];
     let mut len = 0;
     descriptor.with(|fd| {
         // SAFETY: the descriptor is open and counted; the name is NUL-terminated; the buffer has room.
-        let found = unsafe { gfapi::glfs_fgetxattr(fd, NOTE.as_ptr(), value.as_mut_ptr().cast(), LONGEST) };
+        let found =
+            unsafe { gfapi::glfs_fgetxattr(fd, OWNER_XATTR.as_ptr(), value.as_mut_ptr().cast(), LONGEST_HEARTBEAT) };
         usize::try_from(found).map(|found| len = found).is_ok()
     })?;
     value.truncate(len);
     Ok(String::from_utf8_lossy(&value).into_owned())
 }
 
-pub(super) fn set_note(descriptor: &Descriptor, note: &str) -> Result<(), Errno> {
-    set(descriptor, NOTE, note.as_bytes().get(..LONGEST).unwrap_or(note.as_bytes()), 0)
+fn write_heartbeat(descriptor: &Descriptor, heartbeat: &str) -> Result<(), Errno> {
+    let bytes = heartbeat.as_bytes();
+    set(descriptor, OWNER_XATTR, bytes.get(..LONGEST_HEARTBEAT).unwrap_or(bytes), 0)
 }
 
 fn set(descriptor: &Descriptor, name: &CStr, value: &[u8], flags: c_int) -> Result<(), Errno> {

@@ -1,0 +1,192 @@
+//! The commands of a LUN: each passes the gate, and is submitted.
+
+use std::sync::Arc;
+
+use nix::errno::Errno;
+
+use super::backend::Backend;
+use super::error::{Op, kind, status};
+use super::gate::{Lock, Request, Verdict, Waiter};
+use super::geometry::fits;
+use super::{Lun, compare_and_write, fill, flush, image, lock, recovery, rw, screen, size};
+use crate::metrics::{Span, Work};
+use crate::report;
+use crate::runner::{self, Cdb, Command, LockOutcome, LockState, Rejected, Status};
+
+impl<B: Backend> Lun<B> {
+    /// Lets `serve` submit a command over `range`: now, when the image has been moved, or not at all.
+    fn admit(self: Arc<Self>, command: Command, range: Range, serve: impl Serve<B>) -> Result<(), Rejected> {
+        let in_range = fits(self.bytes(), range.offset, range.len);
+        let mut parked = Some((command, serve));
+        let verdict = self.gate.check(Request::Io(range.op, in_range), || {
+            let (lun, (command, serve)) = (Arc::clone(&self), parked.take()?);
+            Some(Box::new(move || lun.admit_again(command, range, serve)) as Waiter)
+        });
+        let Some((command, serve)) = parked else { return Ok(()) };
+        match verdict {
+            Verdict::Serve(image) => serve(self, &image, command),
+            Verdict::Answer(status) => return Err(Rejected(command, status)),
+            Verdict::Standby(status) => {
+                recovery::request_lock(&self);
+                return Err(Rejected(command, status));
+            }
+            Verdict::Wait => return Err(Rejected(command, Status::Busy)),
+        }
+        Ok(())
+    }
+
+    /// Like `admit`, for a command that has waited: here is where one that has waited too long is to end.
+    fn admit_again(self: Arc<Self>, command: Command, range: Range, serve: impl Serve<B>) {
+        if let Err(Rejected(command, status)) = self.admit(command, range, serve) {
+            command.complete(status);
+        }
+    }
+
+    /// The storage has done something for a command.
+    pub(super) fn served(&self, op: Op) {
+        self.log.succeeded(kind(op));
+        self.gate.served();
+        self.locking.served();
+        if !matches!(op, Op::Read | Op::Flush) {
+            self.durability.wrote(&self.gate);
+        }
+    }
+
+    /// The storage has not. Status of the command.
+    pub(super) fn failed(self: &Arc<Self>, op: Op, errno: Errno) -> Status {
+        lock::command_failed(self, op, errno);
+        if matches!(errno, Errno::ENOTCONN | Errno::EBADFD) {
+            self.durability.storage_failed(&self.gate);
+        }
+        let status = status(op, errno, &self.gate);
+        if self.gate.outage().is_some() {
+            recovery::start(self);
+        }
+        status
+    }
+}
+
+/// What a command is about.
+#[derive(Debug, Clone, Copy)]
+struct Range {
+    op: Op,
+    offset: u64,
+    len: u64,
+}
+
+/// Submits a command to an image.
+trait Serve<B: Backend>: FnOnce(Arc<Lun<B>>, &Arc<B>, Command) + Send + 'static {}
+
+impl<B: Backend, F: FnOnce(Arc<Lun<B>>, &Arc<B>, Command) + Send + 'static> Serve<B> for F {}
+
+/// Bytes of a command's data.
+fn length(command: &Command) -> u64 {
+    u64::try_from(command.data().len()).unwrap_or(u64::MAX)
+}
+
+impl<B: Backend> runner::Lun for Lun<B> {
+    fn begin(&self, work: Work) -> Option<Span> {
+        self.meter.begin(work)
+    }
+
+    fn read(self: Arc<Self>, command: Command, offset: u64) -> Result<(), Rejected> {
+        let range = Range { op: Op::Read, offset, len: length(&command) };
+        self.admit(command, range, move |lun, image, command| rw::transfer(lun, &**image, command, Op::Read, offset))
+    }
+
+    fn write(self: Arc<Self>, command: Command, offset: u64) -> Result<(), Rejected> {
+        let range = Range { op: Op::Write, offset, len: length(&command) };
+        self.admit(command, range, move |lun, image, command| rw::transfer(lun, &**image, command, Op::Write, offset))
+    }
+
+    fn unmap(self: Arc<Self>, command: Command, offset: u64, len: u64) -> Result<(), Rejected> {
+        self.admit(command, Range { op: Op::Unmap, offset, len }, move |lun, image, command| {
+            // The core frees the range of a WRITE SAME with the UNMAP bit whatever its block says; only zeros may be freed.
+            let write_same = command.cdb().is_some_and(|cdb| screen::is_write_same(&cdb));
+            let block = if write_same { command.data().load() } else { vec![0; lun.block_size.bytes()] };
+            fill::start(lun, &**image, command, Op::Unmap, block, (offset, len));
+        })
+    }
+
+    fn write_same(self: Arc<Self>, command: Command, offset: u64, len: u64) -> Result<(), Rejected> {
+        if command.data().len() != self.block_size.bytes() {
+            return Err(Rejected(command, Status::InvalidCdb));
+        }
+        self.admit(command, Range { op: Op::WriteSame, offset, len }, move |lun, image, command| {
+            let block = command.data().load();
+            fill::start(lun, &**image, command, Op::WriteSame, block, (offset, len));
+        })
+    }
+
+    fn compare_and_write(self: Arc<Self>, command: Command, offset: u64) -> Result<(), Rejected> {
+        let range = Range { op: Op::CompareAndWrite, offset, len: length(&command) / 2 };
+        self.admit(command, range, move |lun, image, command| compare_and_write::start(lun, &**image, command, offset))
+    }
+
+    fn flush(self: Arc<Self>, command: Command) -> Result<(), Rejected> {
+        let range = Range { op: Op::Flush, offset: 0, len: 0 };
+        self.admit(command, range, |lun, image, command| flush::start(lun, &**image, command))
+    }
+
+    /// A disk that is removed is flushed through all of its paths. That must not move the lock to the last one: so a flush is looked
+    /// at before the core asks for the lock.
+    fn prior(self: Arc<Self>, cdb: &Cdb) -> Option<Status> {
+        const TEST_UNIT_READY: u8 = 0;
+        let is_test = cdb.opcode() == TEST_UNIT_READY;
+        let request = if is_test { Request::TestUnitReady } else { Request::Io(Op::Flush, true) };
+        let status = match self.gate.check(request, || None) {
+            Verdict::Serve(_) | Verdict::Wait | Verdict::Answer(Status::Ok) => return None,
+            Verdict::Answer(status) => status,
+            Verdict::Standby(status) => {
+                recovery::request_lock(&self);
+                status
+            }
+        };
+        let work = Work { op: Op::Flush, offset: 0, bytes: 0 };
+        if let Some(span) = (!is_test).then(|| self.begin(work)).flatten() {
+            span.end(status.class());
+        }
+        Some(status)
+    }
+
+    fn lock(&self) -> LockOutcome {
+        lock::core_lock(self)
+    }
+
+    fn unlock(&self) {
+        lock::unlock(self);
+    }
+
+    fn lock_state(&self) -> LockState {
+        if self.gate.lock() == Lock::Standby { LockState::Unlocked } else { LockState::Locked }
+    }
+
+    fn resize(&self, bytes: u64) -> Result<(), Errno> {
+        size::resize(self, bytes)
+    }
+
+    fn set_write_cache(&self, enabled: bool) -> Result<(), Errno> {
+        if enabled {
+            return Ok(());
+        }
+        // Twice for every LUN of a restored configuration, which says that there is no cache.
+        report::info_always!(self.log, "the write cache bit stays set: the bricks cache, so initiators must flush");
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    fn close(self: Arc<Self>) {
+        self.device.detach();
+        self.meter.detach();
+        self.log.settle(true);
+        let image = self.gate.close();
+        // Nothing waits, as far as the core knows; a thread that does leaves.
+        self.gate.resume();
+        self.recovery.wake();
+        match image.map(|image| image.close(image::CLOSE_TIMEOUT)) {
+            None | Some(Ok(())) => report::info_always!(self.log, "closed"),
+            Some(Err(errno)) => {
+                report::error_always!(self.log, "closing failed, cached writes may be lost: {errno}");
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Writes that were acknowledged and may be lost before a flush has made them durable.
+//!
+//! A brick acknowledges a write that is in the page cache of its host. If that host loses power, and the brick returns, a flush
+//! finds nothing left to write, and is good. Where another brick has the bytes too, they are healed from there. Where none has, the
+//! next flush must not be good in silence: whoever has written then knows that it must look (a file system goes read-only, a
+//! database recovers). Whether it was a host that went, or only a connection, cannot be seen from here.
+
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::backend::Backend;
+use super::gate::Gate;
+
+/// What one LUN's storage has acknowledged and not flushed.
+#[derive(Debug, Default)]
+pub(super) struct Durability {
+    /// Something has been written since the last flush began.
+    dirty: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// How often bricks had been away when the first of these writes was acknowledged.
+    losses: u64,
+    /// The same of the flush at the backend, if it is for any.
+    flushing: Option<u64>,
+    /// The next flush fails.
+    lost: bool,
+}
+
+impl Durability {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A write is about to be acknowledged.
+    pub(super) fn wrote<B: Backend>(&self, gate: &Gate<B>) {
+        if self.dirty.load(Ordering::Acquire) {
+            return;
+        }
+        let mut state = self.state();
+        if !self.dirty.load(Ordering::Relaxed) {
+            state.losses = gate.image().map_or(0, |image| image.brick_losses());
+            self.dirty.store(true, Ordering::Release);
+        }
+    }
+
+    /// Commands have met with storage that is away.
+    pub(super) fn storage_failed<B: Backend>(&self, gate: &Gate<B>) {
+        let mut state = self.state();
+        let unflushed = self.dirty.load(Ordering::Relaxed) || state.flushing.is_some();
+        if unflushed && gate.image().is_some_and(|image| !image.is_replicated()) {
+            state.lost = true;
+        }
+    }
+
+    /// What the client has held back is lost.
+    pub(super) fn writes_lost(&self) {
+        self.state().lost = true;
+    }
+
+    /// A flush is about to begin.
+    pub(super) fn flush_begins(&self) {
+        let mut state = self.state();
+        let dirty = self.dirty.swap(false, Ordering::AcqRel);
+        state.flushing = dirty.then_some(state.losses);
+    }
+
+    /// The flush has ended well: whether what it was for is durable.
+    pub(super) fn flush_ended<B: Backend>(&self, gate: &Gate<B>) -> bool {
+        let mut state = self.state();
+        let flushed = state.flushing.take();
+        let image = gate.image().filter(|image| !image.is_replicated());
+        let away = image.zip(flushed).is_some_and(|(image, losses)| image.brick_losses() != losses);
+        !(mem::take(&mut state.lost) || away)
+    }
+
+    /// The flush has failed: what it was for is as it was before.
+    pub(super) fn flush_failed(&self) {
+        let mut state = self.state();
+        if let Some(losses) = state.flushing.take() {
+            // They only grow.
+            state.losses = if self.dirty.load(Ordering::Relaxed) { state.losses.min(losses) } else { losses };
+            self.dirty.store(true, Ordering::Release);
+        }
+    }
+
+    /// Another image takes the place of `old`, by `replace`; what it counts begins at `losses`.
+    pub(super) fn replacing<B: Backend, R>(&self, old: &B, losses: u64, replace: impl FnOnce() -> R) -> R {
+        let mut state = self.state();
+        let counted = old.brick_losses();
+        let dirty = self.dirty.load(Ordering::Relaxed) && state.losses != counted;
+        let flushing = state.flushing.is_some_and(|losses| losses != counted);
+        state.lost |= (dirty || flushing) && !old.is_replicated();
+        state.losses = losses;
+        state.flushing = state.flushing.map(|_| losses);
+        replace()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+
+    use nix::errno::Errno;
+
+    use super::super::testing::{Fault, GOOD, Seen, flush, image, lun, write};
+
+    const WRITE_ERROR: Seen = Seen::Answered(4);
+    const BUSY: Seen = Seen::Answered(3);
+
+    #[test]
+    fn a_flush_after_a_brick_was_away_fails_once_if_something_was_written_before() {
+        let lun = lun(Vec::new());
+        assert_eq!(write(&lun), GOOD);
+        image(&lun).losses.fetch_add(1, Ordering::SeqCst);
+        assert_eq!((flush(&lun), flush(&lun)), (WRITE_ERROR, GOOD));
+        image(&lun).losses.fetch_add(1, Ordering::SeqCst);
+        assert_eq!(flush(&lun), GOOD, "nothing was written");
+        assert_eq!((write(&lun), flush(&lun)), (GOOD, GOOD), "written when the brick was back");
+    }
+
+    #[test]
+    fn where_there_are_more_copies_a_brick_may_be_away() {
+        let lun = lun(Vec::new());
+        image(&lun).replicated.store(true, Ordering::SeqCst);
+        assert_eq!(write(&lun), GOOD);
+        image(&lun).losses.fetch_add(1, Ordering::SeqCst);
+        assert_eq!(flush(&lun), GOOD);
+    }
+
+    #[test]
+    fn an_outage_that_commands_have_met_with_counts_also_if_it_was_the_flush() {
+        for victim in [flush, write] {
+            let lun = lun(Vec::new());
+            assert_eq!(write(&lun), GOOD);
+            image(&lun).faults.lock().unwrap().push(Fault::Fails(Errno::ENOTCONN));
+            assert_eq!(victim(&lun), BUSY);
+            assert_eq!((flush(&lun), flush(&lun)), (WRITE_ERROR, GOOD));
+        }
+    }
+
+    #[test]
+    fn what_was_lost_before_the_image_was_opened_anew_is_told_after_it() {
+        let lun = lun(Vec::new());
+        assert_eq!(write(&lun), GOOD);
+        let old = image(&lun);
+        old.losses.store(5, Ordering::SeqCst);
+        let opened = super::super::backend::Opened { image: old.volume.open(), writable: true };
+        assert!(super::super::image::replace(&lun, opened).is_ok());
+        assert!(!Arc::ptr_eq(&old, &image(&lun)));
+        assert_eq!((flush(&lun), flush(&lun)), (WRITE_ERROR, GOOD));
+    }
+}

@@ -1,0 +1,327 @@
+//! What every command of a LUN passes: whether there is an image, whether it may be used, and by whom.
+//!
+//! # Decision table
+//! From top to bottom, the first line that applies. *repeat*: BUSY, and NOT READY 04/00 once the outage has lasted longer than
+//! `outage=`. *others*: WRITE SAME and COMPARE AND WRITE are WRITEs here.
+//!
+//! | state | READ | WRITE, others | UNMAP | SYNCHRONIZE CACHE | TEST UNIT READY |
+//! |---|---|---|---|---|---|
+//! | `Opening` | NOT READY 04/01 | NOT READY 04/01 | NOT READY 04/01 | NOT READY 04/01 | NOT READY 04/01 |
+//! | `Closed` | BUSY | BUSY | BUSY | BUSY | BUSY |
+//! | a sense is pending | that sense, once | that sense, once | that sense, once | that sense, once | that sense, once |
+//! | `Standby`, the owner serves | NOT READY 04/0B | NOT READY 04/0B | NOT READY 04/0B | NOT READY 04/0B | as below |
+//! | `Standby` else | BUSY | BUSY | BUSY | BUSY | as below |
+//! | the image is being moved | waits | waits | waits | waits | as below |
+//! | `Settling` | *repeat* | *repeat* | *repeat* | *repeat* | GOOD, or NOT READY 04/00 |
+//! | `Down`, nothing failed for 3 s | served | served | served | served | GOOD, or NOT READY 04/00 |
+//! | `Down` else | served | served | *repeat* | served | GOOD, or NOT READY 04/00 |
+//! | beyond the end | ILLEGAL REQUEST 21/00 | ILLEGAL REQUEST 21/00 | ILLEGAL REQUEST 21/00 | | |
+//! | the image is read-only | served | DATA PROTECT 27/00 | DATA PROTECT 27/00 | served | GOOD |
+//! | `Up` | served | served | served | served | GOOD |
+//!
+//! What is served during an outage is what finds out that it is over. An UNMAP is not: once it is taken on, its failure cannot
+//! be told.
+
+mod transitions;
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::backend::{Backend, Opened};
+use super::config::Config;
+use super::error::Op;
+use super::heartbeat::OwnerHeartbeat;
+use super::lock;
+use super::outage::Outage;
+use crate::metrics::{Event, Meter};
+use crate::report::Log;
+use crate::runner::{Sense, Status};
+
+/// Between two looks at who owns the image, while commands are refused.
+const QUERY_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Whether the storage can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Storage {
+    /// The image has not been open yet.
+    Opening,
+    /// It serves, as far as is known.
+    Up,
+    /// An outage: commands fail, or may.
+    Down {
+        /// When it began.
+        since: Instant,
+    },
+    /// An outage from which the bricks return one by one.
+    Settling {
+        /// When it began.
+        since: Instant,
+    },
+    /// The LUN is closed.
+    Closed,
+}
+
+/// Who may use the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lock {
+    /// Everybody: the bricks refuse nobody, as far as is known.
+    Unfenced,
+    /// This gateway alone.
+    Held,
+    /// Another gateway, or nobody.
+    Standby,
+}
+
+/// A command at the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Request {
+    /// One that needs the image; whether its range is in the LUN.
+    Io(Op, bool),
+    TestUnitReady,
+}
+
+/// What a command gets.
+#[derive(Debug)]
+pub(super) enum Verdict<B> {
+    /// The image. Not to be kept longer than it takes to submit: a move waits for whoever has one.
+    Serve(Arc<B>),
+    /// A place in the queue.
+    Wait,
+    /// An answer.
+    Answer(Status),
+    /// An answer, and it is time to look whether the image could be ours.
+    Standby(Status),
+}
+
+/// A command that waits for the image to be moved.
+pub(super) type Waiter = Box<dyn FnOnce() + Send>;
+
+/// The state of one LUN.
+pub(super) struct Gate<B> {
+    state: Mutex<State<B>>,
+    /// Mirrors [`Storage::Up`], for completions: nearly all of them have nothing to change.
+    up: AtomicBool,
+    log: Arc<Log>,
+    meter: Arc<Meter>,
+}
+
+struct State<B> {
+    image: Option<Arc<B>>,
+    writable: bool,
+    storage: Storage,
+    lock: Lock,
+    /// What the next command tells in place of its own outcome: a change that initiators must know of, or an error that the command
+    /// it belongs to could not carry (the core reports GOOD for an UNMAP whatever its completion says). The core does not tell
+    /// initiators apart: it goes to the one that asks first.
+    pending: Option<Sense>,
+    /// The commands that wait, while the image is being moved.
+    waiting: Option<Vec<Waiter>>,
+    outage: Outage,
+    heartbeat: OwnerHeartbeat,
+}
+
+/// The image that a new one has taken the place of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Replaced {
+    /// The one that the caller named.
+    Old {
+        /// Its lock was held.
+        lock_lost: bool,
+    },
+    /// None: the LUN has been closed meanwhile, or has another image than the caller knew.
+    Nothing,
+}
+
+impl<B: Backend> State<B> {
+    fn decide(&mut self, request: Request) -> Verdict<B> {
+        let image = match (self.storage, &self.image) {
+            (Storage::Closed, _) => return Verdict::Answer(Status::Busy),
+            (Storage::Opening, _) | (_, None) => return Verdict::Answer(Status::Sense(Sense::BECOMING_READY)),
+            (_, Some(image)) => image,
+        };
+        if let Some(sense) = self.pending.take() {
+            return Verdict::Answer(Status::Sense(sense));
+        }
+        let Request::Io(op, in_range) = request else {
+            return match self.outage_since() {
+                Some(since) if self.outage.is_exhausted(since, Instant::now()) => {
+                    Verdict::Answer(Status::Sense(Sense::NOT_READY))
+                }
+                _ => Verdict::Answer(Status::Ok),
+            };
+        };
+        if self.lock == Lock::Standby {
+            return self.standby_status();
+        }
+        if self.waiting.is_some() {
+            return Verdict::Wait;
+        }
+        match self.storage {
+            Storage::Settling { since } => return Verdict::Answer(self.outage.status(since, Instant::now())),
+            Storage::Down { since } if op == Op::Unmap && !self.outage.is_quiet(Instant::now()) => {
+                return Verdict::Answer(self.outage.status(since, Instant::now()));
+            }
+            _ => {}
+        }
+        if !in_range {
+            return Verdict::Answer(Status::OutOfRange);
+        }
+        if !self.writable && !matches!(op, Op::Read | Op::Flush) {
+            return Verdict::Answer(Status::Sense(Sense::WRITE_PROTECTED));
+        }
+        Verdict::Serve(Arc::clone(image))
+    }
+
+    /// Another gateway that serves the image is no outage, but a reason to go there. Until that is known a command is repeated.
+    fn standby_status(&mut self) -> Verdict<B> {
+        let now = Instant::now();
+        let status = if self.heartbeat.is_alive(now) { Status::Sense(Sense::STANDBY) } else { Status::Busy };
+        if self.heartbeat.is_query_due(QUERY_INTERVAL, now) {
+            Verdict::Standby(status)
+        } else {
+            Verdict::Answer(status)
+        }
+    }
+
+    fn outage_since(&self) -> Option<Instant> {
+        match self.storage {
+            Storage::Down { since } | Storage::Settling { since } => Some(since),
+            Storage::Opening | Storage::Up | Storage::Closed => None,
+        }
+    }
+}
+
+impl<B: Backend> Gate<B> {
+    /// Of a LUN that is not open yet.
+    pub(super) fn new(config: &Config, log: &Arc<Log>, meter: &Arc<Meter>) -> Self {
+        let state = State {
+            image: None,
+            writable: true,
+            storage: Storage::Opening,
+            lock: lock::before_open(config),
+            pending: None,
+            waiting: None,
+            outage: Outage::new(config),
+            heartbeat: OwnerHeartbeat::default(),
+        };
+        Self { state: Mutex::new(state), up: AtomicBool::new(false), log: Arc::clone(log), meter: Arc::clone(meter) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<B>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_storage(&self, state: &mut State<B>, storage: Storage) {
+        state.storage = storage;
+        self.up.store(storage == Storage::Up, Ordering::Release);
+    }
+
+    /// What a command gets. If it is to wait, `park` makes the waiter of it, which runs when the image has been moved.
+    pub(super) fn check(&self, request: Request, park: impl FnOnce() -> Option<Waiter>) -> Verdict<B> {
+        let mut state = self.state();
+        let verdict = state.decide(request);
+        if let (Verdict::Wait, Some(waiting)) = (&verdict, &mut state.waiting) {
+            waiting.extend(park());
+        }
+        verdict
+    }
+
+    /// The image, if it is open. Not to be kept: it may be replaced.
+    pub(super) fn image(&self) -> Option<Arc<B>> {
+        self.state().image.clone()
+    }
+
+    /// Whether the image may be written, as far as is known.
+    pub(super) fn is_writable(&self) -> bool {
+        self.state().writable
+    }
+
+    pub(super) fn storage(&self) -> Storage {
+        self.state().storage
+    }
+
+    pub(super) fn lock(&self) -> Lock {
+        self.state().lock
+    }
+
+    /// For how long the storage has been away. None: it is not, as far as is known.
+    pub(super) fn outage(&self) -> Option<Duration> {
+        self.state().outage_since().map(|since| since.elapsed())
+    }
+
+    /// The next command tells this.
+    pub(super) fn set_pending(&self, sense: Sense) {
+        self.state().pending = Some(sense);
+    }
+
+    /// Does something with the heartbeats.
+    pub(super) fn with_heartbeat<R>(&self, work: impl FnOnce(&mut OwnerHeartbeat) -> R) -> R {
+        work(&mut self.state().heartbeat)
+    }
+
+    /// The first image is there; commands are served from now on, after this sense.
+    pub(super) fn open(&self, opened: Opened<B>, lock: Lock, pending: Option<Sense>) -> Result<(), B> {
+        let mut state = self.state();
+        if state.storage != Storage::Opening {
+            return Err(opened.image);
+        }
+        state.lock = lock;
+        state.pending = pending.or(state.pending);
+        state.writable = opened.writable;
+        state.image = Some(Arc::new(opened.image));
+        self.set_storage(&mut state, Storage::Up);
+        Ok(())
+    }
+
+    /// Another image takes the place of `old`. A lock was that of the old one, unless it has been handed over.
+    pub(super) fn replace(&self, old: &Arc<B>, opened: Opened<Arc<B>>, handed_over: bool) -> Replaced {
+        let mut state = self.state();
+        let known = state.image.as_ref().is_some_and(|image| Arc::ptr_eq(image, old));
+        if !known || handed_over && state.lock != Lock::Held {
+            return Replaced::Nothing;
+        }
+        let lost = state.lock == Lock::Held && !handed_over;
+        if lost {
+            state.lock = Lock::Standby;
+            self.meter.count(Event::Standby);
+        }
+        state.writable = opened.writable;
+        state.image = Some(opened.image);
+        Replaced::Old { lock_lost: lost }
+    }
+
+    /// Takes the image out, for good.
+    pub(super) fn close(&self) -> Option<Arc<B>> {
+        let mut state = self.state();
+        self.set_storage(&mut state, Storage::Closed);
+        state.image.take()
+    }
+
+    /// Commands wait from now on. False: they do already, or the image is not `image` any more.
+    pub(super) fn pause(&self, image: &Arc<B>) -> bool {
+        let mut state = self.state();
+        let known = state.image.as_ref().is_some_and(|current| Arc::ptr_eq(current, image));
+        if known && state.waiting.is_none() {
+            state.waiting = Some(Vec::new());
+            return true;
+        }
+        false
+    }
+
+    /// Commands pass again; those that have waited are looked at anew, in their order, on this thread.
+    pub(super) fn resume(&self) {
+        let waiting = self.state().waiting.take();
+        waiting.into_iter().flatten().for_each(|waiter| waiter());
+    }
+}
+
+impl<B> fmt::Debug for Gate<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

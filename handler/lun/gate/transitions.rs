@@ -1,0 +1,111 @@
+//! How the state of a LUN changes. Each transition is one critical section.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use super::super::backend::Backend;
+use super::{Gate, Lock, Storage};
+use crate::metrics::Event;
+use crate::report;
+use crate::runner::Status;
+
+/// Transitions of the storage.
+impl<B: Backend> Gate<B> {
+    /// The storage has done something for a command.
+    pub(in crate::lun) fn served(&self) {
+        if !self.up.load(Ordering::Relaxed) {
+            self.storage_is_back();
+        }
+    }
+
+    /// Ends the outage. Not while bricks return: what was under way when commands were held back says nothing.
+    #[cold]
+    pub(in crate::lun) fn storage_is_back(&self) {
+        let mut state = self.state();
+        let Storage::Down { since } = state.storage else { return };
+        self.set_storage(&mut state, Storage::Up);
+        drop(state);
+        report::warning!(self.log, "the storage is back after {:.1} s", since.elapsed().as_secs_f64());
+    }
+
+    /// A command has failed because the storage is away. Its status.
+    pub(in crate::lun) fn storage_failed(&self) -> Status {
+        let now = Instant::now();
+        let mut state = self.state();
+        state.outage.failed(now);
+        let since = state.outage_since();
+        let status = state.outage.status(since.unwrap_or(now), now);
+        if since.is_none() && state.storage == Storage::Up {
+            // Copies are healed from each other when their bricks return (`recovery.rs`).
+            let settles = state.image.as_ref().is_some_and(|image| image.is_replicated());
+            let storage = if settles { Storage::Settling { since: now } } else { Storage::Down { since: now } };
+            self.set_storage(&mut state, storage);
+            let budget = state.outage.budget().as_secs();
+            drop(state);
+            self.meter.count(Event::Outage);
+            report::warning!(self.log, "the storage is away; initiators are told BUSY for {budget} s, then NOT READY");
+        }
+        status
+    }
+
+    /// Status of a command that has failed in a way that may pass, if it is worth another try.
+    pub(in crate::lun) fn retry_transient(&self) -> Option<Status> {
+        let now = Instant::now();
+        let mut state = self.state();
+        if state.outage_since().is_some() {
+            drop(state);
+            return Some(self.storage_failed());
+        }
+        state.outage.is_transient(now).then_some(Status::Busy)
+    }
+
+    /// Keeps commands from storage that is coming back, or lets them try it. Only in an outage.
+    pub(in crate::lun) fn settle(&self, settling: bool) {
+        let mut state = self.state();
+        if let Some(since) = state.outage_since() {
+            let storage = if settling { Storage::Settling { since } } else { Storage::Down { since } };
+            self.set_storage(&mut state, storage);
+        }
+    }
+
+    /// Whether nothing has failed for a while.
+    pub(in crate::lun) fn is_quiet(&self) -> bool {
+        self.state().outage.is_quiet(Instant::now())
+    }
+}
+
+/// Transitions of the lock.
+impl<B: Backend> Gate<B> {
+    /// The lock is held, on `image`. False: that is not the LUN's image any more.
+    pub(in crate::lun) fn lock_held(&self, image: &Arc<B>) -> bool {
+        let mut state = self.state();
+        if !state.image.as_ref().is_some_and(|current| Arc::ptr_eq(current, image)) {
+            return false;
+        }
+        state.heartbeat.acquired();
+        if state.lock != Lock::Held {
+            self.meter.count(Event::Owned);
+        }
+        state.lock = Lock::Held;
+        true
+    }
+
+    /// The lock is not held, or is not any more. What was.
+    pub(in crate::lun) fn stand_by(&self) -> Lock {
+        let mut state = self.state();
+        let before = std::mem::replace(&mut state.lock, Lock::Standby);
+        if before != Lock::Standby {
+            self.meter.count(Event::Standby);
+        }
+        before
+    }
+
+    /// The bricks refuse nobody after all. A lock that is held stays.
+    pub(in crate::lun) fn unfence(&self) {
+        let mut state = self.state();
+        if state.lock == Lock::Standby {
+            state.lock = Lock::Unfenced;
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! The lock of a LUN's image. One gateway holds it; the bricks refuse all others (docs/fencing.md).
+//!
+//! With an implicit ALUA group the core asks for the lock before it passes on the first WRITE, with no command in flight; the
+//! initiator decides which gateway that is, by where it sends its commands. READs come without, and say less: a standby path is read
+//! from by every scan of the bus. So a READ acquires the lock only if nobody holds it, or if its holder serves nobody. Until that is
+//! known it gets BUSY, which fails no path.
+//!
+//! An owner that is alive is not preempted at the first request either. A gateway that was frozen, and wakes up with old commands in
+//! its ring, asks for the lock too; it asks once, while an initiator that means it asks again.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use super::Lun;
+use super::backend::{AcquireError, Backend, Enforcement, Preempt};
+use super::config::{Cache, Config, Fence as Mode};
+use super::error::Op;
+use super::gate::Lock;
+use super::heartbeat::OwnerHeartbeat;
+use super::recovery::{self, Task};
+use crate::report::{self, Log};
+use crate::runner::LockOutcome;
+
+/// An initiator that wants the image from an owner that seems alive must have asked for this long, by WRITEs.
+const PREEMPT_DELAY: Duration = Duration::from_millis(1500);
+/// Between two requests by WRITEs.
+const RETRY_DELAY: Duration = Duration::from_millis(300);
+
+/// How one LUN locks its image.
+#[derive(Debug)]
+pub(super) struct ImageLocking {
+    mode: Mode,
+    /// What the volume can do, once that is known.
+    enforcement: Mutex<Option<Enforcement>>,
+    /// Held while the lock is acquired, or the image replaced: neither may happen during the other.
+    turn: Mutex<()>,
+    /// A command has been served since the last heartbeat.
+    active: AtomicBool,
+    /// A heartbeat is under way.
+    beating: AtomicBool,
+}
+
+/// With a cache of writes there is nothing to enforce: they are acknowledged before a brick could refuse them.
+fn mode(config: &Config) -> Mode {
+    if config.cache == Cache::Writeback { Mode::Off } else { config.fence }
+}
+
+/// The lock's state before the image is open.
+pub(super) fn before_open(config: &Config) -> Lock {
+    if mode(config) == Mode::Required { Lock::Standby } else { Lock::Unfenced }
+}
+
+impl ImageLocking {
+    /// Of a LUN that is not open yet.
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            mode: mode(config),
+            enforcement: Mutex::new(None),
+            turn: Mutex::new(()),
+            active: AtomicBool::new(false),
+            beating: AtomicBool::new(false),
+        }
+    }
+
+    /// Looks at an image that has just been opened: the lock's state. An error is a sentence for the admin: it must not be served.
+    pub(super) fn engage(&self, image: &impl Backend, log: &Log) -> Result<Lock, String> {
+        if self.mode == Mode::Off {
+            return Ok(Lock::Unfenced);
+        }
+        let required = self.mode == Mode::Required;
+        match self.ask(image) {
+            Ok(Enforcement::Impossible(why)) if required => {
+                Err(format!("fence=required, but the volume cannot enforce it: {why}"))
+            }
+            Ok(Enforcement::Active) => Ok(Lock::Standby),
+            Ok(_) => Ok(if required { Lock::Standby } else { Lock::Unfenced }),
+            Err(errno) if required => {
+                Err(format!("fence=required, but the volume does not say whether it can enforce it: {errno}"))
+            }
+            Err(errno) => {
+                report::warning!(log, "whether the image is fenced could not be asked: {errno}");
+                Ok(Lock::Unfenced)
+            }
+        }
+    }
+
+    /// Asks the volume what it can do. Blocks, within bounds.
+    fn ask(&self, image: &impl Backend) -> Result<Enforcement, Errno> {
+        let found = image.enforcement()?;
+        *self.enforcement.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+        Ok(found)
+    }
+
+    fn known(&self) -> Option<Enforcement> {
+        *self.enforcement.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The right to acquire the lock or to replace the image.
+    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A command has been served.
+    pub(super) fn served(&self) {
+        if !self.active.load(Ordering::Relaxed) {
+            self.active.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The core wants the image for WRITEs. No command is in flight. Blocks, within bounds.
+pub(super) fn core_lock<B: Backend>(lun: &Lun<B>) -> LockOutcome {
+    let (log, locking) = (&lun.log, &lun.locking);
+    if locking.mode == Mode::Off {
+        return LockOutcome::Locked;
+    }
+    let turn = locking.turn();
+    if lun.gate.lock() == Lock::Held {
+        return LockOutcome::Locked;
+    }
+    let Some(image) = lun.gate.image() else { return LockOutcome::NotNow };
+    if !matches!(locking.known(), Some(Enforcement::Possible | Enforcement::Active)) {
+        // It could not be asked when the image was opened, or its admin may have changed it since.
+        match locking.ask(&*image) {
+            Ok(Enforcement::Impossible(why)) => {
+                report::warning!(log, "fencing is off: {why}; a gateway that hangs may write late");
+                lun.gate.unfence();
+                return LockOutcome::Locked;
+            }
+            Ok(_) => {}
+            Err(errno) => {
+                report::warning!(log, "not locked: whether the image is fenced could not be asked: {errno}");
+                return LockOutcome::NotNow;
+            }
+        }
+    }
+    let outcome = match acquire(lun, &image, Preempt::Never) {
+        Err(AcquireError::Held(_)) => {
+            let lasting = lun.gate.with_heartbeat(|owner| owner.record_write_attempt(Instant::now()));
+            if lasting < PREEMPT_DELAY {
+                drop(turn);
+                // The core asks again with the next command, which comes at once.
+                thread::sleep(RETRY_DELAY);
+                return LockOutcome::NotNow;
+            }
+            acquire(lun, &image, Preempt::Always)
+        }
+        outcome => outcome,
+    };
+    match outcome {
+        Ok(()) => LockOutcome::Locked,
+        Err(AcquireError::Reopen) => LockOutcome::Reopen,
+        Err(_) => LockOutcome::NotNow,
+    }
+}
+
+/// Acquires the lock for commands that the core did not ask for, if nobody else is using the image. Blocks, within bounds.
+pub(super) fn acquire_for_io<B: Backend>(lun: &Lun<B>) {
+    let (log, locking) = (&lun.log, &lun.locking);
+    let _turn = locking.turn();
+    // The core may have been faster.
+    let Some(image) = lun.gate.image().filter(|_| lun.gate.lock() == Lock::Standby) else { return };
+    if locking.mode == Mode::Auto {
+        match locking.ask(&*image) {
+            // The bricks had another reason.
+            Ok(Enforcement::Possible | Enforcement::Impossible(_)) => return lun.gate.unfence(),
+            Ok(Enforcement::Active) => {}
+            Err(errno) => {
+                return report::warning!(log, "whether the image is fenced could not be asked: {errno}");
+            }
+        }
+    }
+    let outcome = match acquire(lun, &image, Preempt::Never) {
+        Err(AcquireError::Held(heartbeat)) => {
+            if !lun.gate.with_heartbeat(|owner| owner.owner_timed_out(heartbeat, Instant::now())) {
+                return;
+            }
+            acquire(lun, &image, Preempt::Always)
+        }
+        outcome => outcome,
+    };
+    match outcome {
+        Ok(()) => report::warning!(log, "owned, for commands that came without a lock"),
+        // There may be no core that does it: without an ALUA group it never asks for the lock.
+        Err(AcquireError::Reopen) => lun.recovery.request(Task::Reopen),
+        Err(_) => {}
+    }
+}
+
+/// Acquires the lock on `image`, and says so. Only by whoever has the [`turn`](ImageLocking::turn).
+pub(super) fn acquire<B: Backend>(lun: &Lun<B>, image: &Arc<B>, preempt: Preempt) -> Result<(), AcquireError> {
+    let log = &lun.log;
+    let heartbeat = lun.gate.with_heartbeat(OwnerHeartbeat::next);
+    let acquired = image.acquire(&heartbeat, preempt).inspect_err(|why| match why {
+        AcquireError::InFlight => report::warning!(log, "not locked: commands are in flight"),
+        AcquireError::Storage(errno) => report::warning!(log, "not locked: {errno}"),
+        AcquireError::Held(_) | AcquireError::Foreign(_) | AcquireError::Reopen => {}
+    })?;
+    if !lun.gate.lock_held(image) {
+        give_back(lun, &**image);
+        return Err(AcquireError::Storage(Errno::EBADF));
+    }
+    match acquired.previous {
+        Some(owner) => report::warning!(log, "fencing: owned, taken from {owner}"),
+        None => report::info_always!(log, "fencing: owned"),
+    }
+    Ok(())
+}
+
+fn give_back<B: Backend>(lun: &Lun<B>, image: &B) {
+    if let Err(errno) = image.release() {
+        report::warning!(lun.log, "fencing: not given up, until the LUN is closed: {errno}");
+    }
+}
+
+/// The core, or the end of the LUN, gives the image up.
+pub(super) fn unlock<B: Backend>(lun: &Lun<B>) {
+    let _turn = lun.locking.turn();
+    if lun.gate.lock() != Lock::Held {
+        return;
+    }
+    lun.gate.stand_by();
+    if let Some(image) = lun.gate.image() {
+        give_back(lun, &*image);
+    }
+}
+
+/// Leaves a heartbeat, if commands have been served since the last one. Does not block.
+pub(super) fn send_heartbeat<B: Backend>(lun: &Arc<Lun<B>>) {
+    let locking = &lun.locking;
+    let Some(image) = lun.gate.image().filter(|_| lun.gate.lock() == Lock::Held) else { return };
+    if !locking.active.load(Ordering::Relaxed) || locking.beating.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    locking.active.store(false, Ordering::Relaxed);
+    let heartbeat = lun.gate.with_heartbeat(OwnerHeartbeat::next);
+    let weak = Arc::downgrade(lun);
+    image.send_heartbeat(heartbeat, move |sent| {
+        let Some(lun) = weak.upgrade() else { return };
+        lun.locking.beating.store(false, Ordering::Release);
+        // In an outage there is nobody to see it either.
+        if let Err(errno) = sent {
+            report::warning!(lun.log, "the owner's heartbeat could not be left: {errno}");
+        }
+    });
+}
+
+/// A command has failed. If that says that the lock is not held any more, the core is told.
+pub(super) fn command_failed<B: Backend>(lun: &Arc<Lun<B>>, op: Op, errno: Errno) {
+    let refused = match errno {
+        Errno::EBUSY => true,
+        Errno::EAGAIN => matches!(op, Op::Read | Op::Unmap | Op::WriteSame | Op::CompareAndWrite),
+        // The descriptor has lost its lock with its brick.
+        Errno::EBADFD | Errno::EBADF => lun.gate.lock() == Lock::Held,
+        _ => false,
+    };
+    if !refused {
+        return;
+    }
+    if lun.locking.mode == Mode::Off {
+        report::error!(
+            lun.log,
+            "refused by the bricks ({errno}): the image is fenced, and fence=off; see docs/fencing.md"
+        );
+        return;
+    }
+    // Not known: it could not be asked when the image was opened, and is asked before the lock is acquired.
+    if matches!(lun.locking.known(), Some(Enforcement::Impossible(_))) {
+        return;
+    }
+    match lun.gate.stand_by() {
+        Lock::Held => {
+            report::warning!(lun.log, "fencing: not owned any more ({errno})");
+            // Before the command is answered; and once, for all that fail alike.
+            lun.device.lock_lost();
+        }
+        Lock::Unfenced => recovery::request_lock(lun),
+        Lock::Standby => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;

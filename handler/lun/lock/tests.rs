@@ -1,0 +1,71 @@
+//! Who gets the lock.
+
+use std::sync::Arc;
+use std::thread;
+
+use super::super::testing::{GOOD, Memory, Seen, Volume, eventually, image, lun_of, read, write};
+use super::*;
+use crate::runner::{Sense, Status};
+
+/// Two gateways of one image; the first holds the lock.
+fn owner_and_other() -> (Arc<Volume>, Arc<Lun<Memory>>, Arc<Lun<Memory>>) {
+    let volume = Volume::fenced();
+    let (owner, other) = (lun_of(&volume, ""), lun_of(&volume, ""));
+    assert_eq!(core_lock(&owner), LockOutcome::Locked);
+    assert_eq!(write(&owner), GOOD);
+    (volume, owner, other)
+}
+
+#[test]
+fn an_initiator_that_goes_on_asking_for_writes_gets_the_lock_and_one_that_asks_once_does_not() {
+    let (_, owner, other) = owner_and_other();
+    assert_eq!(core_lock(&other), LockOutcome::NotNow);
+    assert_eq!(write(&owner), GOOD);
+    let begin = Instant::now();
+    let waited = eventually("it is locked", || core_lock(&other) == LockOutcome::Locked);
+    assert!(waited > Duration::from_secs(1) && begin.elapsed() < Duration::from_secs(4), "{waited:?}");
+    assert_eq!(write(&other), GOOD);
+    assert_eq!((write(&owner), owner.gate.lock()), (Seen::Answered(3), Lock::Standby));
+}
+
+#[test]
+fn one_write_does_not_rob_an_owner_where_reads_come_all_the_time() {
+    let (_, owner, other) = owner_and_other();
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(3) {
+        assert!(read(&other) != GOOD);
+        assert_eq!(write(&owner), GOOD);
+        send_heartbeat(&owner);
+        thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(core_lock(&other), LockOutcome::NotNow, "robbed by one WRITE");
+    assert_eq!(write(&owner), GOOD);
+}
+
+#[test]
+fn a_read_takes_a_free_lock_and_finds_out_that_an_owner_serves() {
+    let (volume, owner, other) = owner_and_other();
+    assert_eq!(read(&other), Seen::Refused(Status::Busy));
+    let standby = Seen::Refused(Status::Sense(Sense::STANDBY));
+    eventually("it is known that the owner serves", || {
+        assert_eq!(write(&owner), GOOD);
+        send_heartbeat(&owner);
+        read(&other) == standby
+    });
+    unlock(&owner);
+    assert_eq!(volume.state().holder, None);
+    eventually("it is served", || read(&other) == GOOD);
+    assert_eq!(volume.state().holder, Some(image(&other).number));
+}
+
+#[test]
+fn a_lock_that_was_acquired_for_an_image_that_has_been_replaced_is_given_back() {
+    let volume = Volume::fenced();
+    let lun = lun_of(&volume, "");
+    let old = image(&lun);
+    let opened = super::super::backend::Opened { image: Arc::new(volume.open()), writable: true };
+    lun.gate.replace(&old, opened, false);
+    let _turn = lun.locking.turn();
+    assert!(acquire(&lun, &old, Preempt::Never).is_err());
+    assert_eq!((lun.gate.lock(), volume.state().holder), (Lock::Standby, None));
+}

@@ -1,0 +1,150 @@
+//! Sees to every LUN every few seconds, and to what concerns all of them: the site file, and the plugin's own lines.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
+use std::time::Duration;
+
+use log::LevelFilter;
+
+use super::backend::Backend;
+use super::config::{Config, LogLevel, Site};
+use super::recovery::{self, Task};
+use super::{Lun, lock, size, threads};
+use crate::{report, site};
+
+/// Between two rounds. A third of what an owner may be silent for (`heartbeat.rs`).
+const INTERVAL: Duration = Duration::from_secs(3);
+
+/// What the monitor sees to. None of it blocks: one LUN must not delay another's heartbeat.
+pub(super) trait Monitored: Send + Sync {
+    /// Shows other gateways that this one serves. First, for all, before anything else is done.
+    fn send_heartbeat(self: Arc<Self>);
+
+    /// Does what is due; the site file is as given.
+    fn tick(self: Arc<Self>, site: &Site);
+}
+
+#[derive(Default)]
+struct Monitor {
+    monitored: Vec<Weak<dyn Monitored>>,
+    running: bool,
+}
+
+static MONITOR: Mutex<Monitor> = Mutex::new(Monitor { monitored: Vec::new(), running: false });
+
+fn monitor() -> MutexGuard<'static, Monitor> {
+    MONITOR.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Sees to `monitored` from now on, as long as it lives.
+pub(super) fn add(monitored: Weak<dyn Monitored>) {
+    let mut monitor = monitor();
+    monitor.monitored.push(monitored);
+    if !monitor.running {
+        monitor.running = threads::spawn("glfs-monitor", run);
+    }
+}
+
+/// The thread: ends when there is nothing left to see to.
+fn run() {
+    loop {
+        thread::sleep(INTERVAL);
+        let alive: Vec<_> = {
+            let mut monitor = monitor();
+            monitor.monitored.retain(|monitored| monitored.strong_count() > 0);
+            if monitor.monitored.is_empty() {
+                monitor.running = false;
+                return;
+            }
+            monitor.monitored.iter().filter_map(Weak::upgrade).collect()
+        };
+        round(alive);
+    }
+}
+
+/// One round. A panic ends what it happens in, and nothing else.
+fn round(alive: Vec<Arc<dyn Monitored>>) {
+    for monitored in &alive {
+        survive(|| Arc::clone(monitored).send_heartbeat());
+    }
+    survive(|| report::PLUGIN.settle(false));
+    let mut site = None;
+    survive(|| site = Some(site::follow()));
+    let site = site.unwrap_or_else(site::current);
+    for monitored in alive {
+        survive(|| monitored.tick(&site));
+    }
+}
+
+fn survive(work: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(work)).is_err() {
+        report::error!(report::PLUGIN, "PANIC while a LUN was seen to; it is tried again");
+    }
+}
+
+impl<B: Backend> Lun<B> {
+    /// Does what the site file says now, as far as that can be done while the LUN is open.
+    fn follow(&self, site: &Site) {
+        // A profile that is gone will be missed when the LUN is opened next.
+        if let Ok(config) = Config::read(&self.cfgstring, site) {
+            self.log.set_detail(detail(config.log_level));
+            self.source.set_log_level(config.log_level);
+        }
+    }
+
+    /// Follows the size of the image, on a thread of its own: it blocks as long as the storage does.
+    fn follow_size(self: &Arc<Self>) {
+        /// Ends the look, however it ends.
+        struct Looking<B: Backend>(Arc<Lun<B>>);
+
+        impl<B: Backend> Drop for Looking<B> {
+            fn drop(&mut self) {
+                self.0.looking.store(false, Ordering::Release);
+            }
+        }
+
+        if !self.looking.swap(true, Ordering::AcqRel) {
+            let looking = Looking(Arc::clone(self));
+            threads::spawn("glfs-call", move || size::follow(&looking.0));
+        }
+    }
+}
+
+impl<B: Backend> Monitored for Lun<B> {
+    fn send_heartbeat(self: Arc<Self>) {
+        lock::send_heartbeat(&self);
+    }
+
+    fn tick(self: Arc<Self>, site: &Site) {
+        self.follow(site);
+        self.log.settle(false);
+        if let Some(image) = self.gate.image() {
+            let losses = image.brick_losses();
+            if self.brick_losses.swap(losses, Ordering::Relaxed) != losses {
+                self.recovery.request(Task::LookForQuorum);
+            }
+            if image.is_superseded() && self.moves.is_due() {
+                self.recovery.request(Task::Move);
+            }
+        }
+        recovery::start(&self);
+        // In an outage there is nothing to be seen.
+        if self.gate.outage().is_none() {
+            self.follow_size();
+        }
+    }
+}
+
+/// What a LUN's `log-level=` means for its own lines. Between the ends it is tcmu-runner's level that counts.
+pub(super) fn detail(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Critical | LogLevel::Error => LevelFilter::Error,
+        LogLevel::Warning | LogLevel::Info => LevelFilter::Info,
+        LogLevel::Debug | LogLevel::Trace => LevelFilter::Debug,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,284 @@
+//! What a LUN does while it is not ready, on one thread: opens the image when the first open did not reach the cluster; opens it
+//! anew when an outage does not end by itself; waits for bricks; acquires the lock for commands that came without one; moves to
+//! another connection when the volume has another graph.
+//!
+//! libgfapi reconnects to bricks on its own, within three seconds of their return, and most outages end so. What it does not get
+//! over: a descriptor that its brick has forgotten, a graph whose bricks have moved while no glusterd could say so.
+
+mod bricks;
+
+use std::cmp::min;
+use std::collections::BTreeSet;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use self::bricks::BrickWait;
+use super::backend::{Backend, Opened};
+use super::gate::Storage;
+use super::{Lun, image, lock, threads};
+use crate::metrics::Event;
+use crate::report;
+use crate::runner::Sense;
+
+pub(super) use self::bricks::wait_before_first;
+
+/// Between two attempts to open an image for the first time. Cheap: the connection, once made, is kept.
+const OPEN_INTERVAL: Duration = Duration::from_secs(2);
+/// Between two looks whether an outage is over.
+const PROBE_INTERVAL: Duration = Duration::from_secs(2);
+/// How long an outage may last before the image is opened anew, and then before another connection is tried; twice as long after
+/// each that did not help.
+const REOPEN_AFTER: Duration = Duration::from_secs(10);
+const LONGEST_REOPEN_INTERVAL: Duration = Duration::from_secs(300);
+/// The same for storage that answers: a volume that has lost its quorum for writes does.
+const REOPEN_ANSWERING_AFTER: Duration = Duration::from_secs(60);
+
+/// What a LUN wants of its `glfs-recover` thread, if it has one. The thread keeps this, and the LUN only while it works: a LUN that
+/// is closed meanwhile goes.
+#[derive(Debug, Default)]
+pub(super) struct Recovery {
+    requests: Mutex<Requests>,
+    wake: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Requests {
+    running: bool,
+    tasks: BTreeSet<Task>,
+}
+
+/// What the thread may be asked for, beside an image that serves. In the order in which it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Task {
+    /// Bricks have been away, perhaps the quorum.
+    LookForQuorum,
+    /// The image must be opened anew before its lock can be acquired.
+    Reopen,
+    /// Commands have come that need the lock.
+    Acquire,
+    /// The volume has another graph.
+    Move,
+}
+
+impl Recovery {
+    fn lock(&self) -> MutexGuard<'_, Requests> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks the thread for something. [`start`] makes sure that there is one.
+    pub(super) fn request(&self, task: Task) {
+        self.lock().tasks.insert(task);
+        self.wake.notify_all();
+    }
+
+    /// The LUN is closed: a thread that sleeps leaves.
+    pub(super) fn wake(&self) {
+        self.wake.notify_all();
+    }
+
+    fn take(&self) -> Option<Task> {
+        self.lock().tasks.pop_first()
+    }
+
+    /// Sleeps, unless something is asked for.
+    fn pause(&self, pause: Duration) {
+        let requests = self.lock();
+        if requests.tasks.is_empty() {
+            drop(self.wake.wait_timeout(requests, pause));
+        }
+    }
+
+    /// The thread ends. False: there is something left to do.
+    fn finish(&self) -> bool {
+        let mut requests = self.lock();
+        requests.running = !requests.tasks.is_empty();
+        !requests.running
+    }
+}
+
+/// Starts the thread, unless there is one or nothing to do. If none can be had, the monitor tries again.
+pub(super) fn start<B: Backend>(lun: &Arc<Lun<B>>) {
+    let wanted = match lun.gate.storage() {
+        Storage::Opening | Storage::Down { .. } | Storage::Settling { .. } => true,
+        Storage::Up => false,
+        Storage::Closed => return,
+    };
+    {
+        let mut requests = lun.recovery.lock();
+        if requests.running || !wanted && requests.tasks.is_empty() {
+            return;
+        }
+        requests.running = true;
+    }
+    let (recovery, weak) = (Arc::clone(&lun.recovery), Arc::downgrade(lun));
+    if !threads::spawn("glfs-recover", move || run(&recovery, &weak)) {
+        lun.recovery.lock().running = false;
+    }
+}
+
+/// Commands have come that need the lock.
+pub(super) fn request_lock<B: Backend>(lun: &Arc<Lun<B>>) {
+    lun.recovery.request(Task::Acquire);
+    start(lun);
+}
+
+fn run<B: Backend>(recovery: &Recovery, lun: &Weak<Lun<B>>) {
+    let mut worker = Worker::default();
+    while let Some(lun) = lun.upgrade() {
+        let step = catch_unwind(AssertUnwindSafe(|| worker.step(&lun)));
+        match step {
+            Ok(Some(pause)) => {
+                drop(lun);
+                recovery.pause(pause);
+            }
+            Ok(None) if recovery.finish() => return,
+            Ok(None) => {}
+            Err(_) => {
+                report::error!(lun.log, "PANIC in the recovery of this LUN; it is started anew");
+                lun.gate.resume();
+                // By the monitor, with another thread and without what this one knew.
+                recovery.lock().running = false;
+                return;
+            }
+        }
+    }
+}
+
+/// What the thread knows.
+struct Worker<B> {
+    bricks: BrickWait,
+    /// When it was last tried whether an outage is over.
+    probed: Option<Instant>,
+    /// Since when this connection has been tried, and for how long it is.
+    tried: Option<Instant>,
+    patience: Duration,
+    /// That the image cannot be opened has been reported.
+    complained: bool,
+    /// An image that waits for the old one to be closed.
+    successor: Option<Opened<B>>,
+}
+
+impl<B> Default for Worker<B> {
+    fn default() -> Self {
+        Self {
+            bricks: BrickWait::default(),
+            probed: None,
+            tried: None,
+            patience: REOPEN_AFTER,
+            complained: false,
+            successor: None,
+        }
+    }
+}
+
+impl<B: Backend> Worker<B> {
+    /// Does what there is to do. When to look again; None: there is nothing left.
+    fn step(&mut self, lun: &Arc<Lun<B>>) -> Option<Duration> {
+        let pause = match lun.gate.storage() {
+            Storage::Closed => {
+                // There is nobody left for what has been asked for.
+                lun.recovery.lock().tasks.clear();
+                return None;
+            }
+            Storage::Opening => self.open_deferred(lun),
+            Storage::Up => {
+                *self = Self::default();
+                None
+            }
+            Storage::Down { since } => Some(self.end_outage(lun, since, false)),
+            Storage::Settling { since } => Some(self.end_outage(lun, since, true)),
+        };
+        while let Some(task) = lun.recovery.take() {
+            match task {
+                Task::LookForQuorum => bricks::look_for_quorum(lun),
+                Task::Reopen => {
+                    self.reopen(lun, None, "to be locked");
+                    lun.recovery.request(Task::Acquire);
+                }
+                Task::Acquire => lock::acquire_for_io(lun),
+                Task::Move => image::move_to_current_graph(lun),
+            }
+        }
+        pause.or_else(|| (lun.gate.storage() != Storage::Up).then_some(Duration::ZERO))
+    }
+
+    /// Tries to open the image for the first time.
+    fn open_deferred(&mut self, lun: &Arc<Lun<B>>) -> Option<Duration> {
+        let after = self.next_connection();
+        match lun.source.open(lun.open_timeout, after) {
+            Ok(opened) => {
+                bricks::wait_before_first(&opened.image);
+                // If it does not fit, an admin may make it fit.
+                if lun.attach(opened, None, Some(Sense::BECAME_READY)).is_ok() {
+                    return None;
+                }
+            }
+            // An outage has been reported when it began; that nothing will come of it when it ends has not.
+            Err(not) if !not.passes && !mem::replace(&mut self.complained, true) => {
+                report::error_always!(lun.log, "cannot be opened: {}", not.why);
+            }
+            Err(_) => {}
+        }
+        Some(OPEN_INTERVAL)
+    }
+
+    /// If the connections made so far have been tried for long enough: another one is needed, made later than this.
+    fn next_connection(&mut self) -> Option<Instant> {
+        let tried = *self.tried.get_or_insert_with(Instant::now);
+        if tried.elapsed() < self.patience {
+            return None;
+        }
+        self.tried = Some(Instant::now());
+        self.patience = min(self.patience * 2, LONGEST_REOPEN_INTERVAL);
+        Some(tried)
+    }
+
+    /// Looks after an image in an outage. When to look again.
+    fn end_outage(&mut self, lun: &Arc<Lun<B>>, since: Instant, settling: bool) -> Duration {
+        let Some(image) = lun.gate.image() else { return PROBE_INTERVAL };
+        let replicated = image.is_replicated();
+        if replicated {
+            self.bricks.wait_for_bricks(lun, &*image, settling);
+        }
+        if self.probed.is_none_or(|probed| probed.elapsed() >= PROBE_INTERVAL) {
+            self.probe_or_reopen(lun, &*image, since.elapsed());
+            self.probed = Some(Instant::now());
+        }
+        if replicated { bricks::INTERVAL } else { PROBE_INTERVAL }
+    }
+
+    fn probe_or_reopen(&mut self, lun: &Arc<Lun<B>>, image: &B, lasting: Duration) {
+        let answers = image.size().is_ok();
+        if answers && lun.gate.is_quiet() {
+            // Nobody has asked since. Nobody will where the LUN is not ready, and the initiator's driver only checks that.
+            return lun.gate.storage_is_back();
+        }
+        if lasting < if answers { REOPEN_ANSWERING_AFTER } else { REOPEN_AFTER } {
+            return;
+        }
+        // At first with the connection that there is: perhaps only the descriptor has gone bad.
+        let after = self.next_connection();
+        if !answers || after.is_some() {
+            self.reopen(lun, after, &format!("after an outage of {} s", lasting.as_secs()));
+        }
+    }
+
+    /// Opens the image anew, with a connection made later than `after`, and puts it in place.
+    fn reopen(&mut self, lun: &Arc<Lun<B>>, after: Option<Instant>, why: &str) {
+        let successor = self.successor.take().or_else(|| lun.source.open(lun.open_timeout, after).ok());
+        let Some(opened) = successor.filter(|opened| opened.image.size().is_ok()) else { return };
+        match image::replace(lun, opened) {
+            Ok(()) => {
+                lun.meter.count(Event::Reopened);
+                report::warning_always!(lun.log, "opened anew {why}");
+            }
+            // Later, when what the old one holds back has been written, or is lost.
+            Err(opened) => self.successor = Some(opened),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,335 @@
+//! A volume in memory, its images and LUNs: for all tests of LUNs.
+
+mod luns;
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use super::backend::{
+    AcquireError, Acquired, Backend, Bricks, Compared, Enforcement, Exchange, ImageLock, NotOpened, Preempt, Request,
+};
+
+pub(super) use self::luns::{
+    GOOD, Seen, away, closed_lun, compare_and_write, eventually, flush, image, lun, lun_of, read, submit_write, write,
+};
+
+/// Bytes of an image.
+pub(super) const SIZE: usize = 8192;
+
+/// What an image does with the next calls, in order; then it behaves.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Fault {
+    /// Moves at most so many bytes.
+    Short(usize),
+    Fails(Errno),
+}
+
+/// A volume with one image.
+#[derive(Debug)]
+pub(super) struct Volume {
+    state: Mutex<VolumeState>,
+}
+
+#[derive(Debug)]
+pub(super) struct VolumeState {
+    pub(super) bytes: Vec<u8>,
+    /// Number of the open image that holds the lock.
+    pub(super) holder: Option<u64>,
+    pub(super) heartbeat: Option<String>,
+    pub(super) enforcement: Result<Enforcement, Errno>,
+    /// How the next opens fail.
+    pub(super) refused: VecDeque<NotOpened>,
+    /// An open panics.
+    pub(super) open_panics: bool,
+    /// Of images that are opened from now on.
+    pub(super) bricks: Option<Bricks>,
+    pub(super) opened: u64,
+}
+
+impl Volume {
+    pub(super) fn new() -> Arc<Self> {
+        let state = VolumeState {
+            bytes: vec![0; SIZE],
+            holder: None,
+            heartbeat: None,
+            enforcement: Ok(Enforcement::Impossible("it is memory")),
+            refused: VecDeque::new(),
+            open_panics: false,
+            bricks: None,
+            opened: 0,
+        };
+        Arc::new(Self { state: Mutex::new(state) })
+    }
+
+    /// One on which locks are enforced.
+    pub(super) fn fenced() -> Arc<Self> {
+        let volume = Self::new();
+        volume.state().enforcement = Ok(Enforcement::Active);
+        volume
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, VolumeState> {
+        self.state.lock().unwrap()
+    }
+
+    pub(super) fn open(self: &Arc<Self>) -> Memory {
+        let (sender, jobs) = channel::<Box<dyn FnOnce() + Send>>();
+        let thread = thread::Builder::new().name(String::from("memory"));
+        thread.spawn(move || jobs.into_iter().for_each(|job| job())).unwrap();
+        let mut state = self.state();
+        state.opened += 1;
+        Memory {
+            number: state.opened,
+            volume: Arc::clone(self),
+            faults: Mutex::default(),
+            calls: Arc::default(),
+            bricks: Mutex::new(state.bricks.ok_or(Errno::EOPNOTSUPP)),
+            replicated: AtomicBool::new(state.bricks.is_some()),
+            losses: AtomicU64::new(0),
+            superseded: AtomicBool::new(false),
+            closed: Mutex::new(None),
+            close_outcome: Mutex::new(Ok(())),
+            size: Mutex::new(Ok(SIZE as u64)),
+            panics: AtomicBool::new(false),
+            has_lock_owner: AtomicBool::new(false),
+            jobs: Mutex::new(sender),
+        }
+    }
+}
+
+/// The calls that an image is asked to do.
+#[derive(Debug, Default)]
+struct Calls {
+    in_flight: AtomicUsize,
+    /// They do not end before this is false.
+    frozen: Mutex<bool>,
+    thawed: Condvar,
+    delay: Mutex<Duration>,
+}
+
+impl Calls {
+    fn wait(&self) {
+        thread::sleep(*self.delay.lock().unwrap());
+        drop(self.thawed.wait_while(self.frozen.lock().unwrap(), |frozen| *frozen).unwrap());
+    }
+}
+
+/// An open image.
+pub(super) struct Memory {
+    pub(super) number: u64,
+    pub(super) volume: Arc<Volume>,
+    pub(super) faults: Mutex<Vec<Fault>>,
+    calls: Arc<Calls>,
+    pub(super) bricks: Mutex<Result<Bricks, Errno>>,
+    pub(super) replicated: AtomicBool,
+    pub(super) losses: AtomicU64,
+    pub(super) superseded: AtomicBool,
+    /// When it was closed.
+    pub(super) closed: Mutex<Option<Instant>>,
+    pub(super) close_outcome: Mutex<Result<(), Errno>>,
+    pub(super) size: Mutex<Result<u64, Errno>>,
+    /// A look at its size panics.
+    pub(super) panics: AtomicBool,
+    /// A COMPARE AND WRITE has given its locks an owner.
+    has_lock_owner: AtomicBool,
+    jobs: Mutex<Sender<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Memory {
+    /// Answers nothing, until it is to again.
+    pub(super) fn freeze(&self, frozen: bool) {
+        *self.calls.frozen.lock().unwrap() = frozen;
+        self.calls.thawed.notify_all();
+    }
+
+    /// Answers late.
+    pub(super) fn delay(&self, delay: Duration) {
+        *self.calls.delay.lock().unwrap() = delay;
+    }
+
+    fn is_refused(&self) -> bool {
+        let state = self.volume.state();
+        state.enforcement == Ok(Enforcement::Active) && state.holder != Some(self.number)
+    }
+
+    /// Answers `request` later with what `work` makes of the image and the number of bytes that may be moved.
+    fn later<R: Request>(&self, request: R, work: impl FnOnce(&R, &mut Vec<u8>, usize) -> usize + Send + 'static) {
+        let fault = self.faults.lock().unwrap().pop();
+        let (volume, calls) = (Arc::clone(&self.volume), Arc::clone(&self.calls));
+        let closed = self.closed.lock().unwrap().is_some();
+        let refused = self.is_refused();
+        calls.in_flight.fetch_add(1, Ordering::SeqCst);
+        let job = move || {
+            calls.wait();
+            match fault {
+                _ if closed => request.done(Err(Errno::EBADF)),
+                _ if refused => request.done(Err(Errno::EBUSY)),
+                Some(Fault::Fails(errno)) => request.done(Err(errno)),
+                fault => {
+                    let limit = if let Some(Fault::Short(limit)) = fault { limit } else { usize::MAX };
+                    let moved = work(&request, &mut volume.state().bytes, limit);
+                    request.done(Ok(moved));
+                }
+            }
+            calls.in_flight.fetch_sub(1, Ordering::SeqCst);
+        };
+        self.jobs.lock().unwrap().send(Box::new(job)).unwrap();
+    }
+}
+
+impl ImageLock for Memory {
+    fn enforcement(&self) -> Result<Enforcement, Errno> {
+        self.calls.wait();
+        self.volume.state().enforcement
+    }
+
+    fn acquire(&self, heartbeat: &str, preempt: Preempt) -> Result<Acquired, AcquireError> {
+        if self.has_lock_owner.load(Ordering::SeqCst) {
+            return Err(AcquireError::Reopen);
+        }
+        self.calls.wait();
+        let mut state = self.volume.state();
+        let previous = state.holder.filter(|holder| *holder != self.number).and(state.heartbeat.clone());
+        let last = state.heartbeat.clone().unwrap_or_default();
+        match (&preempt, &previous) {
+            (Preempt::Never, Some(_)) => return Err(AcquireError::Held(last)),
+            (Preempt::Own(prefix), _) if !last.starts_with(prefix.as_str()) => {
+                return Err(AcquireError::Foreign(last));
+            }
+            _ => {}
+        }
+        state.holder = Some(self.number);
+        state.heartbeat = Some(heartbeat.to_owned());
+        Ok(Acquired { previous })
+    }
+
+    fn release(&self) -> Result<(), Errno> {
+        let mut state = self.volume.state();
+        state.holder = state.holder.filter(|holder| *holder != self.number);
+        Ok(())
+    }
+
+    fn has_other_holder(&self) -> Result<bool, Errno> {
+        Ok(self.volume.state().holder.is_some_and(|holder| holder != self.number))
+    }
+
+    fn heartbeat(&self) -> Result<String, Errno> {
+        self.volume.state().heartbeat.clone().ok_or(Errno::ENODATA)
+    }
+
+    fn send_heartbeat(&self, heartbeat: String, done: impl FnOnce(Result<(), Errno>) + Send + 'static) {
+        let (volume, calls) = (Arc::clone(&self.volume), Arc::clone(&self.calls));
+        let thread = thread::Builder::new().name(String::from("memory"));
+        let sent = thread.spawn(move || {
+            calls.wait();
+            volume.state().heartbeat = Some(heartbeat);
+            done(Ok(()));
+        });
+        sent.unwrap();
+    }
+}
+
+impl Backend for Memory {
+    fn read(&self, request: impl Request, offset: u64) {
+        self.later(request, move |request, bytes, limit| {
+            let from = usize::try_from(offset).unwrap().min(bytes.len());
+            request.data().store(&bytes[from..bytes.len().min(from.saturating_add(limit))])
+        });
+    }
+
+    fn write(&self, request: impl Request, offset: u64) {
+        self.later(request, move |request, bytes, limit| {
+            let to = usize::try_from(offset).unwrap();
+            let mut data = request.data().load();
+            data.truncate(limit);
+            bytes[to..to + data.len()].copy_from_slice(&data);
+            data.len()
+        });
+    }
+
+    fn discard(&self, request: impl Request, offset: u64, len: u64) {
+        self.zero(request, offset, len);
+    }
+
+    fn zero(&self, request: impl Request, offset: u64, len: u64) {
+        self.later(request, move |_, bytes, _| {
+            let from = usize::try_from(offset).unwrap();
+            bytes[from..from + usize::try_from(len).unwrap()].fill(0);
+            0
+        });
+    }
+
+    fn nothing(&self, request: impl Request) {
+        self.later(request, |_, _, _| 0);
+    }
+
+    fn compare_and_write(&self, exchange: Exchange, done: impl FnOnce(Result<Compared, Errno>) + Send + 'static) {
+        self.has_lock_owner.fetch_or(!exchange.owned, Ordering::SeqCst);
+        let (volume, calls) = (Arc::clone(&self.volume), Arc::clone(&self.calls));
+        calls.in_flight.fetch_add(1, Ordering::SeqCst);
+        let job = move || {
+            calls.wait();
+            let at = usize::try_from(exchange.offset).unwrap();
+            let bytes = &mut volume.state().bytes[at..at + exchange.new.len()];
+            let differs = bytes.iter().zip(&exchange.expected).position(|(is, expected)| is != expected);
+            if differs.is_none() {
+                bytes.copy_from_slice(&exchange.new);
+            }
+            done(Ok(differs.map_or(Compared::Written, Compared::DiffersAt)));
+            calls.in_flight.fetch_sub(1, Ordering::SeqCst);
+        };
+        self.jobs.lock().unwrap().send(Box::new(job)).unwrap();
+    }
+
+    fn sync(&self, request: impl Request) {
+        self.later(request, |_, _, _| 0);
+    }
+
+    fn size(&self) -> Result<u64, Errno> {
+        assert!(!self.panics.load(Ordering::SeqCst), "the look at the size that was to panic");
+        self.calls.wait();
+        *self.size.lock().unwrap()
+    }
+
+    fn is_replicated(&self) -> bool {
+        self.replicated.load(Ordering::SeqCst)
+    }
+
+    fn bricks(&self) -> Result<Bricks, Errno> {
+        *self.bricks.lock().unwrap()
+    }
+
+    fn brick_losses(&self) -> u64 {
+        self.losses.load(Ordering::SeqCst)
+    }
+
+    fn is_superseded(&self) -> bool {
+        self.superseded.load(Ordering::SeqCst)
+    }
+
+    fn drain(&self, patience: Duration) -> bool {
+        let begin = Instant::now();
+        while self.calls.in_flight.load(Ordering::SeqCst) > 0 {
+            if begin.elapsed() >= patience {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        true
+    }
+
+    fn close(&self, patience: Duration) -> Result<(), Errno> {
+        self.closed.lock().unwrap().get_or_insert_with(Instant::now);
+        if !self.drain(patience) {
+            return Err(Errno::EBUSY);
+        }
+        self.release()?;
+        *self.close_outcome.lock().unwrap()
+    }
+}

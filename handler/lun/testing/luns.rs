@@ -1,0 +1,175 @@
+//! LUNs on volumes in memory, and their commands.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::Receiver;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use super::super::Lun;
+use super::super::backend::{NotOpened, Opened, Source};
+use super::super::config::{Cache, Config, LogLevel};
+use super::super::durability::Durability;
+use super::super::fill::Missing;
+use super::super::flush::Flushes;
+use super::super::gate::Gate;
+use super::super::geometry::BlockSize;
+use super::super::image::Moves;
+use super::super::lock::ImageLocking;
+use super::super::recovery::Recovery;
+use super::{Fault, Memory, SIZE, Volume};
+use crate::report::Log;
+use crate::runner::testing::{Answer, command, device_handle};
+use crate::runner::{Lun as _, Rejected, Status};
+
+/// Opens images of a volume.
+struct Opener(Arc<Volume>);
+
+impl Source for Opener {
+    type Backend = Memory;
+
+    fn open(&self, _: Duration, _: Option<Instant>) -> Result<Opened<Memory>, NotOpened> {
+        let refused = {
+            let mut state = self.0.state();
+            let panics = std::mem::take(&mut state.open_panics);
+            (panics, state.refused.pop_front())
+        };
+        assert!(!refused.0, "the open that was to panic");
+        match refused.1 {
+            Some(not) => Err(not),
+            None => Ok(Opened { image: self.0.open(), writable: true }),
+        }
+    }
+
+    fn set_log_level(&self, _: LogLevel) {}
+}
+
+/// A failure to open that may pass.
+pub(in crate::lun) fn away() -> NotOpened {
+    NotOpened { errno: Errno::ENOTCONN, passes: true, why: String::from("away") }
+}
+
+/// A LUN whose image is not open yet, with these options.
+pub(in crate::lun) fn closed_lun(volume: &Arc<Volume>, options: &str) -> Arc<Lun<Memory>> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let label = format!("memory{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+    let config: Config = format!("glfs/v@h/{label}{options}").parse().unwrap();
+    let log = Arc::new(Log::new(label.clone()));
+    let meter = crate::metrics::meter(&label, &log);
+    Arc::new(Lun {
+        gate: Gate::new(&config, &log, &meter),
+        source: Box::new(Opener(Arc::clone(volume))),
+        open_timeout: Duration::from_secs(1),
+        holds_writes_back: config.cache == Cache::Writeback,
+        block_size: BlockSize::new(512).unwrap(),
+        bytes: AtomicU64::new(SIZE as u64),
+        device: device_handle(),
+        cut_off: AtomicBool::new(false),
+        looking: AtomicBool::new(false),
+        brick_losses: AtomicU64::new(0),
+        locking: ImageLocking::new(&config),
+        recovery: Arc::new(Recovery::default()),
+        moves: Moves::default(),
+        durability: Durability::default(),
+        missing: Missing::default(),
+        flushes: Flushes::default(),
+        cfgstring: String::new(),
+        log,
+        meter,
+    })
+}
+
+/// A LUN that serves, with these options.
+pub(in crate::lun) fn lun_of(volume: &Arc<Volume>, options: &str) -> Arc<Lun<Memory>> {
+    let lun = closed_lun(volume, options);
+    lun.attach(Opened { image: volume.open(), writable: true }, None, None).unwrap();
+    lun
+}
+
+/// A LUN on a volume of its own, whose first calls meet with `faults`.
+pub(in crate::lun) fn lun(mut faults: Vec<Fault>) -> Arc<Lun<Memory>> {
+    faults.reverse();
+    let lun = lun_of(&Volume::new(), "");
+    *image(&lun).faults.lock().unwrap() = faults;
+    lun
+}
+
+/// The image of a LUN.
+pub(in crate::lun) fn image(lun: &Arc<Lun<Memory>>) -> Arc<Memory> {
+    lun.gate.image().unwrap()
+}
+
+/// What an initiator sees of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::lun) enum Seen {
+    /// It did not get past the gate.
+    Refused(Status),
+    /// The core's number of its status.
+    Answered(i32),
+}
+
+pub(in crate::lun) const GOOD: Seen = Seen::Answered(0);
+
+/// A command under way.
+pub(in crate::lun) struct Pending(Result<Receiver<Answer>, Status>);
+
+impl Pending {
+    fn of(outcome: Result<(), Rejected>, answers: Receiver<Answer>) -> Self {
+        Self(match outcome {
+            Ok(()) => Ok(answers),
+            Err(Rejected(command, status)) => {
+                command.complete(status);
+                Err(status)
+            }
+        })
+    }
+
+    pub(in crate::lun) fn wait(self) -> Seen {
+        match self.0 {
+            Ok(answers) => Seen::Answered(answers.recv_timeout(Duration::from_secs(60)).unwrap().status),
+            Err(status) => Seen::Refused(status),
+        }
+    }
+
+    /// Whether it has not been answered within `time`.
+    pub(in crate::lun) fn is_pending_for(&self, time: Duration) -> bool {
+        self.0.as_ref().is_ok_and(|answers| answers.recv_timeout(time).is_err())
+    }
+}
+
+pub(in crate::lun) fn submit_write(lun: &Arc<Lun<Memory>>, byte: u8) -> Pending {
+    let (command, answers) = command(vec![byte; 512], 512);
+    Pending::of(Arc::clone(lun).write(command, 0), answers)
+}
+
+pub(in crate::lun) fn write(lun: &Arc<Lun<Memory>>) -> Seen {
+    submit_write(lun, 7).wait()
+}
+
+pub(in crate::lun) fn read(lun: &Arc<Lun<Memory>>) -> Seen {
+    let (command, answers) = command(vec![0; 512], 512);
+    Pending::of(Arc::clone(lun).read(command, 0), answers).wait()
+}
+
+pub(in crate::lun) fn flush(lun: &Arc<Lun<Memory>>) -> Seen {
+    let (command, answers) = command(Vec::new(), 512);
+    Pending::of(Arc::clone(lun).flush(command), answers).wait()
+}
+
+/// One that expects zeros and leaves them.
+pub(in crate::lun) fn compare_and_write(lun: &Arc<Lun<Memory>>) -> Seen {
+    let (command, answers) = command(vec![0; 1024], 512);
+    Pending::of(Arc::clone(lun).compare_and_write(command, 0), answers).wait()
+}
+
+/// Waits until `is` is the case, for 20 s at most.
+pub(in crate::lun) fn eventually(what: &str, mut is: impl FnMut() -> bool) -> Duration {
+    let begin = Instant::now();
+    while !is() {
+        assert!(begin.elapsed() < Duration::from_secs(20), "never: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+    begin.elapsed()
+}
