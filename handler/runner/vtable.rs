@@ -198,7 +198,8 @@ unsafe extern "C" fn handle_cmd_cb(device: *mut TcmuDevice, cmd: *mut TcmurCmd) 
             let screened = runner.handler.screen(&cdb, blocks).or_else(|| {
                 // From the table: this callback also runs while the LUN is being closed.
                 let slot = PRIOR.contains(&cdb.opcode()).then(|| runner.devices.get(device)).flatten()?;
-                Arc::clone(&slot.lun).prior(&cdb)
+                // The core calls TEST UNIT READY good, and multipath would never leave the path.
+                if slot.has_failed() { Some(Status::HardwareError) } else { Arc::clone(&slot.lun).prior(&cdb) }
             });
             // SAFETY: as above.
             screened.map_or(abi::sts::NOT_HANDLED, |status| unsafe { command::screened(cmd, status) })

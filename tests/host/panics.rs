@@ -65,6 +65,22 @@ fn a_panic_in_a_data_callback_fails_its_lun_and_the_other_serves_on() {
     }
 }
 
+/// Multipath sends nothing else over a path that it does not use: it must learn not to come back.
+#[test]
+fn a_lun_that_has_panicked_is_not_ready_for_a_path_checker_either() {
+    const TEST_UNIT_READY: [u8; 6] = [0; 6];
+    let _one = ONE.lock();
+    let volume = LocalVolume::new();
+    volume.image("checked.img", MIB);
+    let mut lun = Lun::opened(&volume.cfgstring("checked.img", ""), MIB);
+    assert_eq!(lun.screen(&TEST_UNIT_READY).0, -1, "left to the core, which says GOOD");
+    assert_eq!(trap("read", Some(&lun.device), || lun.read(0, 512).0), HW_ERR);
+    assert_eq!(lun.screen(&TEST_UNIT_READY).0, HW_ERR);
+    lun.close();
+    assert_eq!(lun.open(), 0);
+    assert_eq!(lun.screen(&TEST_UNIT_READY).0, -1, "a reopen starts anew");
+}
+
 /// In mid-command, with the command in hand: it is answered, and counted as what it is.
 #[test]
 fn a_command_that_is_dropped_by_a_panic_is_counted_and_not_in_flight_any_more() {
