@@ -15,7 +15,7 @@ use super::exclusive::Exclusive;
 use super::status;
 use super::volfile::Translator;
 use super::worker::bounded;
-use crate::lun::backend::{Backend, Bricks, Compared, Exchange, Request};
+use crate::lun::backend::{Backend, Bricks, Compared, Exchange, ImageStat, Request};
 use crate::report;
 
 /// How long a close, or a look at the size, may take.
@@ -140,9 +140,13 @@ impl Backend for File {
         });
     }
 
-    fn size(&self) -> Result<u64, Errno> {
+    fn stat(&self) -> Result<ImageStat, Errno> {
         let stat = self.blocking("glfs-stat", PATIENCE, Descriptor::stat)?;
-        u64::try_from(stat.st_size).map_err(|_| Errno::EIO)
+        Ok(ImageStat {
+            bytes: u64::try_from(stat.st_size).map_err(|_| Errno::EIO)?,
+            allocated: u64::try_from(stat.st_blocks).unwrap_or(0),
+            modified: (stat.st_mtime, stat.st_mtime_nsec),
+        })
     }
 
     fn is_replicated(&self) -> bool {

@@ -154,11 +154,19 @@ pub trait Backend: ImageLock + Send + Sync + 'static {
     /// Makes every write that was done before this call durable.
     fn sync(&self, request: impl Request);
 
+    /// The image, now. Blocks: not for the command thread.
+    ///
+    /// # Errors
+    /// What the storage said.
+    fn stat(&self) -> Result<ImageStat, Errno>;
+
     /// Size of the image in bytes, now. Blocks: not for the command thread.
     ///
     /// # Errors
     /// What the storage said.
-    fn size(&self) -> Result<u64, Errno>;
+    fn size(&self) -> Result<u64, Errno> {
+        self.stat().map(|stat| stat.bytes)
+    }
 
     /// Whether the connection to the storage is encrypted, if that is known. Does not block.
     fn encrypted(&self) -> Option<bool> {
@@ -195,6 +203,17 @@ pub trait Backend: ImageLock + Send + Sync + 'static {
     /// ETIMEDOUT or EBUSY: not closed yet; call again to wait on. Else what the storage said: with a write-back cache, data may be
     /// lost.
     fn close(&self, patience: Duration) -> Result<(), Errno>;
+}
+
+/// An image, as `fstat` shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImageStat {
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Blocks of 512 bytes that it takes on the bricks.
+    pub allocated: u64,
+    /// Time of the last modification: seconds and nanoseconds.
+    pub modified: (i64, i64),
 }
 
 /// The bricks of a volume, as this gateway sees them.

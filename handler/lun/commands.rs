@@ -7,7 +7,6 @@ use nix::errno::Errno;
 use super::backend::Backend;
 use super::error::{Op, kind, status};
 use super::gate::{Lock, Request, Verdict, Waiter};
-use super::geometry::fits;
 use super::{Lun, compare_and_write, fill, flush, image, lock, recovery, rw, screen, size};
 use crate::metrics::{Span, Work};
 use crate::report;
@@ -16,15 +15,21 @@ use crate::runner::{self, Cdb, Command, LockOutcome, LockState, Rejected, Status
 impl<B: Backend> Lun<B> {
     /// Lets `serve` submit a command over `range`: now, when the image has been moved, or not at all.
     fn admit(self: Arc<Self>, command: Command, range: Range, serve: impl Serve<B>) -> Result<(), Rejected> {
-        let in_range = fits(self.bytes(), range.offset, range.len);
+        let (admission, refusal) = match self.size.admit(range.op, range.offset, range.len) {
+            Ok(admission) => (admission, None),
+            Err(status) => (None, Some(status)),
+        };
         let mut parked = Some((command, serve));
-        let verdict = self.gate.check(Request::Io(range.op, in_range), || {
+        let verdict = self.gate.check(Request::Io(range.op, refusal), || {
             let (lun, (command, serve)) = (Arc::clone(&self), parked.take()?);
             Some(Box::new(move || lun.admit_again(command, range, serve)) as Waiter)
         });
-        let Some((command, serve)) = parked else { return Ok(()) };
+        let Some((mut command, serve)) = parked else { return Ok(()) };
         match verdict {
-            Verdict::Serve(image) => serve(self, &image, command),
+            Verdict::Serve(image) => {
+                command.keep(admission);
+                serve(self, &image, command);
+            }
             Verdict::Answer(status) => return Err(Rejected(command, status)),
             Verdict::Standby(status) => {
                 recovery::request_lock(&self);
@@ -47,6 +52,7 @@ impl<B: Backend> Lun<B> {
         self.log.succeeded(kind(op));
         self.gate.served();
         self.locking.served();
+        self.size.served(op);
         if !matches!(op, Op::Read | Op::Flush) {
             self.durability.wrote(&self.gate);
         }
@@ -133,7 +139,7 @@ impl<B: Backend> runner::Lun for Lun<B> {
     fn prior(self: Arc<Self>, cdb: &Cdb) -> Option<Status> {
         const TEST_UNIT_READY: u8 = 0;
         let is_test = cdb.opcode() == TEST_UNIT_READY;
-        let request = if is_test { Request::TestUnitReady } else { Request::Io(Op::Flush, true) };
+        let request = if is_test { Request::TestUnitReady } else { Request::Io(Op::Flush, None) };
         let status = match self.gate.check(request, || None) {
             Verdict::Serve(_) | Verdict::Wait | Verdict::Answer(Status::Ok) => return None,
             Verdict::Answer(status) => status,

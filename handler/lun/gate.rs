@@ -16,6 +16,7 @@
 //! | `Down`, nothing failed for 3 s | served | served | served | served | GOOD, or NOT READY 04/00 |
 //! | `Down` else | served | served | *repeat* | served | GOOD, or NOT READY 04/00 |
 //! | beyond the end | ILLEGAL REQUEST 21/00 | ILLEGAL REQUEST 21/00 | ILLEGAL REQUEST 21/00 | | |
+//! | beyond the end of an image that was cut off | served | MEDIUM ERROR 0C/00 | MEDIUM ERROR 0C/00 | | |
 //! | the image is read-only | served | DATA PROTECT 27/00 | DATA PROTECT 27/00 | served | GOOD |
 //! | `Up` | served | served | served | served | GOOD |
 //!
@@ -77,8 +78,8 @@ pub(super) enum Lock {
 /// A command at the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Request {
-    /// One that needs the image; whether its range is in the LUN.
-    Io(Op, bool),
+    /// One that needs the image; and its status where its range is not in the LUN, or not in the image.
+    Io(Op, Option<Status>),
     TestUnitReady,
 }
 
@@ -144,7 +145,7 @@ impl<B: Backend> State<B> {
         if let Some(sense) = self.pending.take() {
             return Verdict::Answer(Status::Sense(sense));
         }
-        let Request::Io(op, in_range) = request else {
+        let Request::Io(op, refusal) = request else {
             return match self.outage_since() {
                 Some(since) if self.outage.is_exhausted(since, Instant::now()) => {
                     Verdict::Answer(Status::Sense(Sense::NOT_READY))
@@ -165,8 +166,8 @@ impl<B: Backend> State<B> {
             }
             _ => {}
         }
-        if !in_range {
-            return Verdict::Answer(Status::OutOfRange);
+        if let Some(status) = refusal {
+            return Verdict::Answer(status);
         }
         if !self.writable && !matches!(op, Op::Read | Op::Flush) {
             return Verdict::Answer(Status::Sense(Sense::WRITE_PROTECTED));

@@ -1,6 +1,7 @@
 //! What a LUN does with its commands. Knows SCSI and the runner's safe types; knows nothing of who stores the bytes
 //! ([`backend`]), has no `unsafe`, and sees no status number.
 
+mod admission;
 pub mod backend;
 mod commands;
 mod compare_and_write;
@@ -42,6 +43,7 @@ use self::geometry::BlockSize;
 use self::image::Moves;
 use self::lock::ImageLocking;
 use self::recovery::Recovery;
+use self::size::Size;
 use crate::metrics::{self, Meter};
 use crate::report::{self, Log};
 use crate::runner::{Device, DeviceHandle, Limits, Sense};
@@ -62,11 +64,8 @@ pub struct Lun<B: Backend> {
     /// The client may hold writes back (`cache=writeback`).
     holds_writes_back: bool,
     block_size: BlockSize,
-    /// Size of the LUN: the whole blocks of its image, unless the admin has it smaller.
-    bytes: AtomicU64,
+    size: Size,
     device: DeviceHandle,
-    /// The image was found smaller than the LUN, and that has been reported.
-    cut_off: AtomicBool,
     /// A thread looks at the image's size.
     looking: AtomicBool,
     /// How often bricks had been away when the monitor looked last.
@@ -82,7 +81,7 @@ pub struct Lun<B: Backend> {
 
 impl<B: Backend> fmt::Debug for Lun<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lun").field("log", &self.log).field("bytes", &self.bytes).finish_non_exhaustive()
+        f.debug_struct("Lun").field("log", &self.log).field("size", &self.size).finish_non_exhaustive()
     }
 }
 
@@ -139,9 +138,8 @@ impl<B: Backend> Lun<B> {
             open_timeout: config.open_timeout,
             holds_writes_back: config.cache == Cache::Writeback,
             block_size,
-            bytes: AtomicU64::new(device.blocks().saturating_mul(device.block_size().into())),
+            size: Size::new(device.blocks().saturating_mul(device.block_size().into()), config.grow),
             device: device.handle(),
-            cut_off: AtomicBool::new(false),
             looking: AtomicBool::new(false),
             brick_losses: AtomicU64::new(0),
             locking: ImageLocking::new(config),
@@ -167,25 +165,11 @@ impl<B: Backend> Lun<B> {
     /// Begins to serve an image that has just been opened, for the first time; initiators are told `pending` first. `device` is
     /// there on the thread of the core's `open`.
     fn attach(&self, opened: Opened<B>, device: Option<&Device<'_>>, pending: Option<Sense>) -> Result<(), Errno> {
-        let (log, told) = (&self.log, self.bytes.load(Ordering::Relaxed));
+        let log = &self.log;
         let size = opened.image.size().inspect_err(|errno| {
             report::error!(log, "not opened: no size: {errno}; are the bricks up? (gluster volume status)");
         })?;
-        let bytes = self.block_size.lun_in(size).map_err(|why| {
-            report::error!(log, "not opened: {why}");
-            Errno::EINVAL
-        })?;
-        if told != bytes {
-            report::warning!(log, "created with {told} bytes, but the image holds {size}: the LUN has {bytes}");
-            // First our own limit, so that no initiator finds a LUN larger than what is served.
-            self.bytes.store(bytes, Ordering::Relaxed);
-            match device.filter(|device| !device.is_reopened()) {
-                Some(device) => device.set_size(bytes).inspect_err(|errno| {
-                    report::error!(log, "not opened: the kernel refused a size of {bytes} bytes: {errno}; see dmesg");
-                })?,
-                None => size::announce(self, bytes),
-            }
-        }
+        size::open(self, size, device)?;
         let lock = self.locking.engage(&opened.image, log).map_err(|why| {
             report::error!(log, "not served: {why}");
             Errno::EOPNOTSUPP
@@ -196,15 +180,10 @@ impl<B: Backend> Lun<B> {
         let mode = if opened.writable { "" } else { ", read-only" };
         self.brick_losses.store(opened.image.brick_losses(), Ordering::Relaxed);
         match self.gate.open(opened, lock, pending) {
-            Ok(()) => report::info_always!(log, "open, {bytes} bytes{mode}"),
+            Ok(()) => report::info_always!(log, "open, {} bytes{mode}", self.size.bytes()),
             // The LUN has been closed meanwhile.
             Err(image) => drop(image.close(image::CLOSE_TIMEOUT)),
         }
         Ok(())
-    }
-
-    /// Size of the LUN.
-    fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
     }
 }

@@ -1,6 +1,5 @@
 //! What a LUN shows of itself to whoever keeps an eye on it.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use super::Lun;
@@ -32,7 +31,7 @@ impl<B: Backend> Observed for Lun<B> {
     fn observe(&self) -> LunState {
         let image = self.gate.image();
         LunState {
-            bytes: self.bytes.load(Ordering::Relaxed),
+            bytes: self.size.bytes(),
             ready: image.is_some(),
             outage: self.gate.outage().is_some(),
             read_only: !self.gate.is_writable(),

@@ -1,57 +1,456 @@
-//! The size of a LUN, which follows that of its image.
+//! Size of a LUN, and how it follows that of its image.
+//!
+//! | image, in whole blocks | `dev_size` is set | otherwise |
+//! |---|---|---|
+//! | as large as the LUN | smaller: refused (EINVAL), initiators would lose data; larger: refused (ENOSPC) | nothing |
+//! | larger | up to the image: at once | `grow=auto`: announced when the image is at rest; `manual`: nothing |
+//! | smaller ("cut off") | the image's size: the LUN shrinks | writes past its end fail; an ERROR after a minute |
+//! | cannot be looked at | accepted, and settled by the next look that succeeds | nothing |
+//!
+//! The size changes where the core asks for it ([`resize`], on the daemon's main thread), and when a LUN is opened. The
+//! monitor only has the kernel ask ([`announce`]): whatever it saw is looked at again by then.
+//!
+//! An image is *at rest* ([`Settling`]) when for 10 s its size and its allocated blocks have stayed the same, and its time of
+//! modification as well unless initiators may have written. Tools that fill what they have added before they announce it
+//! (gluster-block 0.5.1: truncate, zeros, `dev_size`) allocate blocks, or on an idle LUN change the time, all the while: a LUN
+//! that grew under them would lose what is written where the zeros have not come yet. What this does not see is a tool that
+//! does nothing for 10 s between two steps, or that fills blocks which are allocated already while initiators write. Such
+//! tools need `grow=manual`.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
 use super::Lun;
-use super::backend::Backend;
+use super::admission::{Admission, Admissions};
+use super::backend::{Backend, ImageStat};
+use super::config::Grow;
+use super::error::Op;
+use super::gate::Lock;
+use super::geometry::fits;
 use crate::report;
+use crate::runner::{Device, Status};
 
-/// An admin has set the LUN's size. It must be in the image, and nothing may be lost.
-pub(super) fn resize<B: Backend>(lun: &Lun<B>, bytes: u64) -> Result<(), Errno> {
-    let (log, now) = (&lun.log, lun.bytes.load(Ordering::Relaxed));
-    let image = lun.gate.image().ok_or(Errno::EAGAIN).and_then(|image| image.size());
-    let image = image.inspect_err(|e| report::error_always!(log, "resize to {bytes}: no size: {e}"))?;
-    let wanted = lun.block_size.lun_in(bytes).unwrap_or(0);
-    if wanted < now {
-        report::error_always!(log, "a LUN of {now} bytes is not shrunk to {bytes}: initiators would lose data");
-        return Err(Errno::EINVAL);
+/// An image that has not changed for so long is not being filled.
+const REST: Duration = Duration::from_secs(10);
+/// Two looks that are further apart say nothing of the time between them. The monitor looks every 3 s.
+const LOOK_GAP: Duration = Duration::from_secs(8);
+/// Who cuts an image off on purpose sets `dev_size` soon: gluster-block asks all gateways of the block in turn.
+const CUT_OFF_GRACE: Duration = Duration::from_secs(60);
+/// How long the writes of a LUN that is to shrink may take. The daemon's main thread waits.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// No end.
+const UNLIMITED: u64 = u64::MAX;
+
+/// Size of one LUN.
+#[derive(Debug)]
+pub(super) struct Size {
+    /// Bytes that are served: the kernel's number, or less.
+    bytes: AtomicU64,
+    /// Where writes must end: before `bytes` while the image is cut off. They would extend the image, and be lost when it
+    /// is cut off there again.
+    writes_end: AtomicU64,
+    /// A command has changed the image since the monitor's last look.
+    has_written: AtomicBool,
+    admissions: Admissions,
+    /// Held for moments: never while the image is looked at.
+    monitored: Mutex<Monitored>,
+}
+
+impl Size {
+    /// Of a LUN that the kernel knows to have `bytes`.
+    pub(super) fn new(bytes: u64, grow: Grow) -> Self {
+        Self {
+            bytes: AtomicU64::new(bytes),
+            writes_end: AtomicU64::new(UNLIMITED),
+            has_written: AtomicBool::new(false),
+            admissions: Admissions::default(),
+            monitored: Mutex::new(Monitored { grow, image: Image::Fits, promised: None, kernel_differs: false }),
+        }
     }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, bytes: u64) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Lets a command over `len` bytes at `offset` begin. A command that writes is to keep what it is given until it is
+    /// answered.
+    ///
+    /// # Errors
+    /// What the initiator is told.
+    pub(super) fn admit(&self, op: Op, offset: u64, len: u64) -> Result<Option<Admission>, Status> {
+        let writes = !matches!(op, Op::Read | Op::Flush);
+        // Before the look at the size: `shrink` either sees the command, or the command sees the new size.
+        let admission = writes.then(|| self.admissions.begin());
+        if !fits(self.bytes(), offset, len) {
+            return Err(Status::OutOfRange);
+        }
+        if writes && !fits(self.writes_end.load(Ordering::Relaxed), offset, len) {
+            return Err(Status::WriteError);
+        }
+        Ok(admission)
+    }
+
+    /// Notes that a command has been served.
+    pub(super) fn served(&self, op: Op) {
+        // A load first: the line is shared by all commands of the LUN.
+        if !matches!(op, Op::Read | Op::Flush) && !self.has_written.load(Ordering::Relaxed) {
+            self.has_written.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn monitored(&self) -> MutexGuard<'_, Monitored> {
+        self.monitored.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the monitor knows of the image.
+#[derive(Debug)]
+struct Monitored {
+    /// `Manual` also after a shrink: the LUN must not grow back by what another gateway's late write makes of the image.
+    grow: Grow,
+    image: Image,
+    /// A larger size that was accepted although the image could not be looked at: the kernel has it already.
+    promised: Option<u64>,
+    /// The kernel has another size than the LUN.
+    kernel_differs: bool,
+}
+
+/// The image, beside the LUN.
+#[derive(Debug)]
+enum Image {
+    Fits,
+    Larger(Settling),
+    CutOff { since: Instant, reported: bool },
+}
+
+/// A larger image that may still be being filled.
+#[derive(Debug, Clone, Copy)]
+struct Settling {
+    last: ImageStat,
+    looked: Instant,
+    /// It has looked the same since.
+    since: Instant,
+}
+
+/// What a look at the image asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Finding {
+    Nothing,
+    /// Have the kernel take this size.
+    Announce(u64),
+    CutOff,
+    StaysCutOff,
+}
+
+impl Monitored {
+    /// Judges an image of `whole` bytes in blocks, beside a LUN of `lun` bytes. `written`: initiators may have changed it since
+    /// the last look.
+    fn look(&mut self, lun: u64, whole: u64, stat: ImageStat, written: bool, now: Instant) -> Finding {
+        if whole < lun {
+            return match &mut self.image {
+                Image::CutOff { since, reported } if !*reported && now.duration_since(*since) >= CUT_OFF_GRACE => {
+                    *reported = true;
+                    Finding::StaysCutOff
+                }
+                Image::CutOff { .. } => Finding::Nothing,
+                Image::Fits | Image::Larger(_) => {
+                    self.image = Image::CutOff { since: now, reported: false };
+                    Finding::CutOff
+                }
+            };
+        }
+        if whole > lun && self.grow == Grow::Auto {
+            let before = if let Image::Larger(before) = &self.image { Some(before) } else { None };
+            let since = before.filter(|before| before.continues(stat, written, now)).map_or(now, |before| before.since);
+            self.image = Image::Larger(Settling { last: stat, looked: now, since });
+            if now.duration_since(since) >= REST {
+                return Finding::Announce(whole);
+            }
+        } else {
+            self.image = Image::Fits;
+        }
+        if self.kernel_differs { Finding::Announce(lun) } else { Finding::Nothing }
+    }
+}
+
+impl Settling {
+    /// Whether nobody but initiators has changed the image since the last look.
+    fn continues(&self, stat: ImageStat, written: bool, now: Instant) -> bool {
+        let ImageStat { bytes, allocated, modified } = self.last;
+        (bytes, allocated) == (stat.bytes, stat.allocated)
+            && (modified == stat.modified || written)
+            && now.duration_since(self.looked) < LOOK_GAP
+    }
+}
+
+/// Decides the size of a LUN whose image has just been opened and has `image` bytes. `device` is there on the thread of the
+/// core's `open`.
+///
+/// # Errors
+/// The image is unfit, or the kernel refuses its size; the reason is logged.
+pub(super) fn open<B: Backend>(lun: &Lun<B>, image: u64, device: Option<&Device<'_>>) -> Result<(), Errno> {
+    let (log, told) = (&lun.log, lun.size.bytes());
+    let whole = lun.block_size.lun_in(image).map_err(|why| {
+        report::error!(log, "not opened: {why}");
+        Errno::EINVAL
+    })?;
+    let is_reopened = device.is_some_and(Device::is_reopened);
+    if whole == told || is_reopened {
+        // The monitor says what there is to say.
+        return Ok(());
+    }
+    let bytes = if told == 0 { whole } else { whole.min(told) };
+    let grows = match lun.size.monitored().grow {
+        _ if bytes == whole => "",
+        Grow::Auto => " until the image has been at rest for 10 s",
+        Grow::Manual => " until dev_size is set (grow=manual)",
+    };
+    report::warning!(log, "created with {told} bytes, but the image holds {image}: the LUN has {bytes}{grows}");
+    if bytes == told {
+        return Ok(());
+    }
+    // First our own limit, so that no initiator finds a LUN larger than what is served.
+    lun.size.set(bytes);
+    match device {
+        Some(device) => device.set_size(bytes).inspect_err(|errno| {
+            report::error!(log, "not opened: the kernel refused a size of {bytes} bytes: {errno}; see dmesg");
+        }),
+        None => {
+            lun.size.monitored().kernel_differs = true;
+            announce(lun, bytes);
+            Ok(())
+        }
+    }
+}
+
+/// Sets the size as the kernel asks, for an admin or because we announced it. On the daemon's main thread: one at a time.
+///
+/// # Errors
+/// The LUN keeps its size; the reason is logged.
+pub(super) fn resize<B: Backend>(lun: &Lun<B>, bytes: u64) -> Result<(), Errno> {
+    let (log, now) = (&lun.log, lun.size.bytes());
+    let wanted = lun.block_size.lun_in(bytes).map_err(|_| {
+        report::error_always!(log, "resize to {bytes}: less than a block");
+        Errno::EINVAL
+    })?;
+    {
+        let mut monitored = lun.size.monitored();
+        (monitored.kernel_differs, monitored.promised) = (false, None);
+    }
+    if wanted == now {
+        return Ok(());
+    }
+    let image = match look(lun) {
+        Ok(image) => image,
+        Err(errno) => {
+            accept_unseen(lun, wanted, errno);
+            return Ok(());
+        }
+    };
     if wanted > image {
         report::error_always!(log, "{bytes} bytes do not fit, the image has {image}: grow it first (tcmu-glfs resize)");
         return Err(Errno::ENOSPC);
     }
-    lun.bytes.store(wanted, Ordering::Relaxed);
+    if wanted < now {
+        if wanted < image {
+            report::error_always!(
+                log,
+                "a LUN of {now} bytes is not shrunk to {bytes}: initiators would lose data, the image has {image}"
+            );
+            return Err(Errno::EINVAL);
+        }
+        return shrink(lun, now, wanted);
+    }
+    lun.size.set(wanted);
     report::info_always!(log, "resized from {now} to {wanted} bytes");
     Ok(())
 }
 
-/// An image that has grown makes its LUN grow. One that was cut off is reported, once, and the LUN stays as it is.
+/// Size of the image now, in whole blocks. The daemon's main thread does not wait for a storage that is away.
+fn look<B: Backend>(lun: &Lun<B>) -> Result<u64, Errno> {
+    let image = lun.gate.image().ok_or(Errno::EAGAIN)?;
+    let stat = if lun.gate.outage().is_some() { Err(Errno::ENOTCONN) } else { image.stat() };
+    stat.map(|stat| lun.block_size.lun_in(stat.bytes).unwrap_or(0))
+}
+
+/// Accepts a size for an image that cannot be looked at, as tcmu-runner's C handler does (1.5.4, `tcmu_glfs_reconfig`: "Let
+/// the targetcli command return success"): the image has been prepared before, and for an error gluster-block gives up the
+/// block on this gateway. It costs nothing: no command is let past what is known to be there.
+fn accept_unseen<B: Backend>(lun: &Lun<B>, wanted: u64, errno: Errno) {
+    report::warning_always!(lun.log, "resize to {wanted} bytes: accepted without a look at the image ({errno})");
+    let is_open = lun.gate.image().is_some();
+    let mut monitored = lun.size.monitored();
+    if is_open && wanted > lun.size.bytes() {
+        monitored.promised = Some(wanted);
+        return;
+    }
+    if is_open {
+        monitored.grow = Grow::Manual;
+    }
+    lun.size.set(wanted);
+}
+
+/// Shrinks the LUN to an image that has been cut off. An admin's deliberate act: the data is gone already.
+fn shrink<B: Backend>(lun: &Lun<B>, now: u64, wanted: u64) -> Result<(), Errno> {
+    let log = &lun.log;
+    // Before the kernel knows: what comes from here on stays within the new end; what came before is waited for, and must not
+    // have made the image larger again.
+    lun.size.set(wanted);
+    let image = match lun.size.admissions.drain(DRAIN_TIMEOUT) {
+        true => look(lun),
+        false => Err(Errno::EBUSY),
+    };
+    if image != Ok(wanted) {
+        lun.size.set(now);
+        let why = image.map_or_else(|errno| errno.to_string(), |image| format!("the image has {image} again"));
+        report::error_always!(log, "not shrunk to {wanted} bytes: writes past the new end were in flight ({why})");
+        return Err(Errno::EBUSY);
+    }
+    let mut monitored = lun.size.monitored();
+    (monitored.grow, monitored.image) = (Grow::Manual, Image::Fits);
+    lun.size.writes_end.store(UNLIMITED, Ordering::Relaxed);
+    report::warning_always!(
+        log,
+        "shrunk from {now} to {wanted} bytes by dev_size: the image had been cut off there; it grows only by dev_size now"
+    );
+    Ok(())
+}
+
+/// Looks at the image, and follows it. For the monitor.
 pub(super) fn follow<B: Backend>(lun: &Lun<B>) {
-    let (log, now) = (&lun.log, lun.bytes.load(Ordering::Relaxed));
+    let size = &lun.size;
     // An image that cannot be looked at now is looked at later.
-    let Some(Ok(image)) = lun.gate.image().map(|image| image.size()) else { return };
-    if image < now {
-        if !lun.cut_off.swap(true, Ordering::Relaxed) {
-            report::error_always!(log, "the image has been cut off: {image} bytes of {now}; reads past them fail");
+    let Some(Ok(stat)) = lun.gate.image().map(|image| image.stat()) else { return };
+    let whole = lun.block_size.lun_in(stat.bytes).unwrap_or(0);
+    // In standby it is another gateway's initiators who write.
+    let written = size.has_written.swap(false, Ordering::Relaxed) || lun.gate.lock() == Lock::Standby;
+    let (finding, bytes) = {
+        let mut monitored = size.monitored();
+        if let Some(promised) = monitored.promised.take() {
+            if whole >= promised {
+                size.set(promised);
+            } else {
+                monitored.kernel_differs = true;
+            }
         }
-        return;
+        let bytes = size.bytes();
+        size.writes_end.store(if whole < bytes { whole } else { UNLIMITED }, Ordering::Relaxed);
+        (monitored.look(bytes, whole, stat, written, Instant::now()), bytes)
+    };
+    let (log, image) = (&lun.log, stat.bytes);
+    match finding {
+        Finding::Nothing => {}
+        Finding::Announce(wanted) => announce(lun, wanted),
+        Finding::CutOff => report::info_always!(
+            log,
+            "the image has been cut off: {image} bytes of {bytes}; what is past them fails; dev_size={whole} shrinks the LUN"
+        ),
+        Finding::StaysCutOff => report::error_always!(
+            log,
+            "the image stays cut off: {image} bytes of {bytes}; reads and writes past them fail"
+        ),
     }
-    lun.cut_off.store(false, Ordering::Relaxed);
-    let grown = lun.block_size.lun_in(image).unwrap_or(0);
-    if grown <= now {
-        return;
-    }
-    announce(lun, grown);
 }
 
 /// Has the kernel ask for a size ([`resize`]), and tell initiators.
-pub(super) fn announce<B: Backend>(lun: &Lun<B>, bytes: u64) {
+fn announce<B: Backend>(lun: &Lun<B>, bytes: u64) {
     let log = Arc::clone(&lun.log);
     let refused = move |errno| report::warning!(log, "the kernel refused a size of {bytes} bytes: {errno}; see dmesg");
     if let Err(errno) = lun.device.announce_size(bytes, refused) {
         report::warning!(lun.log, "the kernel could not be told of a size of {bytes} bytes: {errno}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stat(bytes: u64, allocated: u64, modified: i64) -> ImageStat {
+        ImageStat { bytes, allocated, modified: (modified, 0) }
+    }
+
+    fn monitored(grow: Grow) -> Monitored {
+        Monitored { grow, image: Image::Fits, promised: None, kernel_differs: false }
+    }
+
+    /// What an image that has grown from 8 to 64 asks for, by its looks, one every three seconds.
+    fn announced(looks: impl IntoIterator<Item = (ImageStat, bool)>) -> Option<u64> {
+        let (mut monitored, begin) = (monitored(Grow::Auto), Instant::now());
+        (0..).step_by(3).zip(looks).find_map(|(second, (stat, written))| {
+            match monitored.look(8, stat.bytes, stat, written, begin + Duration::from_secs(second)) {
+                Finding::Nothing => None,
+                Finding::Announce(64) => Some(second),
+                other => panic!("{other:?}"),
+            }
+        })
+    }
+
+    #[test]
+    fn an_image_at_rest_is_announced_after_ten_seconds() {
+        assert_eq!(announced([(stat(64, 8, 0), false); 9]), Some(12));
+    }
+
+    #[test]
+    fn an_image_that_is_being_filled_is_announced_after_it_is_full() {
+        let filling = (0..20).map(|look| (stat(64, 8 + look, 0), true));
+        assert_eq!(announced(filling.chain([(stat(64, 27, 0), true); 9])), Some(19 * 3 + 12));
+    }
+
+    #[test]
+    fn a_fill_of_allocated_blocks_is_seen_on_an_idle_lun() {
+        assert_eq!(announced((0..20).map(|look| (stat(64, 64, look), false))), None);
+    }
+
+    #[test]
+    fn initiators_who_overwrite_do_not_hold_up_growth() {
+        assert_eq!(announced((0..20).map(|look| (stat(64, 8, look), true))), Some(12));
+    }
+
+    #[test]
+    fn an_image_that_grows_again_is_waited_for_again() {
+        let looks = [(stat(32, 8, 0), false); 3].into_iter().chain([(stat(64, 8, 1), false); 9]);
+        assert_eq!(announced(looks), Some(3 * 3 + 12));
+    }
+
+    #[test]
+    fn looks_that_are_far_apart_prove_nothing() {
+        let (mut monitored, begin) = (monitored(Grow::Auto), Instant::now());
+        for second in [0, 30, 60, 90] {
+            let now = begin + Duration::from_secs(second);
+            assert_eq!(monitored.look(8, 64, stat(64, 8, 0), false, now), Finding::Nothing);
+        }
+    }
+
+    #[test]
+    fn by_hand_nothing_is_announced() {
+        let (mut monitored, begin) = (monitored(Grow::Manual), Instant::now());
+        for second in 0..60 {
+            let now = begin + Duration::from_secs(second);
+            assert_eq!(monitored.look(8, 64, stat(64, 8, 0), false, now), Finding::Nothing);
+        }
+    }
+
+    #[test]
+    fn an_image_that_stays_cut_off_is_an_error_after_a_minute_and_once() {
+        let (mut monitored, begin) = (monitored(Grow::Auto), Instant::now());
+        let findings: Vec<_> = (0..70)
+            .map(|second| monitored.look(64, 8, stat(8, 8, 0), true, begin + Duration::from_secs(second)))
+            .collect();
+        let expected = |second| match second {
+            0 => Finding::CutOff,
+            60 => Finding::StaysCutOff,
+            _ => Finding::Nothing,
+        };
+        assert!(findings.into_iter().enumerate().all(|(second, finding)| finding == expected(second)));
+        let later = begin + Duration::from_secs(80);
+        assert_eq!(monitored.look(64, 64, stat(64, 8, 0), true, later), Finding::Nothing);
+        assert_eq!(monitored.look(64, 8, stat(8, 8, 0), true, later), Finding::CutOff, "another time");
     }
 }

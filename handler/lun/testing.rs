@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::backend::{
-    AcquireError, Acquired, Backend, Bricks, Compared, Enforcement, Exchange, ImageLock, NotOpened, Preempt, Request,
+    AcquireError, Acquired, Backend, Bricks, Compared, Enforcement, Exchange, ImageLock, ImageStat, NotOpened, Preempt,
+    Request,
 };
 
 pub(super) use self::luns::{
@@ -291,10 +292,11 @@ impl Backend for Memory {
         self.later(request, |_, _, _| 0);
     }
 
-    fn size(&self) -> Result<u64, Errno> {
+    fn stat(&self) -> Result<ImageStat, Errno> {
         assert!(!self.panics.load(Ordering::SeqCst), "the look at the size that was to panic");
         self.calls.wait();
-        *self.size.lock().unwrap()
+        let bytes = (*self.size.lock().unwrap())?;
+        Ok(ImageStat { bytes, allocated: bytes / 512, modified: (0, 0) })
     }
 
     fn is_replicated(&self) -> bool {

@@ -3,6 +3,7 @@
 use std::ffi::c_int;
 use std::fmt;
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use super::abi::{self, TcmuDevice, TcmurCmd};
 use super::cdb::Cdb;
@@ -25,6 +26,8 @@ pub struct Command {
     data: IoVecs,
     /// Ends when it is answered.
     span: Option<Span>,
+    /// What its LUN knows by that it is not answered yet.
+    admission: Option<Arc<()>>,
 }
 
 struct Raw {
@@ -59,12 +62,17 @@ impl Command {
         cmd: NonNull<TcmurCmd>,
         data: IoVecs,
     ) -> Self {
-        Self { raw: Some(Raw { symbols, device, cmd }), data, span: None }
+        Self { raw: Some(Raw { symbols, device, cmd }), data, span: None, admission: None }
     }
 
     /// Measures the command from here on.
     pub(super) fn measure(&mut self, span: Option<Span>) {
         self.span = span;
+    }
+
+    /// Keeps a token until the command is answered.
+    pub fn keep(&mut self, admission: Option<Arc<()>>) {
+        self.admission = admission;
     }
 
     /// What is left to transfer.

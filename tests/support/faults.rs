@@ -33,6 +33,8 @@ pub enum Fault {
     Nothing,
     /// Served, but only after this time.
     Slow(Duration),
+    /// Served, but passed on only after this time, by another thread.
+    Delayed(Duration),
     /// Cannot punch holes.
     NoDiscard(c_int),
     /// Can neither punch holes nor zero ranges.
@@ -180,7 +182,8 @@ impl Call {
                 | Fault::NoZerofill(_)
                 | Fault::NoSpace
                 | Fault::NoSync(_)
-                | Fault::HeldSync,
+                | Fault::HeldSync
+                | Fault::Delayed(_),
             ) => return Ok(len),
             Some(Fault::Short(limit)) => return Ok(len.min(limit)),
             Some(Fault::Slow(time)) => {
@@ -206,6 +209,12 @@ impl Call {
         });
     }
 }
+
+/// A call's data.
+struct Pieces(Vec<iovec>);
+
+// SAFETY: the data of a call is not touched by its caller before the answer.
+unsafe impl Send for Pieces {}
 
 type Vectored = unsafe extern "C" fn(*mut c_void, *const iovec, c_int, off_t, c_int, Callback, *mut c_void) -> c_int;
 
@@ -240,6 +249,16 @@ macro_rules! vectored {
                 return 0;
             }
             let call = real!($name, c"GFAPI_6.0", Vectored);
+            if let Some(Fault::Delayed(time)) = wanted(fd) {
+                let (later, cut) = (Call { fd, callback, cookie }, Pieces(cut));
+                thread::spawn(move || {
+                    thread::sleep(time);
+                    let (Call { fd, callback, cookie }, Pieces(cut)) = { (later, cut) };
+                    // SAFETY: the caller's arguments, whose data stays until the answer, passed on.
+                    unsafe { call(fd, cut.as_ptr(), count, offset, flags, callback, cookie) }
+                });
+                return 0;
+            }
             // SAFETY: the caller's arguments, perhaps shortened, passed on.
             unsafe { call(fd, cut.as_ptr(), count, offset, flags, callback, cookie) }
         }

@@ -92,6 +92,15 @@ values! {
     } expected "auto, off or required"
 }
 values! {
+    /// What makes a LUN as large as an image that has grown.
+    Grow {
+        /// The monitor, once nobody fills the image any more; and the admin.
+        Auto = "auto",
+        /// The admin alone, by `dev_size`.
+        Manual = "manual",
+    } expected "auto or manual"
+}
+values! {
     /// What an open does when the cluster cannot be reached.
     OnUnreachable {
         /// The LUN comes up, is not ready, and goes on trying.
@@ -116,6 +125,14 @@ values! {
         /// `GF_LOG_TRACE`.
         Trace = "trace",
     } expected "critical, error, warning, info, debug or trace"
+}
+
+impl Grow {
+    /// What holds for an image unless something else is said. gluster-block makes an image larger, then fills it, then sets
+    /// `dev_size` (0.5.1, `block_svc_routines.c`): whoever is told before it has filled loses what he writes.
+    pub(super) fn default_for(path: &str) -> Self {
+        if path.trim_start_matches('/').starts_with("block-store/") { Self::Manual } else { Self::Auto }
+    }
 }
 
 const CMD_TIME_OUT: &str = "tcmur_cmd_time_out";
@@ -222,6 +239,7 @@ pub(super) fn set(config: &mut Config, key: &'static str, value: String) -> Resu
         "ping-timeout" => config.ping_timeout = seconds(key, value, 1013, "seconds from 1 to 1013")?,
         "log-level" => config.log_level = choice!(LogLevel),
         "fence" => config.fence = choice!(Fence),
+        "grow" => config.grow = choice!(Grow),
         "open" => config.open = choice!(OnUnreachable),
         "outage" => {
             config.outage = Duration::from_secs(number::<u32>(key, &value, "seconds")?.into());
@@ -314,6 +332,7 @@ pub(super) fn display(config: &Config, f: &mut fmt::Formatter<'_>) -> fmt::Resul
         ("cache", config.cache.text(), config.cache == Cache::None),
         ("access", config.access.text(), config.access == Access::Auto),
         ("fence", config.fence.text(), config.fence == Fence::Auto),
+        ("grow", config.grow.text(), config.grow == Grow::default_for(&config.path)),
         ("open", config.open.text(), config.open == OnUnreachable::Defer),
         ("io-threads", config.io_threads.text(), config.io_threads == IoThreads::Auto),
         ("connection", config.connection.text(), config.connection == Connection::Shared),

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use text::{Escaped, unescape};
 
-pub use keys::{Access, Cache, Connection, Fence, IoThreads, LogLevel, OnUnreachable, Transport};
+pub use keys::{Access, Cache, Connection, Fence, Grow, IoThreads, LogLevel, OnUnreachable, Transport};
 pub use site::{Site, SiteError};
 pub use table::{KEYS, Key, METRICS, help};
 
@@ -46,6 +46,8 @@ pub struct Config {
     pub connection: Connection,
     /// `fence=`.
     pub fence: Fence,
+    /// `grow=`: what makes the LUN as large as an image that has grown.
+    pub grow: Grow,
     /// `open=`.
     pub open: OnUnreachable,
     /// `open-timeout=`: an open that takes longer has failed.
@@ -198,6 +200,7 @@ impl Config {
         Self {
             volume,
             hosts: vec![host],
+            grow: Grow::default_for(&path),
             path,
             port: DEFAULT_PORT,
             transport: Transport::Tcp,

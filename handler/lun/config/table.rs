@@ -16,7 +16,7 @@ const fn key(name: &'static str, values: &'static str, meaning: &'static str) ->
 }
 
 /// Every key of the cfgstring.
-pub const KEYS: [Key; 17] = [
+pub const KEYS: [Key; 18] = [
     key("server", "HOST", "a further server of the cluster, tried in order after HOST; may repeat"),
     key("port", "24007", "glusterd's TCP port"),
     key("transport", "tcp, unix", "unix: ask the glusterd of this host, through its socket"),
@@ -27,6 +27,11 @@ pub const KEYS: [Key; 17] = [
     key("io-threads", "auto, on, off", "the client's io-threads translator; auto is off"),
     key("connection", "shared, own", "whether LUNs of a volume share a connection"),
     key("fence", "auto, off, required", "whether the bricks refuse a gateway that has lost the LUN to another one"),
+    key(
+        "grow",
+        "auto, manual",
+        "manual: a grown image makes its LUN grow only when dev_size is set; the default in block-store/",
+    ),
     key("open", "defer, fail", "the cluster cannot be reached: come up and go on trying, or fail"),
     key("open-timeout", "30", "seconds; an open that takes longer has failed"),
     key("ping-timeout", "10", "seconds; a brick that says nothing for this long, twice at most, is given up"),

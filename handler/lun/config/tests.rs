@@ -20,10 +20,22 @@ fn the_c_handlers_strings_mean_what_they_meant() {
 }
 
 #[test]
+fn gluster_blocks_images_grow_by_hand_and_others_by_themselves() {
+    let grow = |text: &str| parse(text).unwrap().grow;
+    assert_eq!(grow("glfs/v@h/block-store/1234"), Grow::Manual);
+    assert_eq!(grow("glfs/v@h//block-store/1234;tcmur_cmd_time_out=43"), Grow::Manual);
+    assert_eq!(grow("glfs/v@h/block-store/1234;grow=auto"), Grow::Auto);
+    assert_eq!(grow("glfs/v@h/d.img"), Grow::Auto);
+    assert_eq!(grow("glfs/v@h/my-block-store/d"), Grow::Auto);
+    assert_eq!(parse("glfs/v@h/block-store/1;grow=auto").unwrap().to_string(), "glfs/v@h/block-store/1;grow=auto");
+    assert_eq!(parse("glfs/v@h/block-store/1;grow=manual").unwrap().to_string(), "glfs/v@h/block-store/1");
+}
+
+#[test]
 fn every_key_is_understood() {
     let config = parse(
         "glfs/vol@a/d.img;server=b;server=fd00%3A%3A1;port=24010;cache=none;access=ro;io-threads=on;\
-         connection=own;open-timeout=7;ping-timeout=5;outage=0;log-level=debug;fence=required;open=fail",
+         connection=own;open-timeout=7;ping-timeout=5;outage=0;log-level=debug;fence=required;grow=manual;open=fail",
     )
     .unwrap();
     assert_eq!(config.hosts, ["a", "b", "fd00::1"]);
@@ -32,6 +44,7 @@ fn every_key_is_understood() {
     assert_eq!(parse("glfs/v@h/d;cache=writeback").unwrap().cache, Cache::Writeback);
     assert_eq!((config.io_threads, config.connection), (IoThreads::On, Connection::Own));
     assert_eq!((config.fence, config.open), (Fence::Required, OnUnreachable::Fail));
+    assert_eq!(config.grow, Grow::Manual);
     assert_eq!((config.ping_timeout.as_secs(), config.log_level), (5, LogLevel::Debug));
     let local = parse("glfs/vol@a/d.img;transport=unix;socket=/run/g.sock").unwrap();
     assert_eq!((local.transport, local.socket.as_str()), (Transport::Unix, "/run/g.sock"));
@@ -160,6 +173,7 @@ fn any_config() -> impl Strategy<Value = Config> {
         |(volume, hosts, path, port, timeout, (writeback, own, on, ro))| Config {
             volume,
             hosts,
+            grow: Grow::default_for(&path),
             path,
             port,
             transport: Transport::Tcp,

@@ -35,7 +35,11 @@ fn assert_line(what: &str, lun: &Lun<Memory>, in_range: bool, [read, write, unma
             Op::Unmap => &unmap,
             Op::Flush => &flush,
         };
-        assert_eq!(gets(lun, Request::Io(op, in_range || op == Op::Flush)), *expected, "{what}: {op:?}");
+        assert_eq!(
+            gets(lun, Request::Io(op, (!in_range && op != Op::Flush).then_some(Status::OutOfRange))),
+            *expected,
+            "{what}: {op:?}"
+        );
     }
     assert_eq!(gets(lun, Request::TestUnitReady), test, "{what}: TEST UNIT READY");
 }
@@ -106,12 +110,12 @@ fn every_line_of_the_table_is_as_it_says() {
 
 #[test]
 fn a_pending_sense_is_told_once_by_whatever_comes_first() {
-    let requests = OPS.map(|op| Request::Io(op, true)).into_iter().chain([Request::TestUnitReady]);
+    let requests = OPS.map(|op| Request::Io(op, None)).into_iter().chain([Request::TestUnitReady]);
     for request in requests {
         let lun = lun("");
         lun.gate.set_pending(Sense::BECAME_READY);
         assert_eq!(gets(&lun, request), Answer(Status::Sense(Sense::BECAME_READY)), "{request:?}");
-        assert_eq!(gets(&lun, Request::Io(Op::Read, true)), Served);
+        assert_eq!(gets(&lun, Request::Io(Op::Read, None)), Served);
     }
 }
 
@@ -145,7 +149,7 @@ fn an_image_that_comes_too_late_does_not_open_a_closed_lun() {
     lun.gate.close();
     assert!(lun.gate.open(Opened { image: volume.open(), writable: true }, Lock::Unfenced, None).is_err());
     assert!(lun.gate.image().is_none());
-    assert_eq!(lun.bytes(), SIZE as u64);
+    assert_eq!(lun.size.bytes(), SIZE as u64);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 
 use super::super::Lun;
 use super::super::backend::{NotOpened, Opened, Source};
-use super::super::config::{Cache, Config, LogLevel};
+use super::super::config::{Cache, Config, Grow, LogLevel};
 use super::super::durability::Durability;
 use super::super::fill::Missing;
 use super::super::flush::Flushes;
@@ -19,6 +19,7 @@ use super::super::geometry::BlockSize;
 use super::super::image::Moves;
 use super::super::lock::ImageLocking;
 use super::super::recovery::Recovery;
+use super::super::size::Size;
 use super::{Fault, Memory, SIZE, Volume};
 use crate::report::Log;
 use crate::runner::testing::{Answer, command, device_handle};
@@ -64,9 +65,8 @@ pub(in crate::lun) fn closed_lun(volume: &Arc<Volume>, options: &str) -> Arc<Lun
         open_timeout: Duration::from_secs(1),
         holds_writes_back: config.cache == Cache::Writeback,
         block_size: BlockSize::new(512).unwrap(),
-        bytes: AtomicU64::new(SIZE as u64),
+        size: Size::new(SIZE as u64, Grow::Auto),
         device: device_handle(),
-        cut_off: AtomicBool::new(false),
         looking: AtomicBool::new(false),
         brick_losses: AtomicU64::new(0),
         locking: ImageLocking::new(&config),
