@@ -9,7 +9,14 @@ use std::path::{Path, PathBuf};
 /// Replaces what is in `path`. Everybody may read it, as the node exporter runs as nobody special.
 pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
     let new = beside(path);
-    let mut file = File::create(&new)?;
+    // Left by a daemon that died here, or by whoever may write in the folder: a link would lead anywhere. A link is removed
+    // itself, and O_EXCL follows none that comes after.
+    if let Err(why) = fs::remove_file(&new)
+        && why.kind() != io::ErrorKind::NotFound
+    {
+        return Err(why);
+    }
+    let mut file = File::create_new(&new)?;
     file.set_permissions(Permissions::from_mode(0o644))?;
     file.write_all(text.as_bytes())?;
     drop(file);
@@ -33,6 +40,20 @@ fn beside(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_link_that_somebody_has_left_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, victim) = (folder.path().join("tcmu-glfs.prom"), folder.path().join("victim"));
+        fs::write(&victim, "precious").unwrap();
+        fs::set_permissions(&victim, Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::symlink(&victim, beside(&path)).unwrap();
+        write(&path, "a 1\n").unwrap();
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+        assert_eq!(fs::metadata(&victim).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(fs::symlink_metadata(&path).unwrap().is_file());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "a 1\n");
+    }
 
     #[test]
     fn the_file_is_replaced_whole_and_can_be_read_by_all() {
