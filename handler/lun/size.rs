@@ -218,16 +218,14 @@ pub(super) fn open<B: Backend>(lun: &Lun<B>, image: u64, device: Option<&Device<
     }
     // First our own limit, so that no initiator finds a LUN larger than what is served.
     lun.size.set(bytes);
-    match device {
-        Some(device) => device.set_size(bytes).inspect_err(|errno| {
-            report::error!(log, "not opened: the kernel refused a size of {bytes} bytes: {errno}; see dmesg");
-        }),
-        None => {
-            lun.size.monitored().kernel_differs = true;
-            announce(lun, bytes);
-            Ok(())
-        }
-    }
+    let Some(device) = device else {
+        lun.size.monitored().kernel_differs = true;
+        announce(lun, bytes);
+        return Ok(());
+    };
+    device.set_size(bytes).inspect_err(|errno| {
+        report::error!(log, "not opened: the kernel refused a size of {bytes} bytes: {errno}; see dmesg");
+    })
 }
 
 /// Sets the size as the kernel asks, for an admin or because we announced it. On the daemon's main thread: one at a time.
@@ -303,10 +301,7 @@ fn shrink<B: Backend>(lun: &Lun<B>, now: u64, wanted: u64) -> Result<(), Errno> 
     // Before the kernel knows: what comes from here on stays within the new end; what came before is waited for, and must not
     // have made the image larger again.
     lun.size.set(wanted);
-    let image = match lun.size.admissions.drain(DRAIN_TIMEOUT) {
-        true => look(lun),
-        false => Err(Errno::EBUSY),
-    };
+    let image = if lun.size.admissions.drain(DRAIN_TIMEOUT) { look(lun) } else { Err(Errno::EBUSY) };
     if image != Ok(wanted) {
         lun.size.set(now);
         let why = image.map_or_else(|errno| errno.to_string(), |image| format!("the image has {image} again"));
