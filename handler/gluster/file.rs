@@ -176,15 +176,34 @@ impl Backend for File {
 
     fn close(&self, patience: Duration) -> Result<(), Errno> {
         if self.descriptor.shut() {
-            let (descriptor, closed) = (Arc::clone(&self.descriptor), Arc::clone(&self.closed));
+            let (closing, closed) = (Closing(Some(Arc::clone(&self.descriptor))), Arc::clone(&self.closed));
             // In an outage the last flush may hang for gluster's frame timeout of 30 minutes.
             bounded("glfs-close", patience, move || {
-                let outcome = descriptor.close(patience);
+                let outcome = closing.close(patience);
                 *closed.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
             });
         }
         let closed = *self.closed.lock().unwrap_or_else(PoisonError::into_inner);
         closed.unwrap_or(Err(Errno::ETIMEDOUT))
+    }
+}
+
+/// A descriptor on its way to the thread that closes it. Where no thread can be had it is kept for good: calls may be in
+/// flight whose answers will look at it.
+struct Closing(Option<Arc<Descriptor>>);
+
+impl Closing {
+    fn close(mut self, patience: Duration) -> Result<(), Errno> {
+        self.0.take().map_or(Ok(()), |descriptor| descriptor.close(patience))
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if let Some(descriptor) = self.0.take() {
+            report::error_always!(report::PLUGIN, "A file stays open: no thread could be had to close it");
+            let _leaked = Arc::into_raw(descriptor);
+        }
     }
 }
 

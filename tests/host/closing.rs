@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use crate::support::eventually;
 use crate::support::faults::{self, Fault};
+use crate::support::log;
 use crate::support::runner::{BUSY, Lun, OK, table};
+use crate::support::threads;
 use crate::support::volume::LocalVolume;
 
 const MIB: u64 = 1 << 20;
@@ -61,6 +63,25 @@ fn a_lun_is_removed_at_once_while_the_kernel_is_being_told_that_it_has_grown() {
     thread::sleep(Duration::from_millis(100));
     assert_eq!(device.touched_when_freed.load(Ordering::SeqCst), 0);
     assert_eq!(device.size_updates.load(Ordering::SeqCst), 0, "it has gone");
+}
+
+/// What the answer of a call in flight points at must be there when it comes, also where no thread can be had to close the image.
+#[test]
+fn a_close_that_gets_no_thread_leaves_what_a_call_in_flight_needs() {
+    let volume = LocalVolume::new();
+    volume.image("threadless.img", MIB);
+    let mut lun = Lun::opened(&volume.cfgstring("threadless.img", ""), MIB);
+    faults::set(&volume.path("threadless.img"), Some(Fault::HeldSync));
+    let pending = lun.submit_flush();
+    // What is freed is overwritten.
+    // SAFETY: a plain C function.
+    unsafe { libc::mallopt(libc::M_PERTURB, 0xa5) };
+    threads::without(|| lun.close());
+    faults::set(&volume.path("threadless.img"), None);
+    assert_eq!(pending.wait().0, OK);
+    // SAFETY: as above.
+    unsafe { libc::mallopt(libc::M_PERTURB, 0) };
+    assert_eq!(log::lines("stays open").len(), 1);
 }
 
 #[test]

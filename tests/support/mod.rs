@@ -8,6 +8,7 @@ pub mod metrics;
 pub mod prerequisites;
 pub mod runner;
 pub mod symbols;
+pub mod threads;
 pub mod trials;
 pub mod usage;
 pub mod volume;
