@@ -58,27 +58,18 @@ impl File {
         bounded(name, patience, move || call(&descriptor)).unwrap_or(Err(Errno::ETIMEDOUT))
     }
 
-    /// Makes a call that nobody waits for, on a thread of its own; without one, here.
+    /// Makes a call that nobody waits for, on a thread of its own. Without one it is dropped.
     pub(super) fn later(&self, name: &str, call: impl FnOnce(&Descriptor) + Send + 'static) {
-        let (descriptor, call) = (Arc::clone(&self.descriptor), Arc::new(Mutex::new(Some(call))));
-        let theirs = Arc::clone(&call);
-        let spawned = Builder::new().name(name.to_owned()).spawn(move || make(&theirs, &descriptor));
-        if spawned.is_err() {
-            make(&call, &self.descriptor);
+        let descriptor = Arc::clone(&self.descriptor);
+        let spawned = Builder::new().name(name.to_owned()).spawn(move || call(&descriptor));
+        if let Err(why) = spawned {
+            report::warning!(report::PLUGIN, "A thread ({name}) could not be had: {why}");
         }
     }
 
     /// Whether locks of the descriptor have an owner of their own.
     pub(super) fn has_lock_owner(&self) -> bool {
         self.exclusive.has_owner()
-    }
-}
-
-/// Makes a call, unless that has been done.
-fn make(call: &Mutex<Option<impl FnOnce(&Descriptor)>>, descriptor: &Descriptor) {
-    let call = call.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(call) = call {
-        call(descriptor);
     }
 }
 

@@ -125,7 +125,7 @@ pub trait ImageLock {
     /// What the storage said; ENODATA if there is none.
     fn heartbeat(&self) -> Result<String, Errno>;
 
-    /// Leaves a heartbeat with the image. Does not block: `done` is called later, on another thread.
+    /// Leaves a heartbeat with the image. Does not block: `done` is called later, on another thread, or dropped if there is none.
     fn send_heartbeat(&self, heartbeat: String, done: impl FnOnce(Result<(), Errno>) + Send + 'static);
 }
 

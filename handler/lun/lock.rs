@@ -9,7 +9,7 @@
 //! its ring, asks for the lock too; it asks once, while an initiator that means it asks again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -238,15 +238,24 @@ pub(super) fn send_heartbeat<B: Backend>(lun: &Arc<Lun<B>>) {
     }
     locking.active.store(false, Ordering::Relaxed);
     let heartbeat = lun.gate.with_heartbeat(OwnerHeartbeat::next);
-    let weak = Arc::downgrade(lun);
+    let beating = Beating(Arc::downgrade(lun));
     image.send_heartbeat(heartbeat, move |sent| {
-        let Some(lun) = weak.upgrade() else { return };
-        lun.locking.beating.store(false, Ordering::Release);
         // In an outage there is nobody to see it either.
-        if let Err(errno) = sent {
+        if let (Err(errno), Some(lun)) = (sent, beating.0.upgrade()) {
             report::warning!(lun.log, "the owner's heartbeat could not be left: {errno}");
         }
     });
+}
+
+/// A heartbeat under way, however that ends.
+struct Beating<B: Backend>(Weak<Lun<B>>);
+
+impl<B: Backend> Drop for Beating<B> {
+    fn drop(&mut self) {
+        if let Some(lun) = self.0.upgrade() {
+            lun.locking.beating.store(false, Ordering::Release);
+        }
+    }
 }
 
 /// A command has failed. If that says that the lock is not held any more, the core is told.

@@ -133,7 +133,8 @@ fn run<B: Backend>(recovery: &Recovery, lun: &Weak<Lun<B>>) {
                 drop(lun);
                 recovery.pause(pause);
             }
-            Ok(None) if recovery.finish() => return,
+            // Unless something has happened since it was looked.
+            Ok(None) if recovery.finish() => return start(&lun),
             Ok(None) => {}
             Err(_) => {
                 report::error!(lun.log, "PANIC in the recovery of this LUN; it is started anew");
