@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::cluster::{HOST, NOWHERE, Volume, gluster};
 use crate::support::alongside::{GoesOn, alongside};
-use crate::support::runner::{BUSY, Lun, OK};
+use crate::support::runner::{BUSY, Lun, OK, WR_ERR};
 use crate::support::usage::Usage;
 use crate::support::{eventually, log, pattern};
 
@@ -95,6 +95,8 @@ pub(crate) fn dead_brick() {
     volume.restart_bricks();
     eventually("the LUN serves again", || lun.read(0, 4096).0 == OK);
     assert_eq!(lun.read(0, 4096), (OK, pattern(1, 4096)));
+    // There is no other copy: had its host lost power, what was never flushed would be gone.
+    assert_eq!(lun.flush(), WR_ERR, "good in silence");
     assert_eq!((lun.write(4096, &[1; 512]), lun.flush()), (OK, OK));
 }
 
