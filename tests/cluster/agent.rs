@@ -7,8 +7,8 @@ use std::io::Write as _;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::load::{Answer, Disk, Load, Region, answer, offset};
@@ -33,6 +33,36 @@ struct Agent {
     plain: Option<Arc<Plain>>,
     next: Arc<AtomicU64>,
     load: Option<Load>,
+    contest: Option<Contest>,
+}
+
+/// Who looks for a moment in which nobody owns the image.
+struct Contest {
+    over: Arc<AtomicBool>,
+    /// How often the lock could be had, of how many attempts.
+    thread: JoinHandle<[u64; 2]>,
+}
+
+impl Contest {
+    fn start(plain: Arc<Plain>) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let is_over = Arc::clone(&over);
+        let thread = thread::spawn(move || {
+            let (mut owned, mut tried) = (0, 0);
+            while !is_over.load(Ordering::SeqCst) {
+                owned += u64::from(plain.could_own());
+                tried += 1;
+                thread::sleep(Duration::from_millis(1));
+            }
+            [owned, tried]
+        });
+        Self { over, thread }
+    }
+
+    fn end(self) -> [u64; 2] {
+        self.over.store(true, Ordering::SeqCst);
+        self.thread.join().unwrap()
+    }
 }
 
 /// Serves until its standard input ends. libgfapi's log goes to `folder`.
@@ -44,6 +74,7 @@ pub(crate) fn serve(gateway: &str, folder: &str) -> ! {
         plain: None,
         next: Arc::new(AtomicU64::new(1)),
         load: None,
+        contest: None,
     };
     println!("ready");
     for line in std::io::stdin().lines().map_while(Result::ok) {
@@ -65,6 +96,11 @@ impl Agent {
                 self.plain = Some(Arc::new(Plain::open(words[1], &format!("{folder}/plain.log"))));
                 (OK, String::new())
             }
+            "contend" => {
+                self.contest = Some(Contest::start(Arc::clone(self.plain.as_ref().expect("a plain client"))));
+                (OK, String::new())
+            }
+            "contended" => (OK, self.contest.take().expect("a contest").end().map(|count| count.to_string()).join(" ")),
             "open" => {
                 let mut lun = Lun::new(words[1], number(2), 512);
                 let status = lun.open();

@@ -187,19 +187,9 @@ impl Gateway {
         kill(Pid::from_raw(i32::try_from(self.process.id()).unwrap()), signal).unwrap();
     }
 
-    /// libgfapi's own log.
-    pub(crate) fn gfapi_log(&self) -> String {
-        std::fs::read_to_string(self.folder.join("tcmu-runner-glfs.log")).unwrap_or_default()
-    }
-
     /// How often its LUNs have left one graph of a volume for another, as its metrics say.
     pub(crate) fn moves(&mut self, volume: &str) -> u64 {
         self.ask(&format!("moves {volume}")).good().parse().unwrap()
-    }
-
-    /// How often its client has switched graphs, if it logs at `info`.
-    pub(crate) fn graph_switches(&self) -> usize {
-        self.gfapi_log().matches("switched to graph").count()
     }
 }
 

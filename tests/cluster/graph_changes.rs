@@ -16,7 +16,6 @@ use crate::journal::now;
 use crate::nodes::cluster;
 use crate::random::Random;
 use crate::replica::{BLOCKS, NOT_EAGER, seconds};
-use crate::support::eventually;
 use crate::verdict::{assert_image, history};
 use crate::volumes::Volume;
 
@@ -121,6 +120,8 @@ struct Scene {
     /// Those that write to [`SHARED`], and the owner of [`OWNED`].
     writers: Vec<Gateway>,
     standby: Option<Gateway>,
+    /// A client that tries all the time whether it could own [`OWNED`].
+    contender: Option<Gateway>,
     changes: Changes,
     /// Of all loads that have ended.
     slowest: Duration,
@@ -142,7 +143,13 @@ impl Scene {
             fencing::lock(&mut writers[2]);
             open(OWNED, ";fence=required")
         });
-        Self { volume, writers, standby, changes: Changes::default(), slowest: Duration::ZERO, commands: 0 }
+        let contender = layout.is_fenced.then(|| {
+            let mut contender = Gateway::start();
+            contender.ask(&format!("plain {}", volume.cfgstring(OWNED, ""))).good();
+            contender.ask("contend").good();
+            contender
+        });
+        Self { volume, writers, standby, contender, changes: Changes::default(), slowest: Duration::ZERO, commands: 0 }
     }
 
     fn load(&mut self) {
@@ -189,7 +196,11 @@ fn changes(layout: &Layout) {
         // Now and then the next change comes while the last one is being followed.
         let brick = usize::try_from(random.below(scene.volume.bricks() as u64)).unwrap();
         if scene.changes.make(&mut scene.volume, change, brick) && random.below(4) > 0 {
-            eventually("all gateways follow", || scene.moves().iter().zip(&known).all(|(now, known)| now > known));
+            let follow = |scene: &mut Scene| scene.moves().iter().zip(&known).all(|(now, known)| now > known);
+            while !follow(&mut scene) {
+                assert!(made.elapsed() < seconds(90), "{change:?}: not all gateways follow");
+                sleep(Duration::from_millis(100));
+            }
             println!("followed {:.1?} after the command was given", made.elapsed());
         }
         if let Some(standby) = &mut scene.standby {
@@ -211,6 +222,12 @@ fn changes(layout: &Layout) {
     }
     let gap = history(&[&scene.writers[0], &scene.writers[1]]).longest_gap(begin..end);
     report(layout, &mut scene, &before, &first_moves, without, gap);
+    if let Some(contender) = &mut scene.contender {
+        let counts = contender.ask("contended").good();
+        println!("{}: {counts} times owned by, and tried by another", layout.name);
+        let (owned, tried) = counts.split_once(' ').unwrap();
+        assert!(owned == "0" && tried != "0", "for a moment anybody could own the image: {counts}");
+    }
     let [one, other, owner @ ..] = &mut scene.writers[..] else { panic!("two writers") };
     assert_image(&scene.volume, SHARED, BLOCKS, &[one, other], &[]);
     for owner in owner {

@@ -1,7 +1,7 @@
 //! A client of Gluster without the handler, for comparison: libgfapi's blocking calls, on the graph that the volume has. What it loses
 //! under the same faults, Gluster loses.
 
-use std::ffi::{CString, c_char, c_int, c_void};
+use std::ffi::{CString, c_char, c_int, c_short, c_void};
 use std::ptr;
 use std::sync::Mutex;
 use std::thread;
@@ -77,6 +77,27 @@ impl Plain {
             assert!(!fd.is_null(), "{}", Errno::last());
             Self { fs, path, descriptor: Mutex::new((Descriptor(fd), Instant::now())) }
         }
+    }
+
+    /// Whether nobody holds the mandatory lock of the image, and it could be taken; it is given back. A gateway in standby looks for
+    /// that moment in just this way.
+    pub(crate) fn could_own(&self) -> bool {
+        let (fd, _) = *self.descriptor.lock().unwrap();
+        let lock = |command: c_int, kind: c_int| {
+            // SAFETY: a plain struct of integers. From 0, for 0 bytes: all of it.
+            let mut range: libc::flock = unsafe { std::mem::zeroed() };
+            range.l_type = c_short::try_from(kind).unwrap();
+            let mode = gfapi::glfs_lock_mode_GLFS_LK_MANDATORY;
+            // SAFETY: the descriptor is open; the struct is ours.
+            let done = unsafe { gfapi::glfs_file_lock(fd.0, command, &raw mut range, mode) } == 0;
+            done.then_some(c_int::from(range.l_type))
+        };
+        let owned =
+            lock(libc::F_GETLK, libc::F_WRLCK) == Some(libc::F_UNLCK) && lock(libc::F_SETLK, libc::F_WRLCK).is_some();
+        if owned {
+            lock(libc::F_SETLK, libc::F_UNLCK).expect("given back");
+        }
+        owned
     }
 
     fn call(&self, call: impl FnOnce(*mut gfapi::glfs_fd_t) -> isize) -> Result<usize, Answer> {
