@@ -139,8 +139,10 @@ impl Agent {
             }
             "log" => (OK, log::lines(line.strip_prefix("log ").unwrap()).join(" | ")),
             "moves" => {
-                let moves = sum(&scrape(), "tcmu_glfs_volume_graph_switches_total", &[("volume", words[1])]);
-                (OK, moves.unwrap_or_default().to_string())
+                let text = scrape();
+                let of_lun = |name: &str| sum(&text, name, &[]).unwrap_or_default();
+                let (moves, pause) = (of_lun("tcmu_glfs_moves_total"), of_lun("tcmu_glfs_move_pause_seconds_max"));
+                (OK, format!("{moves} {pause}"))
             }
             "bytes" => (OK, self.lun().bytes().to_string()),
             "lock" | "unlock" | "lock-state" | "report" => (self.fencing(&words), String::new()),

@@ -187,9 +187,12 @@ impl Gateway {
         kill(Pid::from_raw(i32::try_from(self.process.id()).unwrap()), signal).unwrap();
     }
 
-    /// How often its LUNs have left one graph of a volume for another, as its metrics say.
-    pub(crate) fn moves(&mut self, volume: &str) -> u64 {
-        self.ask(&format!("moves {volume}")).good().parse().unwrap()
+    /// How often its LUN has left one graph of a volume for another, and for how long a command has waited for that at most, as its
+    /// metrics say.
+    pub(crate) fn moves(&mut self) -> (u64, Duration) {
+        let text = self.ask("moves").good();
+        let (moves, pause) = text.split_once(' ').unwrap();
+        (moves.parse().unwrap(), Duration::from_secs_f64(pause.parse().unwrap()))
     }
 }
 

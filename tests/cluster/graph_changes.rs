@@ -172,8 +172,12 @@ impl Scene {
     }
 
     fn moves(&mut self) -> Vec<u64> {
-        let name = &self.volume.name;
-        self.writers.iter_mut().chain(&mut self.standby).map(|gateway| gateway.moves(name)).collect()
+        self.writers.iter_mut().chain(&mut self.standby).map(|gateway| gateway.moves().0).collect()
+    }
+
+    /// For how long a command has waited for a move at most.
+    fn longest_pause(&mut self) -> Duration {
+        self.writers.iter_mut().map(|gateway| gateway.moves().1).max().unwrap()
     }
 }
 
@@ -260,9 +264,10 @@ fn report(
     }
     let after = scene.usage();
     println!(
-        "{}: {moves:?} moves; slowest command {slowest:.1?}, {without:.1?} without changes (held back: {DELAY:?}); nothing served \
+        "{}: {moves:?} moves, which held commands for {:.3?} at most; slowest command {slowest:.1?}, {without:.1?} without changes (held back: {DELAY:?}); nothing served \
          for {gap:.1?}; KiB, descriptors, threads {before:?} -> {after:?}",
-        layout.name
+        layout.name,
+        scene.longest_pause(),
     );
     assert!(scene.commands > 100, "hardly any load: {} commands", scene.commands);
     assert!(flat(scene), "descriptors or threads grew: {before:?} -> {after:?}");
