@@ -1,6 +1,7 @@
 /*
- * Preloaded by the test: the kernel of a host with AMX, as ptrace shows it, on a host with any processor. NT_X86_XSTATE has
- * AMX_AREA bytes, and no less can be set. Of these the host's own are as many as UML_AREA; the others are kept here.
+ * Preloaded by the test: the kernel of a host with AMX, as ptrace shows it, on a host with any
+ * processor. NT_X86_XSTATE has AMX_AREA bytes, and no less can be set. Of these the host's own are
+ * as many as UML_AREA; the others are kept here.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -66,7 +67,10 @@ long syscall(long number, ...)
 	return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
-/* The C library's own ptrace does not go through syscall: without the fix, this one stands in for it. */
+/*
+ * The C library's own ptrace does not go through syscall: without the fix, this one stands in for
+ * it.
+ */
 long ptrace(enum __ptrace_request request, ...)
 {
 	long a[3], word = 0, result;

@@ -1,6 +1,6 @@
 /*
- * What User-mode Linux needs to know of its host. Prints how many bytes the processor's whole XSAVE area takes (CPUID leaf 0Dh,
- * subleaf 0, ECX); fails where a process cannot be traced.
+ * What User-mode Linux needs to know of its host. Prints how many bytes the processor's whole
+ * XSAVE area takes (CPUID leaf 0Dh, subleaf 0, ECX); fails where a process cannot be traced.
  */
 #include <cpuid.h>
 #include <stdio.h>

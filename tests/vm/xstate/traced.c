@@ -1,4 +1,7 @@
-/* What a tracer may expect of ptrace, with what is preloaded: a line per expectation, as the tests of the kernel tier print it. */
+/*
+ * What a tracer may expect of ptrace, with what is preloaded: a line per expectation, as the tests
+ * of the kernel tier print it.
+ */
 #include <elf.h>
 #include <errno.h>
 #include <signal.h>

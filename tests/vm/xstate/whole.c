@@ -1,9 +1,11 @@
 /*
- * Preloaded into User-mode Linux: lets it set the vector registers of its processes where their area is larger than it knows.
+ * Preloaded into User-mode Linux: lets it set the vector registers of its processes where their
+ * area is larger than it knows.
  *
- * Linux 6.1 for User-mode hands 2,696 bytes to PTRACE_SETREGSET of NT_X86_XSTATE, the area of a processor with AVX-512. The host
- * takes nothing but its whole area (xstateregs_set in arch/x86/kernel/fpu/regset.c) and answers EFAULT to less: with AMX, 11,008
- * bytes. So the area is fetched, the caller's bytes replace its beginning, and all of it is set.
+ * Linux 6.1 for User-mode hands 2,696 bytes to PTRACE_SETREGSET of NT_X86_XSTATE, the area of a
+ * processor with AVX-512. The host takes nothing but its whole area (xstateregs_set in
+ * arch/x86/kernel/fpu/regset.c) and answers EFAULT to less: with AMX, 11,008 bytes. So the area is
+ * fetched, the caller's bytes replace its beginning, and all of it is set.
  */
 #define _GNU_SOURCE
 #include <elf.h>
@@ -17,7 +19,8 @@
 
 static long set_whole(long pid, const struct iovec *begin)
 {
-	static unsigned char area[64 << 10];	/* one thread calls, and its stacks, the guest's own, are small */
+	/* One thread calls, on the guest's stacks, which are small. */
+	static unsigned char area[64 << 10];
 	struct iovec whole = { area, sizeof(area) };
 	void *kind = (void *)NT_X86_XSTATE;
 
