@@ -21,8 +21,8 @@
 //!
 //! # Threads
 //! The core's command thread submits and returns. libgfapi's event threads complete. `glfs-complete` completes what libgfapi
-//! answered inside the submitting call; `glfs-submit`, one for each volume, submits what follows from an answer; `glfs-exclusive`
-//! does a LUN's COMPARE AND WRITEs. Calls that block run on threads of their own (`glfs-open`, `glfs-close`, `glfs-stat`, `glfs-call`),
+//! answered inside the submitting call; `glfs-submit`, one for each volume, submits what follows from an answer; `glfs-caw`,
+//! up to four for each image, serve COMPARE AND WRITEs. Calls that block run on threads of their own (`glfs-open`, `glfs-close`, `glfs-stat`, `glfs-call`),
 //! with a bound. `glfs-monitor` leaves the heartbeats of LUNs that hold their image's lock, looks at the site file, and starts
 //! `glfs-recover`, one for each LUN that is not ready or has to move: it opens the image, waits for bricks, acquires the lock. `glfs-log`
 //! writes lines into the daemon's log, so that nobody else waits for it; `glfs-reaper` disconnects volumes that

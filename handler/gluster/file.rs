@@ -9,13 +9,13 @@ use libgfapi_sys as gfapi;
 use nix::errno::Errno;
 
 use super::aio::{self, Call};
+use super::caw::Caw;
 use super::connection::Connection;
 use super::descriptor::Descriptor;
-use super::exclusive::Exclusive;
 use super::status;
 use super::volfile::Translator;
 use super::worker::bounded;
-use crate::lun::backend::{Backend, Bricks, Compared, Exchange, ImageStat, Request};
+use crate::lun::backend::{Backend, Bricks, CompareAndWrite, Compared, ImageStat, Request};
 use crate::report;
 
 /// How long a close, or a look at the size, may take.
@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct File {
     descriptor: Arc<Descriptor>,
-    exclusive: Exclusive,
+    caw: Caw,
     /// How closing it has ended.
     closed: Arc<Mutex<Option<Result<(), Errno>>>>,
 }
@@ -40,7 +40,7 @@ impl File {
     }
 
     pub(super) fn new(descriptor: Descriptor) -> Self {
-        Self { descriptor: Arc::new(descriptor), exclusive: Exclusive::default(), closed: Arc::default() }
+        Self { descriptor: Arc::new(descriptor), caw: Caw::default(), closed: Arc::default() }
     }
 
     pub(super) fn descriptor(&self) -> &Descriptor {
@@ -69,7 +69,7 @@ impl File {
 
     /// Whether locks of the descriptor have an owner of their own.
     pub(super) fn has_lock_owner(&self) -> bool {
-        self.exclusive.has_owner()
+        self.caw.has_owner()
     }
 }
 
@@ -120,8 +120,8 @@ impl Backend for File {
         aio::finish_nothing(&self.descriptor, request);
     }
 
-    fn compare_and_write(&self, exchange: Exchange, done: impl FnOnce(Result<Compared, Errno>) + Send + 'static) {
-        self.exclusive.compare_and_write(Arc::clone(&self.descriptor), exchange, Box::new(done));
+    fn compare_and_write(&self, call: CompareAndWrite, done: impl FnOnce(Result<Compared, Errno>) + Send + 'static) {
+        self.caw.submit(Arc::clone(&self.descriptor), call, Box::new(done));
     }
 
     fn sync(&self, request: impl Request) {

@@ -3,10 +3,10 @@
 //! An [`Opener`] gives a [`File`], which implements the port that a LUN works with ([`Backend`](crate::lun::backend::Backend)).
 
 mod aio;
+mod caw;
 mod connection;
 mod descriptor;
 mod error;
-mod exclusive;
 mod file;
 mod glusterd;
 mod graph;

@@ -21,7 +21,7 @@ pub trait Request: Send + Sized + 'static {
 
 /// What a [`Backend::compare_and_write`] is to do.
 #[derive(Debug)]
-pub struct Exchange {
+pub struct CompareAndWrite {
     /// Where, in bytes.
     pub offset: u64,
     /// What must be there.
@@ -30,6 +30,8 @@ pub struct Exchange {
     pub new: Vec<u8>,
     /// The image is ours: nobody else can touch it meanwhile.
     pub owned: bool,
+    /// Nothing is written from then on.
+    pub deadline: Option<Instant>,
 }
 
 /// What a [`Backend::compare_and_write`] found.
@@ -38,7 +40,9 @@ pub enum Compared {
     /// What was expected, and has been replaced.
     Written,
     /// Something else, from this byte on. Nothing was written.
-    DiffersAt(usize),
+    Miscompare(usize),
+    /// It could not end before the deadline, and goes no further.
+    Expired,
 }
 
 /// What a volume can do to keep out a gateway that does not own the image.
@@ -148,8 +152,8 @@ pub trait Backend: ImageLock + Send + Sync + 'static {
     fn nothing(&self, request: impl Request);
 
     /// Replaces bytes if they are what is expected, atomically against all other such calls on this image, by whatever gateway.
-    /// `done` is called as [`Request::done`] is.
-    fn compare_and_write(&self, exchange: Exchange, done: impl FnOnce(Result<Compared, Errno>) + Send + 'static);
+    /// Calls on the same bytes are served in order, calls on others do not wait for them. `done` is called as [`Request::done`] is.
+    fn compare_and_write(&self, call: CompareAndWrite, done: impl FnOnce(Result<Compared, Errno>) + Send + 'static);
 
     /// Makes every write that was done before this call durable.
     fn sync(&self, request: impl Request);

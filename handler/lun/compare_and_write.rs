@@ -6,25 +6,28 @@
 use std::sync::Arc;
 
 use super::Lun;
-use super::backend::{Backend, Compared, Exchange};
+use super::backend::{Backend, CompareAndWrite, Compared};
 use super::error::Op;
 use super::gate::Lock;
-use super::rw::fail;
+use super::rw::{expire, fail, finish};
 use crate::runner::{Command, Sense, Status};
 
 /// Starts one at `offset`; the command's data is the expected blocks, then the new ones.
 pub(super) fn start<B: Backend>(lun: Arc<Lun<B>>, image: &B, command: Command, offset: u64) {
+    const OP: Op = Op::CompareAndWrite;
     let mut expected = command.data().load();
     let new = expected.split_off(expected.len() / 2);
-    let exchange = Exchange { offset, expected, new, owned: lun.gate.lock() == Lock::Held };
-    image.compare_and_write(exchange, move |outcome| match outcome {
-        Ok(compared) => {
-            lun.served(Op::CompareAndWrite);
-            command.complete(match compared {
-                Compared::Written => Status::Ok,
-                Compared::DiffersAt(byte) => Status::Sense(Sense::miscompare(byte)),
-            });
+    let (owned, deadline) = (lun.gate.lock() == Lock::Held, command.deadline());
+    let call = CompareAndWrite { offset, expected, new, owned, deadline };
+    image.compare_and_write(call, move |outcome| {
+        if matches!(outcome, Ok(Compared::Written | Compared::Miscompare(_))) {
+            lun.served(OP);
         }
-        Err(errno) => fail(&lun, command, Op::CompareAndWrite, offset, errno),
+        match outcome {
+            Ok(Compared::Written) => finish(lun, command, OP, offset),
+            Ok(Compared::Miscompare(byte)) => command.complete(Status::Sense(Sense::miscompare(byte))),
+            Ok(Compared::Expired) => expire(&lun, command, OP, offset),
+            Err(errno) => fail(&lun, command, OP, offset, errno),
+        }
     });
 }

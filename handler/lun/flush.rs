@@ -15,7 +15,7 @@ use nix::errno::Errno;
 use super::Lun;
 use super::backend::{Backend, Data, Request};
 use super::error::Op;
-use super::rw::fail;
+use super::rw::{expire, fail};
 use crate::report;
 use crate::runner::{Buffer, Command, Status};
 
@@ -52,9 +52,13 @@ pub(super) fn start<B: Backend>(lun: Arc<Lun<B>>, image: &B, command: Command) {
 /// Begins the flush that those who wait have been waiting for. Only by whoever has made, or ended, the one that is `running`.
 fn next<B: Backend>(lun: Arc<Lun<B>>, image: Option<&B>) {
     let mut queue = lun.flushes.queue();
-    let commands = mem::take(&mut queue.waiting);
+    let (expired, commands): (Vec<_>, Vec<_>) =
+        mem::take(&mut queue.waiting).into_iter().partition(Command::is_expired);
     queue.running = !commands.is_empty();
     drop(queue);
+    for command in expired {
+        expire(&lun, command, Op::Flush, 0);
+    }
     if commands.is_empty() {
         return;
     }

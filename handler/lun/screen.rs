@@ -57,8 +57,13 @@ fn nothing(cdb: &Cdb, blocks: u64) -> Option<Status> {
 /// find in a cache is older than the bricks.
 pub(super) fn is_forced(cdb: &Cdb) -> bool {
     const FUA: u8 = 0b0000_1000;
-    // WRITE of 10, 12 and 16 bytes.
-    matches!(cdb.opcode(), 0x2a | 0x8a | 0xaa) && cdb.flags() & FUA != 0
+    match cdb.opcode() {
+        // WRITE of 10, 12 and 16 bytes, COMPARE AND WRITE.
+        0x2a | 0x8a | 0xaa | 0x89 => cdb.flags() & FUA != 0,
+        // WRITE AND VERIFY: what is verified is the medium (SBC-3, 4.15), so there is no FUA bit.
+        0x2e | 0x8e | 0xae => true,
+        _ => false,
+    }
 }
 
 /// Whether an UNMAP of the core's comes from a WRITE SAME with the UNMAP bit, which has a block of data.

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::backend::{
-    AcquireError, Acquired, Backend, Bricks, Compared, Enforcement, Exchange, ImageLock, ImageStat, NotOpened, Preempt,
-    Request,
+    AcquireError, Acquired, Backend, Bricks, CompareAndWrite, Compared, Enforcement, ImageLock, ImageStat, NotOpened,
+    Preempt, Request,
 };
 
 pub(super) use self::luns::{
@@ -270,7 +270,11 @@ impl Backend for Memory {
         self.later(request, |_, _, _| 0);
     }
 
-    fn compare_and_write(&self, exchange: Exchange, done: impl FnOnce(Result<Compared, Errno>) + Send + 'static) {
+    fn compare_and_write(
+        &self,
+        exchange: CompareAndWrite,
+        done: impl FnOnce(Result<Compared, Errno>) + Send + 'static,
+    ) {
         self.has_lock_owner.fetch_or(!exchange.owned, Ordering::SeqCst);
         let (volume, calls) = (Arc::clone(&self.volume), Arc::clone(&self.calls));
         calls.in_flight.fetch_add(1, Ordering::SeqCst);
@@ -282,7 +286,7 @@ impl Backend for Memory {
             if differs.is_none() {
                 bytes.copy_from_slice(&exchange.new);
             }
-            done(Ok(differs.map_or(Compared::Written, Compared::DiffersAt)));
+            done(Ok(differs.map_or(Compared::Written, Compared::Miscompare)));
             calls.in_flight.fetch_sub(1, Ordering::SeqCst);
         };
         self.jobs.lock().unwrap().send(Box::new(job)).unwrap();

@@ -4,6 +4,7 @@ use std::ffi::c_int;
 use std::fmt;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::abi::{self, TcmuDevice, TcmurCmd};
 use super::cdb::Cdb;
@@ -24,6 +25,8 @@ pub struct Command {
     /// None once answered.
     raw: Option<Raw>,
     data: IoVecs,
+    /// Nothing is submitted for the command from then on. `None`: there is no such moment.
+    deadline: Option<Instant>,
     /// Ends when it is answered.
     span: Option<Span>,
     /// What its LUN knows by that it is not answered yet.
@@ -62,7 +65,7 @@ impl Command {
         cmd: NonNull<TcmurCmd>,
         data: IoVecs,
     ) -> Self {
-        Self { raw: Some(Raw { symbols, device, cmd }), data, span: None, admission: None }
+        Self { raw: Some(Raw { symbols, device, cmd }), data, deadline: None, span: None, admission: None }
     }
 
     /// Measures the command from here on.
@@ -73,6 +76,24 @@ impl Command {
     /// Keeps a token until the command is answered.
     pub fn keep(&mut self, admission: Option<Arc<()>>) {
         self.admission = admission;
+    }
+
+    /// Sets the moment from which nothing is submitted for the command.
+    pub(crate) fn set_deadline(&mut self, deadline: Option<Instant>) {
+        self.deadline = deadline;
+    }
+
+    /// The moment from which nothing may be submitted for the command: the kernel answers it soon after, and
+    /// its initiator goes on as if it had failed. What is begun then would change the disk under it.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Whether the deadline has passed.
+    #[must_use]
+    pub fn is_expired(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
     /// What is left to transfer.

@@ -25,7 +25,7 @@ pub(super) unsafe extern "C" fn open_cb(device: *mut TcmuDevice, reopen: bool) -
             let opened = runner.handler.open(&unsafe { Device::new(&runner.symbols, raw, reopen) });
             match opened {
                 Ok(lun) => {
-                    runner.devices.insert(&runner.symbols, device, lun);
+                    runner.devices.insert(&runner.symbols, raw, lun);
                     0
                 }
                 Err(errno) => negative(errno),

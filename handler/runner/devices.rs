@@ -5,17 +5,19 @@
 //! is being closed by another thread (runner contract: recovery, C2, C3), so it takes a reference from the table here.
 
 use std::collections::HashMap;
-use std::ptr;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::abi::TcmuDevice;
 use super::handler::Lun;
 use super::symbols::Symbols;
+use super::timeout::CommandTimeout;
 
 /// An opened LUN.
 pub(super) struct Slot {
     pub(super) lun: Arc<dyn Lun>,
+    pub(super) timeout: CommandTimeout,
     /// A callback of this LUN panicked: its state cannot be trusted any more. Cleared by a reopen, which starts anew.
     failed: AtomicBool,
 }
@@ -32,8 +34,11 @@ pub(super) struct Devices(Mutex<HashMap<usize, Arc<Slot>>>);
 
 impl Devices {
     /// Makes `lun` the one behind `device`.
-    pub(super) fn insert(&self, symbols: &Symbols, device: *mut TcmuDevice, lun: Arc<dyn Lun>) {
-        let slot = Arc::new(Slot { lun, failed: AtomicBool::new(false) });
+    pub(super) fn insert(&self, symbols: &Symbols, raw: NonNull<TcmuDevice>, lun: Arc<dyn Lun>) {
+        let device = raw.as_ptr();
+        // SAFETY: `device` is the argument of the running `open`.
+        let timeout = unsafe { CommandTimeout::new(symbols, raw) };
+        let slot = Arc::new(Slot { lun, timeout, failed: AtomicBool::new(false) });
         let private: *const Slot = Arc::as_ptr(&slot);
         let replaced = self.table().insert(device.addr(), slot);
         drop(replaced);

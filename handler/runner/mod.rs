@@ -18,6 +18,7 @@ mod status;
 mod symbols;
 #[cfg(test)]
 pub(crate) mod testing;
+mod timeout;
 mod vtable;
 
 pub use cdb::Cdb;

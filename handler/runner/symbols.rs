@@ -100,6 +100,7 @@ symbols! {
     tcmu_dev_set_unmap_gran_align: unsafe extern "C" fn(*mut TcmuDevice, u32),
     tcmu_dev_set_write_cache_enabled: unsafe extern "C" fn(*mut TcmuDevice, bool),
     tcmu_dev_set_solid_state_media: unsafe extern "C" fn(*mut TcmuDevice, bool),
+    tcmu_cfgfs_dev_get_attr_int: unsafe extern "C" fn(*mut TcmuDevice, *const c_char) -> c_int,
     tcmu_get_log_level: unsafe extern "C" fn() -> u32,
     tcmu_make_absolute_logfile: unsafe extern "C" fn(*mut c_char, *const c_char) -> c_int,
     tcmu_err_message: Message,

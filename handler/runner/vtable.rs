@@ -181,6 +181,8 @@ unsafe extern "C" fn caw_cb(
 /// (16), for which it would ask for the lock.
 const PRIOR: [u8; 3] = [0x00, 0x35, 0x91];
 
+const INQUIRY: u8 = 0x12;
+
 unsafe extern "C" fn handle_cmd_cb(device: *mut TcmuDevice, cmd: *mut TcmurCmd) -> c_int {
     guard(
         "handle_cmd",
@@ -192,6 +194,14 @@ unsafe extern "C" fn handle_cmd_cb(device: *mut TcmuDevice, cmd: *mut TcmurCmd) 
             if runner.handler.is_answered_in_part(&cdb) {
                 // SAFETY: as above.
                 unsafe { command::initiators_data(cmd) }.clear();
+            }
+            if let (INQUIRY, Some(device)) = (cdb.opcode(), NonNull::new(device)) {
+                // SAFETY: as above.
+                runner
+                    .devices
+                    .get(device.as_ptr())
+                    .iter()
+                    .for_each(|slot| unsafe { slot.timeout.refresh(&runner.symbols, device) });
             }
             // SAFETY: as above.
             let blocks = unsafe { (runner.symbols.tcmu_dev_get_num_lbas)(device) };
@@ -254,6 +264,7 @@ unsafe fn submit(
             // SAFETY: this is a data callback; the slot is not kept.
             let slot = unsafe { open_slot(&runner.symbols, device) };
             command.measure(slot.and_then(|slot| slot.lun.begin(work)));
+            command.set_deadline(slot.and_then(|slot| slot.timeout.deadline()));
             #[cfg(feature = "inject-panics")]
             super::entry::inject::panic_if_asked("submit", device);
             let queued = match slot {

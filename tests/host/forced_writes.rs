@@ -25,3 +25,26 @@ fn a_write_with_fua_is_followed_by_a_flush_and_fails_with_it() {
     faults::set(&path, None);
     assert_eq!((lun.submit_forced_write(0, &[5; 512]).wait().0, lun.flush()), (OK, OK), "poisons nothing");
 }
+
+/// A WRITE AND VERIFY is to be verified on the medium, so it has no FUA bit and needs none (SBC-3, 5.42 to 5.44).
+#[test]
+fn a_write_and_verify_and_a_compare_and_write_with_fua_are_flushed_before_they_are_good() {
+    let volume = LocalVolume::new();
+    volume.image("disk.img", MIB);
+    let path = volume.path("disk.img");
+    let lun = Lun::opened(&volume.cfgstring("disk.img", ""), MIB);
+    for (flushes, opcode) in [0x2e, 0x8e, 0xae].into_iter().enumerate() {
+        assert_eq!(lun.submit_write_of(&[opcode], 0, &[1; 512]).wait().0, OK);
+        assert_eq!(faults::calls(&path, "sync"), flushes + 1, "{opcode:02x}");
+    }
+    assert_eq!(lun.submit_compare_and_write(0, &[1; 512], &[2; 512]).wait().0, OK);
+    assert_eq!(faults::calls(&path, "sync"), 3, "without FUA");
+    assert_eq!(lun.submit_forced_compare_and_write(0, &[2; 512], &[3; 512]).wait().0, OK);
+    assert_eq!(faults::calls(&path, "sync"), 4);
+    assert_ne!(lun.submit_forced_compare_and_write(0, &[2; 512], &[4; 512]).wait().0, OK);
+    assert_eq!(faults::calls(&path, "sync"), 4, "nothing was written");
+    faults::set(&path, Some(Fault::NoSync(EIO)));
+    assert_eq!(lun.submit_write_of(&[0x8e], 0, &[1; 512]).wait().0, WR_ERR);
+    assert_eq!(lun.submit_forced_compare_and_write(0, &[1; 512], &[2; 512]).wait().0, WR_ERR);
+    faults::set(&path, None);
+}

@@ -22,6 +22,7 @@ mod check_config;
 mod closing;
 mod compare_and_write;
 mod data;
+mod deadlines;
 mod errors;
 mod fill;
 mod forced_writes;

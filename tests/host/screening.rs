@@ -1,10 +1,9 @@
 //! `handle_cmd`: what must not reach the core's own emulation.
 
-use crate::support::runner::{INVALID_CDB, Lun, OK, RANGE};
+use crate::support::runner::{INVALID_CDB, Lun, NOT_HANDLED, OK, RANGE};
 use crate::support::volume::LocalVolume;
 
 const INVALID_CMD: i32 = 7;
-const NOT_HANDLED: i32 = -1;
 
 #[test]
 fn commands_that_the_core_gets_wrong_are_answered_before_it() {

@@ -43,6 +43,10 @@ pub enum Fault {
     NoSpace,
     /// Only flushes fail.
     NoSync(c_int),
+    /// Writes are served after this time, each beside the others; a range can be neither punched nor zeroed.
+    SlowWrites(Duration),
+    /// Another client holds the lock of the range that begins here.
+    LockHeld(off_t),
     /// Flushes wait until there is another fault, or none; then they are served.
     HeldSync,
 }
@@ -175,9 +179,14 @@ impl Call {
             Some(Fault::NoZerofill(errno)) if matches!(kind, Kind::Discard | Kind::Zerofill) => self.answer_late(errno),
             Some(Fault::NoSpace) if !matches!(kind, Kind::Read | Kind::Sync) => self.answer_late(libc::ENOSPC),
             Some(Fault::NoSync(errno)) if kind == Kind::Sync => self.answer_late(errno),
+            Some(Fault::SlowWrites(_)) if matches!(kind, Kind::Discard | Kind::Zerofill) => {
+                self.answer_late(libc::EOPNOTSUPP);
+            }
             None
             | Some(
                 Fault::Synchronous
+                | Fault::SlowWrites(_)
+                | Fault::LockHeld(_)
                 | Fault::NoDiscard(_)
                 | Fault::NoZerofill(_)
                 | Fault::NoSpace
@@ -210,11 +219,14 @@ impl Call {
     }
 }
 
-/// A call's data.
-struct Pieces(Vec<iovec>);
+/// A call to be made later, and the data of it.
+struct Late {
+    call: Call,
+    cut: Vec<iovec>,
+}
 
-// SAFETY: the data of a call is not touched by its caller before the answer.
-unsafe impl Send for Pieces {}
+// SAFETY: as a `Call`; the data belongs to the request that is in flight.
+unsafe impl Send for Late {}
 
 type Vectored = unsafe extern "C" fn(*mut c_void, *const iovec, c_int, off_t, c_int, Callback, *mut c_void) -> c_int;
 
@@ -249,13 +261,17 @@ macro_rules! vectored {
                 return 0;
             }
             let call = real!($name, c"GFAPI_6.0", Vectored);
-            if let Some(Fault::Delayed(time)) = wanted(fd) {
-                let (later, cut) = (Call { fd, callback, cookie }, Pieces(cut));
+            let delay = match (Kind::$kind, wanted(fd)) {
+                (Kind::Write, Some(Fault::SlowWrites(time))) | (_, Some(Fault::Delayed(time))) => Some(time),
+                _ => None,
+            };
+            if let Some(time) = delay {
+                let late = Late { call: Call { fd, callback, cookie }, cut };
                 thread::spawn(move || {
+                    let Late { call: Call { fd, callback, cookie }, cut } = { late };
                     thread::sleep(time);
-                    let (Call { fd, callback, cookie }, Pieces(cut)) = { (later, cut) };
-                    // SAFETY: the caller's arguments, whose data stays until the answer, passed on.
-                    unsafe { call(fd, cut.as_ptr(), count, offset, flags, callback, cookie) }
+                    // SAFETY: the caller's arguments; its data stays until the call is answered.
+                    unsafe { call(fd, cut.as_ptr(), count, offset, flags, callback, cookie) };
                 });
                 return 0;
             }
@@ -329,8 +345,28 @@ macro_rules! blocking {
     )* };
 }
 
+type Lock = unsafe extern "C" fn(*mut c_void, c_int, *mut libc::flock) -> c_int;
+
+#[unsafe(no_mangle)]
+extern "C" fn glfs_posix_lock(fd: *mut c_void, command: c_int, range: *mut libc::flock) -> c_int {
+    // SAFETY: the caller's range.
+    let (begin, kind) = unsafe { ((*range).l_start, c_int::from((*range).l_type)) };
+    let refused = match wanted(fd) {
+        Some(Fault::AtSubmit(errno)) => Some(errno),
+        Some(Fault::LockHeld(held)) if held == begin && kind != libc::F_UNLCK => Some(libc::EAGAIN),
+        _ => None,
+    };
+    if let Some(errno) = refused {
+        // SAFETY: this thread's errno.
+        unsafe { *libc::__errno_location() = errno };
+        return -1;
+    }
+    let lock = real!(glfs_posix_lock, c"GFAPI_3.4.0", Lock);
+    // SAFETY: the caller's arguments, passed on.
+    unsafe { lock(fd, command, range) }
+}
+
 blocking! {
-    fn glfs_posix_lock(command: c_int, range: *mut libc::flock) -> c_int, c"GFAPI_3.4.0";
     fn glfs_pread(buffer: *mut c_void, len: usize, offset: off_t, flags: c_int, after: *mut c_void) -> isize, c"GFAPI_6.0";
     fn glfs_pwrite(
         buffer: *const c_void, len: usize, offset: off_t, flags: c_int, before: *mut c_void, after: *mut c_void

@@ -56,6 +56,13 @@ device_functions! {
 }
 
 #[unsafe(no_mangle)]
+extern "C" fn tcmu_cfgfs_dev_get_attr_int(device: *mut FakeDevice, name: *const c_char) -> c_int {
+    // SAFETY: the plugin passes the device it was called with, which outlives the call, and a C string.
+    let (device, name) = unsafe { (&*device, CStr::from_ptr(name)) };
+    if name == c"cmd_time_out" { device.cmd_time_out.load(Ordering::SeqCst) } else { -libc::ENOENT }
+}
+
+#[unsafe(no_mangle)]
 extern "C" fn tcmu_dev_set_opt_unmap_gran(device: *mut FakeDevice, blocks: u32, split: bool) {
     // SAFETY: the plugin passes the device it was called with, which outlives the call.
     let device = unsafe { &*device };

@@ -91,6 +91,15 @@ impl LocalVolume {
         Self { volfile: brick.join("client.vol"), brick, directory }
     }
 
+    /// Over a connection that no other test shares: what the volume turns out not to support is known for
+    /// all images of a connection.
+    pub fn apart() -> Self {
+        let volume = Self::new();
+        let volfile = volume.brick.join(format!("{}.vol", volume.directory));
+        fs::copy(&volume.volfile, &volfile).unwrap();
+        Self { volfile, ..volume }
+    }
+
     /// Creates an image full of zeros, or grows one.
     pub fn image(&self, name: &str, bytes: u64) {
         let options = fs::File::options().create(true).write(true).truncate(false).open(self.brick_path(name));

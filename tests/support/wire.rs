@@ -4,7 +4,7 @@ use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::Path;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -57,6 +57,8 @@ pub struct FakeDevice {
     pub cfgstring: CString,
     /// Of the device of the kernel's: this runner has none.
     pub uio_name: CString,
+    /// The attribute `cmd_time_out`, in seconds. 0: none.
+    pub cmd_time_out: AtomicI32,
     pub block_size: u32,
     pub blocks: AtomicU64,
     pub private: AtomicPtr<c_void>,
@@ -201,6 +203,13 @@ impl FakeCommand {
     pub unsafe fn id_of(cmd: *mut c_void) -> u16 {
         // SAFETY: a tcmur_cmd begins with the address of its block, which begins with the number.
         unsafe { cmd.cast::<*const u16>().read_unaligned().read() }
+    }
+
+    /// The CDB, as it is now.
+    pub fn cdb(&self) -> &[u8] {
+        let len = self.layout.size() - TCMUR_CMD - TCMULIB_CMD - size_of::<iovec>() * self.count;
+        // SAFETY: within the block, between the iovecs and the tcmur_cmd.
+        unsafe { std::slice::from_raw_parts(self.cmd.cast::<u8>().sub(len), len) }
     }
 
     pub fn iovecs(&self) -> (*mut iovec, usize) {

@@ -31,14 +31,15 @@ impl<B: Backend> Transfer<B> {
         if self.op == Op::Read { image.read(self, offset) } else { image.write(self, offset) }
     }
 
-    /// Goes on with what a short transfer has left; when all data is where it belongs, with FUA it must also be durable.
+    /// Goes on with what a short transfer has left.
     fn go_on(self) {
-        let is_done = self.command.data().is_empty();
-        if is_done && !(self.op == Op::Write && self.command.cdb().is_some_and(|cdb| is_forced(&cdb))) {
-            return self.command.complete(Status::Ok);
+        if self.command.data().is_empty() {
+            return finish(self.lun, self.command, self.op, self.offset);
+        }
+        if self.command.is_expired() {
+            return expire(&self.lun, self.command, self.op, self.offset);
         }
         match self.lun.gate.image() {
-            Some(image) if is_done => flush::start(self.lun, &*image, self.command),
             Some(image) => self.submit(&image),
             None => fail(&self.lun, self.command, self.op, self.offset, Errno::ENOTCONN),
         }
@@ -68,6 +69,28 @@ impl<B: Backend> Request for Transfer<B> {
             }
         }
     }
+}
+
+/// All data is where it belongs. If the command asks for that (FUA), it must also be durable.
+pub(super) fn finish<B: Backend>(lun: Arc<Lun<B>>, command: Command, op: Op, offset: u64) {
+    if op == Op::Read || !command.cdb().is_some_and(|cdb| is_forced(&cdb)) {
+        return command.complete(Status::Ok);
+    }
+    if command.is_expired() {
+        return expire(&lun, command, op, offset);
+    }
+    match lun.gate.image() {
+        Some(image) => flush::start(lun, &*image, command),
+        None => fail(&lun, command, op, offset, Errno::ENOTCONN),
+    }
+}
+
+/// Answers a command for which nothing may be submitted any more. The initiator repeats it, if the kernel has
+/// not yet told it to.
+pub(super) fn expire<B: Backend>(lun: &Lun<B>, command: Command, op: Op, offset: u64) {
+    let kind = kind(op);
+    lun.log.failed(kind, format_args!("{} offset={offset} could not end before cmd_time_out", kind.name));
+    command.complete(Status::Busy);
 }
 
 /// Says what went wrong, and tells the initiator.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use nix::errno::Errno;
 use proptest::prelude::*;
 
+use std::time::Instant;
+
 use super::super::testing::{Fault, Memory, SIZE, image, lun};
 use super::*;
 use crate::runner::testing::command;
@@ -31,6 +33,17 @@ fn a_dropped_command_is_answered_with_hardware_error() {
     let (command, answers) = command(vec![0; 512], 512);
     drop(command);
     assert_eq!(answers.recv().unwrap().status, 13);
+}
+
+#[test]
+fn a_short_transfer_is_not_continued_after_its_deadline() {
+    let lun = lun(vec![Fault::Short(512)]);
+    let image = image(&lun);
+    let (mut command, answers) = command(vec![7; 1024], 700);
+    command.set_deadline(Some(Instant::now()));
+    transfer(Arc::clone(&lun), &*image, command, Op::Write, 0);
+    assert_eq!(answers.recv().unwrap().status, 3, "BUSY");
+    assert_eq!(image.volume.state().bytes[512..1024], [0; 512]);
 }
 
 fn fault() -> impl Strategy<Value = Fault> {
