@@ -47,7 +47,7 @@ use nix::errno::Errno;
 
 use lun::Lun;
 use lun::config::Config;
-use runner::{Cdb, Device, Status};
+use runner::{Cdb, Device, Geometry, Verdict};
 
 /// The handler of the subtype `glfs`.
 struct Glfs;
@@ -68,12 +68,12 @@ impl runner::Handler for Glfs {
         Config::read(cfgstring, &site::current()).map(drop).map_err(|e| e.to_string())
     }
 
-    fn screen(&self, cdb: &Cdb, blocks: u64) -> Option<Status> {
-        lun::screen(cdb, blocks)
+    fn filter(&self, cdb: &Cdb, device: &Geometry) -> Verdict {
+        lun::filter(cdb, device)
     }
 
-    fn is_answered_in_part(&self, cdb: &Cdb) -> bool {
-        lun::is_answered_in_part(cdb)
+    fn has_short_response(&self, cdb: &Cdb) -> bool {
+        lun::has_short_response(cdb)
     }
 
     fn open(&self, device: &Device<'_>) -> Result<Arc<dyn runner::Lun>, Errno> {

@@ -17,6 +17,7 @@ use super::status::{self, ConnectionStatus};
 use super::volfile::Volfile;
 use super::volume::{Bricks, ConnectError, Volume, snapd_host};
 use super::worker::Queue;
+use crate::lun::backend::Unsupported;
 use crate::report;
 
 /// Everything that makes two connections interchangeable.
@@ -126,6 +127,7 @@ pub(super) struct Connection {
     logging: Logging,
     status: ConnectionStatus,
     shards: Shards,
+    unsupported: Unsupported,
     /// Completes what libgfapi answered inside the submitting call.
     io: Queue,
     /// Images that may be locked here, and by whom they are used: a lock is the connection's, whoever asks for it.
@@ -172,6 +174,7 @@ impl Connection {
             logging,
             status: ConnectionStatus::default(),
             shards: Shards::default(),
+            unsupported: Unsupported::default(),
             io: Queue::new("glfs-io"),
             lockable: Mutex::default(),
         })
@@ -222,6 +225,11 @@ impl Connection {
 
     pub(super) fn shards(&self) -> &Shards {
         &self.shards
+    }
+
+    /// What its bricks have turned out not to support.
+    pub(super) fn unsupported(&self) -> &Unsupported {
+        &self.unsupported
     }
 
     pub(super) fn io(&self) -> &Queue {

@@ -15,7 +15,7 @@ use super::descriptor::Descriptor;
 use super::status;
 use super::volfile::Translator;
 use super::worker::bounded;
-use crate::lun::backend::{Backend, Bricks, CompareAndWrite, Compared, ImageStat, Request};
+use crate::lun::backend::{Backend, Bricks, CompareAndWrite, Compared, ImageStat, Request, Unsupported};
 use crate::report;
 
 /// How long a close, or a look at the size, may take.
@@ -118,6 +118,10 @@ impl Backend for File {
 
     fn nothing(&self, request: impl Request) {
         aio::finish_nothing(&self.descriptor, request);
+    }
+
+    fn unsupported(&self) -> &Unsupported {
+        self.descriptor.connection().unsupported()
     }
 
     fn compare_and_write(&self, call: CompareAndWrite, done: impl FnOnce(Result<Compared, Errno>) + Send + 'static) {

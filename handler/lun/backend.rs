@@ -1,5 +1,6 @@
 //! The port between a LUN and what stores its bytes. `gluster` implements it with libgfapi; tests do in memory.
 
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -17,6 +18,48 @@ pub trait Request: Send + Sized + 'static {
     /// The request is over: how many bytes it moved from the beginning of [`data`](Self::data), or why none. Called exactly
     /// once, on a thread of the backend's, never inside the call that submitted the request; must not block.
     fn done(self, outcome: Result<usize, Errno>);
+}
+
+/// How a range is made to read as zeros, cheapest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ZeroMethod {
+    /// Frees the space.
+    Discard,
+    /// The bricks write.
+    Zerofill,
+    /// The gateway writes.
+    Write,
+}
+
+impl ZeroMethod {
+    fn bit(self) -> u8 {
+        match self {
+            Self::Discard => 1,
+            Self::Zerofill => 2,
+            Self::Write => 0,
+        }
+    }
+}
+
+/// What a volume has turned out not to support.
+#[derive(Debug, Default)]
+pub struct Unsupported(AtomicU8);
+
+impl Unsupported {
+    /// `method`, or the next one that may be supported.
+    #[must_use]
+    pub fn fall_back(&self, mut method: ZeroMethod) -> ZeroMethod {
+        let unsupported = self.0.load(Ordering::Relaxed);
+        while unsupported & method.bit() != 0 {
+            method = if method == ZeroMethod::Discard { ZeroMethod::Zerofill } else { ZeroMethod::Write };
+        }
+        method
+    }
+
+    /// Remembers that `method` is not supported. Whether that is new.
+    pub fn add(&self, method: ZeroMethod) -> bool {
+        self.0.fetch_or(method.bit(), Ordering::Relaxed) & method.bit() == 0
+    }
 }
 
 /// What a [`Backend::compare_and_write`] is to do.
@@ -150,6 +193,9 @@ pub trait Backend: ImageLock + Send + Sync + 'static {
 
     /// Finishes a request that asks for nothing, as it finishes every other: not inside this call.
     fn nothing(&self, request: impl Request);
+
+    /// What the volume has turned out not to support: known to all its images.
+    fn unsupported(&self) -> &Unsupported;
 
     /// Replaces bytes if they are what is expected, atomically against all other such calls on this image, by whatever gateway.
     /// Calls on the same bytes are served in order, calls on others do not wait for them. `done` is called as [`Request::done`] is.

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use super::backend::Backend;
 use super::error::{Op, kind, status};
 use super::gate::{Lock, Request, Verdict, Waiter};
-use super::{Lun, compare_and_write, fill, flush, image, lock, recovery, rw, screen, size};
+use super::{Lun, compare_and_write, flush, image, lock, recovery, rw, size, unmap};
 use crate::metrics::{Span, Work};
 use crate::report;
 use crate::runner::{self, Cdb, Command, LockOutcome, LockState, Rejected, Status};
@@ -40,8 +40,11 @@ impl<B: Backend> Lun<B> {
         Ok(())
     }
 
-    /// Like `admit`, for a command that has waited: here is where one that has waited too long is to end.
+    /// Like `admit`, for a command that has waited.
     fn admit_again(self: Arc<Self>, command: Command, range: Range, serve: impl Serve<B>) {
+        if command.is_expired() {
+            return rw::expire(&self, command, range.op, range.offset);
+        }
         if let Err(Rejected(command, status)) = self.admit(command, range, serve) {
             command.complete(status);
         }
@@ -106,22 +109,16 @@ impl<B: Backend> runner::Lun for Lun<B> {
     }
 
     fn unmap(self: Arc<Self>, command: Command, offset: u64, len: u64) -> Result<(), Rejected> {
-        self.admit(command, Range { op: Op::Unmap, offset, len }, move |lun, image, command| {
-            // The core frees the range of a WRITE SAME with the UNMAP bit whatever its block says; only zeros may be freed.
-            let write_same = command.cdb().is_some_and(|cdb| screen::is_write_same(&cdb));
-            let block = if write_same { command.data().load() } else { vec![0; lun.block_size.bytes()] };
-            fill::start(lun, &**image, command, Op::Unmap, block, (offset, len));
-        })
+        let range = Range { op: Op::Unmap, offset, len };
+        self.admit(command, range, move |lun, _, command| unmap::unmap(&lun, command, offset, len))
     }
 
     fn write_same(self: Arc<Self>, command: Command, offset: u64, len: u64) -> Result<(), Rejected> {
         if command.data().len() != self.block_size.bytes() {
             return Err(Rejected(command, Status::InvalidCdb));
         }
-        self.admit(command, Range { op: Op::WriteSame, offset, len }, move |lun, image, command| {
-            let block = command.data().load();
-            fill::start(lun, &**image, command, Op::WriteSame, block, (offset, len));
-        })
+        let range = Range { op: Op::WriteSame, offset, len };
+        self.admit(command, range, move |lun, _, command| unmap::write_same(&lun, command, offset, len))
     }
 
     fn compare_and_write(self: Arc<Self>, command: Command, offset: u64) -> Result<(), Rejected> {

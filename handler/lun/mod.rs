@@ -8,7 +8,7 @@ mod compare_and_write;
 pub mod config;
 mod durability;
 mod error;
-mod fill;
+mod filter;
 mod flush;
 mod gate;
 mod geometry;
@@ -20,11 +20,11 @@ mod observe;
 mod outage;
 mod recovery;
 mod rw;
-mod screen;
 mod size;
 #[cfg(test)]
 mod testing;
 mod threads;
+mod unmap;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -36,7 +36,6 @@ use nix::errno::Errno;
 use self::backend::{Backend, Opened, Source};
 use self::config::{Cache, Config, OnUnreachable};
 use self::durability::Durability;
-use self::fill::Missing;
 use self::flush::Flushes;
 use self::gate::Gate;
 use self::geometry::BlockSize;
@@ -44,11 +43,12 @@ use self::image::Moves;
 use self::lock::ImageLocking;
 use self::recovery::Recovery;
 use self::size::Size;
+use self::unmap::Fills;
 use crate::metrics::{self, Meter};
 use crate::report::{self, Log};
 use crate::runner::{Device, DeviceHandle, Limits, Sense};
 
-pub use self::screen::{is_answered_in_part, screen};
+pub use self::filter::{filter, has_short_response};
 
 /// One exported disk.
 pub struct Lun<B: Backend> {
@@ -74,7 +74,7 @@ pub struct Lun<B: Backend> {
     recovery: Arc<Recovery>,
     moves: Moves,
     durability: Durability,
-    missing: Missing,
+    fills: Fills<B>,
     flushes: Flushes,
     meter: Arc<Meter>,
 }
@@ -146,7 +146,7 @@ impl<B: Backend> Lun<B> {
             recovery: Arc::default(),
             moves: Moves::default(),
             durability: Durability::default(),
-            missing: Missing::default(),
+            fills: Fills::new(),
             flushes: Flushes::default(),
             meter,
             cfgstring: device.cfgstring().unwrap_or_default().to_owned(),

@@ -13,7 +13,7 @@ use nix::errno::Errno;
 
 use super::backend::{
     AcquireError, Acquired, Backend, Bricks, CompareAndWrite, Compared, Enforcement, ImageLock, ImageStat, NotOpened,
-    Preempt, Request,
+    Preempt, Request, Unsupported,
 };
 
 pub(super) use self::luns::{
@@ -99,6 +99,7 @@ impl Volume {
             size: Mutex::new(Ok(SIZE as u64)),
             panics: AtomicBool::new(false),
             has_lock_owner: AtomicBool::new(false),
+            unsupported: Unsupported::default(),
             jobs: Mutex::new(sender),
         }
     }
@@ -107,6 +108,7 @@ impl Volume {
 /// The calls that an image is asked to do.
 #[derive(Debug, Default)]
 struct Calls {
+    made: AtomicUsize,
     in_flight: AtomicUsize,
     /// They do not end before this is false.
     frozen: Mutex<bool>,
@@ -139,6 +141,7 @@ pub(super) struct Memory {
     pub(super) panics: AtomicBool,
     /// A COMPARE AND WRITE has given its locks an owner.
     has_lock_owner: AtomicBool,
+    unsupported: Unsupported,
     jobs: Mutex<Sender<Box<dyn FnOnce() + Send>>>,
 }
 
@@ -154,6 +157,11 @@ impl Memory {
         *self.calls.delay.lock().unwrap() = delay;
     }
 
+    /// How many calls it was asked to do.
+    pub(super) fn calls(&self) -> usize {
+        self.calls.made.load(Ordering::SeqCst)
+    }
+
     fn is_refused(&self) -> bool {
         let state = self.volume.state();
         state.enforcement == Ok(Enforcement::Active) && state.holder != Some(self.number)
@@ -165,6 +173,7 @@ impl Memory {
         let (volume, calls) = (Arc::clone(&self.volume), Arc::clone(&self.calls));
         let closed = self.closed.lock().unwrap().is_some();
         let refused = self.is_refused();
+        calls.made.fetch_add(1, Ordering::SeqCst);
         calls.in_flight.fetch_add(1, Ordering::SeqCst);
         let job = move || {
             calls.wait();
@@ -268,6 +277,10 @@ impl Backend for Memory {
 
     fn nothing(&self, request: impl Request) {
         self.later(request, |_, _, _| 0);
+    }
+
+    fn unsupported(&self) -> &Unsupported {
+        &self.unsupported
     }
 
     fn compare_and_write(

@@ -9,9 +9,9 @@ pub enum Op {
     Write,
     /// SYNCHRONIZE CACHE.
     Flush,
-    /// UNMAP, and WRITE SAME with the UNMAP bit.
+    /// UNMAP.
     Unmap,
-    /// WRITE SAME.
+    /// WRITE SAME, with or without the UNMAP bit.
     WriteSame,
     /// COMPARE AND WRITE.
     CompareAndWrite,

@@ -49,6 +49,14 @@ impl Cdb {
         flags
     }
 
+    /// The page that an INQUIRY asks for. `None`: standard data.
+    #[must_use]
+    pub fn vpd_page(&self) -> Option<u8> {
+        const EVPD: u8 = 1;
+        let [_, flags, page, ..] = self.0;
+        (flags & EVPD != 0).then_some(page)
+    }
+
     /// LOGICAL BLOCK ADDRESS and TRANSFER LENGTH of a 10, 12 or 16-byte command that has both. None for other sizes.
     #[must_use]
     pub fn extent(&self) -> Option<(u64, u32)> {

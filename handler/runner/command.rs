@@ -163,8 +163,25 @@ pub(super) unsafe fn cdb(cmd: *mut TcmurCmd) -> Cdb {
     unsafe { Cdb::read(bytes) }
 }
 
-/// The data of the initiator's command, for a callback that is not given it: the block of a WRITE SAME that the core passes on as
-/// UNMAP. The steps of one command share the iovecs, so they must not be advanced.
+/// Sets or clears bits of the second byte of the CDB that the core looks at.
+///
+/// # Safety
+/// As for [`cdb`], and the CDB has the bits of a WRITE SAME.
+pub(super) unsafe fn change_flags(cmd: *mut TcmurCmd, change: impl FnOnce(u8) -> u8) {
+    // SAFETY: the command is alive (caller).
+    let lib_cmd = unsafe { abi::lib_cmd(cmd) };
+    // SAFETY: lib_cmd points at the aligned head of this command, which nobody changes.
+    let bytes = unsafe { (*lib_cmd).cdb };
+    // SAFETY: every CDB has at least six bytes.
+    let flags = unsafe { bytes.cast_mut().add(1) };
+    // SAFETY: the core has copied the CDB from the ring into the command (libtcmu.c,
+    // tcmulib_get_next_command): it may be written, and no one else does now.
+    let flags = unsafe { &mut *flags };
+    *flags = change(*flags);
+}
+
+/// The data of the initiator's command, for a callback that is not given it. The steps of one command
+/// share the iovecs, so they must not be advanced.
 ///
 /// # Safety
 /// As for [`cdb`].
@@ -183,7 +200,7 @@ pub(super) unsafe fn initiators_data(cmd: *mut TcmurCmd) -> IoVecs {
 ///
 /// # Safety
 /// As for [`cdb`].
-pub(super) unsafe fn screened(cmd: *mut TcmurCmd, status: Status) -> c_int {
+pub(super) unsafe fn answered(cmd: *mut TcmurCmd, status: Status) -> c_int {
     // SAFETY: the command is alive (caller).
     unsafe { set_sense(cmd, status) };
     status.number()

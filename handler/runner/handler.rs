@@ -22,13 +22,12 @@ pub trait Handler: Sync {
     /// A sentence for the admin who typed it.
     fn check_config(&self, cfgstring: &str) -> Result<(), String>;
 
-    /// Looks at every command before the core does, on a LUN of `blocks`. Some: the final status. Runs on the command thread of
-    /// every LUN, for every command.
-    fn screen(&self, cdb: &Cdb, blocks: u64) -> Option<Status>;
+    /// Looks at every command before the core does. Runs on the command thread of every LUN, for every command.
+    fn filter(&self, cdb: &Cdb, device: &Geometry) -> Verdict;
 
     /// Whether the core may answer this command with less than the initiator's buffer, and leave old data in the rest of it. Then it
     /// is cleared before.
-    fn is_answered_in_part(&self, cdb: &Cdb) -> bool;
+    fn has_short_response(&self, cdb: &Cdb) -> bool;
 
     /// Opens a LUN. The daemon's main thread (first open) or a recovery thread (reopen) waits. The reason of a failure is
     /// the callee's to log.
@@ -42,6 +41,32 @@ pub trait Handler: Sync {
 
     /// The daemon exits; all LUNs are closed.
     fn destroy(&self);
+}
+
+/// What initiators are told of the shape of a device.
+#[derive(Debug, Clone, Copy)]
+pub struct Geometry {
+    /// Bytes of a logical block.
+    pub block_size: u32,
+    /// Logical blocks.
+    pub blocks: u64,
+    /// Blocks of the largest READ or WRITE.
+    pub max_transfer: u32,
+}
+
+/// What becomes of a command before the core looks at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The core goes on with it.
+    Pass,
+    /// The core goes on with a WRITE SAME, and does not see its UNMAP bit: it would take it for UNMAPs, of
+    /// which it reports GOOD whatever they complete with (`unmap_put`), and submit them all at once
+    /// (`align_and_split_unmap`). [`Lun::write_same`] sees the bit.
+    HideUnmap,
+    /// It ends here.
+    End(Status),
+    /// It is GOOD, with this VPD page.
+    Page([u8; 64]),
 }
 
 /// What became of a request for the lock.
@@ -82,14 +107,15 @@ pub trait Lun: Send + Sync {
     /// The command, if it cannot be served at all.
     fn write(self: Arc<Self>, command: Command, offset: u64) -> Result<(), Rejected>;
 
-    /// UNMAP, or WRITE SAME with the UNMAP bit: `len` bytes at `offset` are freed. Comes several times for one command of the
-    /// initiator, with `len` 0 too. **An error by completion is lost**: the core reports GOOD.
+    /// UNMAP: `len` bytes at `offset` are freed. Comes once for each descriptor of the initiator's command, with
+    /// `len` 0 too. **An error by completion is lost**: the core reports GOOD.
     ///
     /// # Errors
     /// The command, if it cannot be served at all.
     fn unmap(self: Arc<Self>, command: Command, offset: u64, len: u64) -> Result<(), Rejected>;
 
-    /// WRITE SAME: `len` bytes at `offset` are filled with the command's data, one block.
+    /// WRITE SAME, with or without the UNMAP bit: `len` bytes at `offset` are filled with the command's data, one
+    /// block.
     ///
     /// # Errors
     /// The command, if it cannot be served at all.

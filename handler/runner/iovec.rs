@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 use std::ptr;
+use std::sync::Arc;
 
 use libc::iovec;
 
@@ -88,7 +89,6 @@ impl IoVecs {
     }
 
     /// Copies as much of `bytes` as fits to the beginning; how much that was.
-    #[cfg(test)]
     pub(crate) fn store(&self, bytes: &[u8]) -> usize {
         let mut rest = bytes;
         for entry in self.entries() {
@@ -180,6 +180,38 @@ impl Buffer {
     }
 }
 
+/// A part of bytes that several requests write, each its own part.
+#[derive(Debug)]
+pub struct Window {
+    _bytes: Arc<[u8]>,
+    /// What `list` points at. On the heap: the window may be moved while a request is in flight.
+    _entry: Box<iovec>,
+    list: IoVecs,
+}
+
+// SAFETY: the entry points into the bytes, which are kept along with it, and are only read.
+unsafe impl Send for Window {}
+
+impl Window {
+    /// `len` bytes of `bytes` from `from` on, or what there is of them. For requests that write: nothing may be
+    /// read into them.
+    #[must_use]
+    pub fn new(bytes: Arc<[u8]>, from: usize, len: usize) -> Self {
+        let window = bytes.get(from..).unwrap_or_default();
+        let len = len.min(window.len());
+        let mut entry = Box::new(iovec { iov_base: window.as_ptr().cast_mut().cast(), iov_len: len });
+        // INVARIANT: one entry, over bytes that live as long as the window and are never written.
+        let list = IoVecs { first: &raw mut *entry, count: usize::from(len > 0), len };
+        Self { _bytes: bytes, _entry: entry, list }
+    }
+
+    /// The part.
+    #[must_use]
+    pub fn data(&self) -> &IoVecs {
+        &self.list
+    }
+}
+
 /// The beginning of an [`IoVecs`], ready to be handed to a vectored call.
 #[derive(Debug)]
 pub enum Head<'a> {
@@ -236,6 +268,14 @@ mod tests {
         moved.show(7, 100);
         assert_eq!(moved.data().load(), [2, 3]);
         assert!(Buffer::empty().is_empty() && Buffer::empty().data().is_empty());
+    }
+
+    #[test]
+    fn windows_share_their_bytes() {
+        let bytes: Arc<[u8]> = [1, 2, 3].repeat(3).into();
+        let windows = [Window::new(Arc::clone(&bytes), 2, 5), Window::new(Arc::clone(&bytes), 7, 100)];
+        assert_eq!(windows.map(|window| window.data().load()), [vec![3, 1, 2, 3, 1], vec![2, 3]]);
+        assert!(Window::new(bytes, 9, 1).data().is_empty());
     }
 
     proptest! {

@@ -15,7 +15,7 @@ use super::control::{
 };
 use super::devices::open_slot;
 use super::entry::{RUNNER, Runner, guard};
-use super::handler::{Handler, Lun};
+use super::handler::{Geometry, Handler, Lun, Verdict};
 use super::iovec::IoVecs;
 use super::log;
 use super::status::Status;
@@ -128,10 +128,8 @@ unsafe extern "C" fn flush_cb(device: *mut TcmuDevice, cmd: *mut TcmurCmd) -> c_
 
 unsafe extern "C" fn unmap_cb(device: *mut TcmuDevice, cmd: *mut TcmurCmd, offset: u64, len: u64) -> c_int {
     // SAFETY: the core's argument of this very callback.
-    let data = unsafe { command::initiators_data(cmd) };
-    // SAFETY: as above.
     unsafe {
-        submit("unmap", device, cmd, data, Work { op: Op::Unmap, offset, bytes: len }, |lun, command| {
+        submit("unmap", device, cmd, IoVecs::empty(), Work { op: Op::Unmap, offset, bytes: len }, |lun, command| {
             lun.unmap(command, offset, len)
         })
     }
@@ -145,6 +143,10 @@ unsafe extern "C" fn writesame_cb(
     iov: *mut iovec,
     count: usize,
 ) -> c_int {
+    if HIDDEN.take() == cmd.addr() {
+        // SAFETY: the core's argument of this very callback, whose bit `handle_cmd` has cleared.
+        unsafe { command::change_flags(cmd, |flags| flags | UNMAP) };
+    }
     // SAFETY: the core's arguments of this very callback.
     let data = unsafe { IoVecs::new(iov, count) };
     // SAFETY: as above.
@@ -183,6 +185,15 @@ const PRIOR: [u8; 3] = [0x00, 0x35, 0x91];
 
 const INQUIRY: u8 = 0x12;
 
+/// The UNMAP bit of WRITE SAME (10) and (16).
+const UNMAP: u8 = 0b0000_1000;
+
+thread_local! {
+    /// The address of the WRITE SAME whose UNMAP bit `handle_cmd` has hidden from the core on this thread, where
+    /// the core calls `writesame` next if it finds nothing wrong with the command. 0: none.
+    static HIDDEN: Cell<usize> = const { Cell::new(0) };
+}
+
 unsafe extern "C" fn handle_cmd_cb(device: *mut TcmuDevice, cmd: *mut TcmurCmd) -> c_int {
     guard(
         "handle_cmd",
@@ -191,30 +202,54 @@ unsafe extern "C" fn handle_cmd_cb(device: *mut TcmuDevice, cmd: *mut TcmurCmd) 
         |runner| {
             // SAFETY: the core's argument of this very callback.
             let cdb = unsafe { command::cdb(cmd) };
-            if runner.handler.is_answered_in_part(&cdb) {
+            // From the table: this callback also runs while the LUN is being closed.
+            let slot = || runner.devices.get(device);
+            if runner.handler.has_short_response(&cdb) {
                 // SAFETY: as above.
                 unsafe { command::initiators_data(cmd) }.clear();
             }
             if let (INQUIRY, Some(device)) = (cdb.opcode(), NonNull::new(device)) {
                 // SAFETY: as above.
-                runner
-                    .devices
-                    .get(device.as_ptr())
-                    .iter()
-                    .for_each(|slot| unsafe { slot.timeout.refresh(&runner.symbols, device) });
+                slot().iter().for_each(|slot| unsafe { slot.timeout.refresh(&runner.symbols, device) });
             }
+            HIDDEN.set(0);
             // SAFETY: as above.
-            let blocks = unsafe { (runner.symbols.tcmu_dev_get_num_lbas)(device) };
-            let screened = runner.handler.screen(&cdb, blocks).or_else(|| {
-                // From the table: this callback also runs while the LUN is being closed.
-                let slot = PRIOR.contains(&cdb.opcode()).then(|| runner.devices.get(device)).flatten()?;
-                // The core calls TEST UNIT READY good, and multipath would never leave the path.
-                if slot.has_failed() { Some(Status::HardwareError) } else { Arc::clone(&slot.lun).prior(&cdb) }
-            });
+            let status = match runner.handler.filter(&cdb, &unsafe { geometry(&runner.symbols, device) }) {
+                Verdict::End(status) => Some(status),
+                Verdict::Page(page) => {
+                    // SAFETY: as above.
+                    unsafe { command::initiators_data(cmd) }.store(&page);
+                    Some(Status::Ok)
+                }
+                Verdict::HideUnmap => {
+                    // SAFETY: as above; the command is a WRITE SAME.
+                    unsafe { command::change_flags(cmd, |flags| flags & !UNMAP) };
+                    HIDDEN.set(cmd.addr());
+                    None
+                }
+                Verdict::Pass if PRIOR.contains(&cdb.opcode()) => slot().and_then(|slot| {
+                    // The core calls TEST UNIT READY good, and multipath would never leave the path.
+                    if slot.has_failed() { Some(Status::HardwareError) } else { Arc::clone(&slot.lun).prior(&cdb) }
+                }),
+                Verdict::Pass => None,
+            };
             // SAFETY: as above.
-            screened.map_or(abi::sts::NOT_HANDLED, |status| unsafe { command::screened(cmd, status) })
+            status.map_or(abi::sts::NOT_HANDLED, |status| unsafe { command::answered(cmd, status) })
         },
     )
+}
+
+/// # Safety
+/// `device` is the argument of a running callback.
+unsafe fn geometry(symbols: &Symbols, device: *mut TcmuDevice) -> Geometry {
+    Geometry {
+        // SAFETY: the device is alive (caller).
+        block_size: unsafe { (symbols.tcmu_dev_get_block_size)(device) },
+        // SAFETY: as above.
+        blocks: unsafe { (symbols.tcmu_dev_get_num_lbas)(device) },
+        // SAFETY: as above.
+        max_transfer: unsafe { (symbols.tcmu_dev_get_max_xfer_len)(device) },
+    }
 }
 
 /// A READ, WRITE or flush, as it is measured.

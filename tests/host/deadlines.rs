@@ -20,6 +20,38 @@ fn impatient(volume: &LocalVolume, bytes: u64, seconds: i32) -> (Lun, String) {
 }
 
 #[test]
+fn a_write_same_of_zeros_on_a_slow_disk_does_not_zero_what_was_written_after_the_kernel_gave_up() {
+    let volume = LocalVolume::apart();
+    let (lun, path) = impatient(&volume, 128 * MIB, 4);
+    faults::set(&path, Some(Fault::SlowWrites(Duration::from_millis(700))));
+    let begin = Instant::now();
+    let fill = lun.submit_write_same(0, 64 * MIB, &[0; 512]);
+    assert_eq!(fill.returned, OK);
+    thread::sleep(Duration::from_secs(4).saturating_sub(begin.elapsed()));
+    let end = i64::try_from(64 * MIB - 512).unwrap();
+    assert_eq!(lun.write(end, &[7; 512]), OK, "the initiator goes on");
+    let (status, _) = fill.wait();
+    faults::set(&path, None);
+    assert_eq!(lun.read(end, 512), (OK, vec![7; 512]), "zeroed after the kernel had given up");
+    assert_eq!(status, BUSY);
+}
+
+#[test]
+fn a_fill_that_has_waited_too_long_behind_others_is_not_begun() {
+    let volume = LocalVolume::apart();
+    let (lun, path) = impatient(&volume, 128 * MIB, 2);
+    faults::set(&path, Some(Fault::SlowWrites(Duration::from_millis(400))));
+    let fills: Vec<_> = (0..4).map(|_| lun.submit_write_same(0, 24 * MIB, &[5; 512])).collect();
+    let last = lun.submit_write_same(100 * MIB, MIB, &[6; 512]);
+    for fill in fills {
+        fill.wait();
+    }
+    assert_eq!(last.wait().0, BUSY);
+    faults::set(&path, None);
+    assert_eq!(lun.read(100 << 20, 512), (OK, vec![0; 512]), "it was executed");
+}
+
+#[test]
 fn a_flush_that_has_waited_too_long_behind_another_is_not_begun() {
     let volume = LocalVolume::new();
     let (lun, path) = impatient(&volume, MIB, 60);

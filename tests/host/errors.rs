@@ -23,7 +23,7 @@ const PROTECTED: Sense = Some((7, 0x27, 0x00));
 /// documented one.
 #[test]
 fn every_errno_has_its_status_however_it_arrives() {
-    let volume = LocalVolume::new();
+    let volume = LocalVolume::apart();
     volume.image("errors.img", MIB);
     let path = volume.path("errors.img");
     let lun = Lun::opened(&volume.cfgstring("errors.img", ""), MIB);

@@ -61,7 +61,7 @@ fn ranges_beyond_the_end_are_refused_by_return_value() {
 #[test]
 fn zeros_come_by_other_means_where_the_volume_cannot_punch_and_that_is_remembered() {
     for fault in [Fault::NoDiscard(EOPNOTSUPP), Fault::NoZerofill(EOPNOTSUPP), Fault::NoZerofill(libc::EINVAL)] {
-        let volume = LocalVolume::new();
+        let volume = LocalVolume::apart();
         let (lun, path) = full(&volume);
         faults::set(&path, Some(fault));
         for round in 0..3 {
@@ -117,17 +117,39 @@ fn write_same_with_the_unmap_bit_frees_zeros_and_writes_anything_else() {
     assert_eq!(faults::calls(&path, "discard"), 1);
 }
 
+/// An error that is not a lack says nothing of the range: a discard may have bailed out long ago, and zeros that
+/// come after it would fall on what was written meanwhile.
 #[test]
-fn an_unmap_that_fails_is_retried_as_writes() {
+fn an_unmap_that_fails_writes_no_zeros_and_is_told_with_the_next_command() {
     let volume = LocalVolume::new();
     let (lun, path) = full(&volume);
-    faults::set(&path, Some(Fault::NoDiscard(ENXIO)));
-    assert_eq!(lun.submit_unmap(MIB, 2 * MIB).wait().0, OK);
-    holds(&lun, 1 << 20, 2 << 20, &[0]);
+    let writes = faults::calls(&path, "write");
+    for errno in [ENXIO, libc::EIO, libc::ENOTCONN] {
+        faults::set(&path, Some(Fault::NoDiscard(errno)));
+        assert_ne!(lun.submit_unmap(MIB, 2 * MIB).wait().0, OK);
+        let (status, command) = lun.submit_read(0, 512).wait();
+        assert_eq!((status, command.is_deferred()), (PASSTHROUGH_ERR, true), "{errno}");
+        faults::set(&path, None);
+        holds(&lun, 0, 8 << 20, &[1]);
+    }
+    assert_eq!((faults::calls(&path, "write"), faults::calls(&path, "zerofill")), (writes, 0));
     // An accident, not a lack: the next one tries again.
-    faults::set(&path, None);
-    assert_eq!(lun.submit_unmap(MIB, 2 * MIB).wait().0, OK);
-    assert_eq!(faults::calls(&path, "discard"), 2);
+    crate::support::eventually("the outage is over", || lun.submit_unmap(MIB, 2 * MIB).wait().0 == OK);
+    holds(&lun, 1 << 20, 2 << 20, &[0]);
+}
+
+#[test]
+fn what_a_volume_cannot_do_is_known_for_all_its_images() {
+    let volume = LocalVolume::apart();
+    let (one, first) = full(&volume);
+    faults::set(&first, Some(Fault::NoZerofill(EOPNOTSUPP)));
+    assert_eq!(one.submit_unmap(MIB, MIB).wait().0, OK);
+    volume.image("other.img", SIZE);
+    let path = volume.path("other.img");
+    let other = Lun::opened(&volume.cfgstring("other.img", ""), SIZE);
+    assert_eq!(other.submit_unmap(MIB, MIB).wait().0, OK);
+    assert_eq!((faults::calls(&path, "discard"), faults::calls(&path, "zerofill")), (0, 0));
+    assert!(faults::calls(&path, "write") > 0);
 }
 
 /// The core reports GOOD for an UNMAP whatever its completion says.

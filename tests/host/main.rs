@@ -27,6 +27,7 @@ mod errors;
 mod fill;
 mod forced_writes;
 mod geometry;
+mod limits;
 mod metrics;
 mod metrics_settings;
 mod open_failures;

@@ -178,7 +178,7 @@ fn a_slow_command_is_counted_and_said() {
 
 #[test]
 fn a_volume_that_cannot_do_it_is_no_error() {
-    let volume = LocalVolume::new();
+    let volume = LocalVolume::apart();
     volume.image("degraded.img", MIB);
     let path = volume.path("degraded.img");
     let lun = Lun::opened(&volume.cfgstring("degraded.img", ""), MIB);

@@ -7,8 +7,8 @@ use nix::errno::Errno;
 use super::Lun;
 use super::backend::{Backend, Data, Request};
 use super::error::{Op, kind};
+use super::filter::is_forced;
 use super::flush;
-use super::screen::is_forced;
 use crate::runner::{Command, Status};
 
 /// A READ or WRITE in flight: the command knows what data is left, this where it goes.

@@ -12,7 +12,6 @@ use super::super::Lun;
 use super::super::backend::{NotOpened, Opened, Source};
 use super::super::config::{Cache, Config, Grow, LogLevel};
 use super::super::durability::Durability;
-use super::super::fill::Missing;
 use super::super::flush::Flushes;
 use super::super::gate::Gate;
 use super::super::geometry::BlockSize;
@@ -20,6 +19,7 @@ use super::super::image::Moves;
 use super::super::lock::ImageLocking;
 use super::super::recovery::Recovery;
 use super::super::size::Size;
+use super::super::unmap::Fills;
 use super::{Fault, Memory, SIZE, Volume};
 use crate::report::Log;
 use crate::runner::testing::{Answer, command, device_handle};
@@ -73,7 +73,7 @@ pub(in crate::lun) fn closed_lun(volume: &Arc<Volume>, options: &str) -> Arc<Lun
         recovery: Arc::new(Recovery::default()),
         moves: Moves::default(),
         durability: Durability::default(),
-        missing: Missing::default(),
+        fills: Fills::new(),
         flushes: Flushes::default(),
         cfgstring: String::new(),
         log,

@@ -1,0 +1,62 @@
+//! Fills over a backend in memory that answers when it is told to.
+
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::super::testing::{Memory, image, lun};
+use super::*;
+use crate::runner::Lun as _;
+use crate::runner::testing::{Answer, command};
+
+/// Submits a WRITE SAME of the block `number`.
+fn fill(lun: &Arc<Lun<Memory>>, number: usize, deadline: Option<Instant>) -> Receiver<Answer> {
+    let byte = u8::try_from(number).unwrap();
+    let (mut command, answers) = command(vec![byte; 512], 512);
+    command.set_deadline(deadline);
+    assert!(Arc::clone(lun).write_same(command, 512 * (number as u64 % 16), 512).is_ok());
+    answers
+}
+
+#[test]
+fn fills_of_a_lun_have_a_bounded_number_of_pieces_in_flight_and_are_served_in_order() {
+    let lun = lun(Vec::new());
+    let image = image(&lun);
+    image.freeze(true);
+    let fills: Vec<_> = (1..=48).map(|number| fill(&lun, number, None)).collect();
+    assert_eq!(image.calls(), 8);
+    image.freeze(false);
+    assert!(fills.iter().all(|answers| answers.recv().unwrap().status == 0));
+    assert_eq!(image.calls(), 48);
+    let last: Vec<_> = image.volume.state().bytes.iter().step_by(512).map(|&byte| usize::from(byte)).collect();
+    assert_eq!(last, [[48].as_slice(), &(33..48).collect::<Vec<_>>()].concat());
+}
+
+#[test]
+fn a_fill_that_has_waited_beyond_its_deadline_is_not_begun() {
+    let lun = lun(Vec::new());
+    let image = image(&lun);
+    image.freeze(true);
+    let before: Vec<_> = (1..=8).map(|number| fill(&lun, number, None)).collect();
+    let late = fill(&lun, 9, Some(Instant::now() + Duration::from_millis(50)));
+    let after = fill(&lun, 10, None);
+    thread::sleep(Duration::from_millis(60));
+    image.freeze(false);
+    assert_eq!(late.recv().unwrap().status, 3, "BUSY");
+    assert!(before.iter().chain([&after]).all(|answers| answers.recv().unwrap().status == 0));
+    assert_eq!(image.calls(), 9);
+    assert_eq!(image.volume.state().bytes[512 * 9], 0);
+}
+
+#[test]
+fn an_image_that_is_closed_meanwhile_leaves_no_fill_unanswered() {
+    let lun = lun(Vec::new());
+    let image = image(&lun);
+    image.freeze(true);
+    let fills: Vec<_> = (1..=20).map(|number| fill(&lun, number, None)).collect();
+    lun.gate.close();
+    image.freeze(false);
+    let statuses: Vec<_> = fills.iter().map(|answers| answers.recv().unwrap().status).collect();
+    assert_eq!((&statuses[..8], &statuses[8..]), (&[0; 8][..], &[3; 12][..]));
+}
