@@ -70,8 +70,10 @@ extern "C" fn tcmu_dev_set_opt_unmap_gran(device: *mut FakeDevice, blocks: u32, 
     device.unmap_split.store(split, Ordering::SeqCst);
 }
 
-/// What a write to a file of the kernel's target does: path and text, 0 or `-errno`. None: there is no such file.
-pub static CONFIGFS: Mutex<Option<fn(&str, &str) -> c_int>> = Mutex::new(None);
+/// What a write to a file of the kernel's target does: path and text, 0 or `-errno`.
+pub type WriteConfigfs = fn(&str, &str) -> c_int;
+/// None: there is no such file.
+pub static CONFIGFS: Mutex<Option<WriteConfigfs>> = Mutex::new(None);
 
 #[unsafe(no_mangle)]
 extern "C" fn tcmu_cfgfs_set_str(path: *const c_char, text: *const c_char, len: c_int) -> c_int {
