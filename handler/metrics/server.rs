@@ -3,8 +3,9 @@
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,9 @@ use crate::report;
 const ROUND: Duration = Duration::from_secs(5);
 /// Between two versions of the file at least.
 const LEAST: Duration = Duration::from_secs(1);
+
+/// Between a panic and the next attempt.
+const AFTER_PANIC: Duration = Duration::from_secs(1);
 
 /// The thread, if it runs.
 struct Server {
@@ -56,13 +60,22 @@ fn start() -> io::Result<UnixStream> {
     let (bell, heard) = UnixStream::pair()?;
     bell.set_nonblocking(true)?;
     heard.set_nonblocking(true)?;
-    thread::Builder::new().name(String::from("glfs-metrics")).spawn(move || Teller::new(heard).run())?;
+    thread::Builder::new().name(String::from("glfs-metrics")).spawn(move || serve(&Arc::new(heard)))?;
     Ok(bell)
+}
+
+/// The thread. A panic costs a round: who asks next is answered.
+fn serve(heard: &Arc<UnixStream>) {
+    let tell = || Teller::new(Arc::clone(heard)).run();
+    while catch_unwind(AssertUnwindSafe(tell)).is_err() {
+        report::error_always!(report::PLUGIN, "Metrics: PANIC; they are shown anew");
+        thread::sleep(AFTER_PANIC);
+    }
 }
 
 /// What the thread has at hand.
 struct Teller {
-    bell: UnixStream,
+    bell: Arc<UnixStream>,
     socket: Option<Socket>,
     /// The file that it keeps, and when it has written it last.
     file: Option<(PathBuf, Instant)>,
@@ -71,7 +84,7 @@ struct Teller {
 }
 
 impl Teller {
-    fn new(bell: UnixStream) -> Self {
+    fn new(bell: Arc<UnixStream>) -> Self {
         Self { bell, socket: None, file: None, complaints: Vec::new() }
     }
 
@@ -90,7 +103,7 @@ impl Teller {
 
     /// None: it is over.
     fn settings(&mut self) -> Option<Settings> {
-        while self.bell.read(&mut [0; 64]).is_ok_and(|bytes| bytes > 0) {}
+        while (&*self.bell).read(&mut [0; 64]).is_ok_and(|bytes| bytes > 0) {}
         let mut server = server();
         if server.as_ref().is_some_and(|server| !server.settings.enabled) {
             // Under the lock: who enables it again starts another.

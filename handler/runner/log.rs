@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::ffi::CString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -136,7 +137,9 @@ fn write(stay: bool) {
         while let Some((level, text)) = queue.next() {
             queue.busy = true;
             drop(queue);
-            write_line(&runner.symbols, level, &text);
+            // A panic would cost this line, and must not cost all that come after.
+            let write = || write_line(&runner.symbols, level, &text);
+            let _panicked = catch_unwind(AssertUnwindSafe(write)).is_err();
             queue = self::queue();
             queue.busy = false;
         }
