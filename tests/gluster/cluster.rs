@@ -195,13 +195,20 @@ impl Volume {
 
     /// Creates an image, or grows one, through the volume, as an admin does.
     pub(crate) fn image(&self, image: &str, bytes: u64) {
+        self.mounted(|place| {
+            let file = fs::File::options().create(true).write(true).truncate(false).open(place.join(image));
+            file.unwrap().set_len(bytes).unwrap();
+        });
+    }
+
+    /// Does `work` with the volume mounted.
+    pub(crate) fn mounted(&self, work: impl FnOnce(&Path)) {
         let place = root().join(format!("mount-{}", self.name));
         fs::create_dir_all(&place).unwrap();
         let text = place.to_str().unwrap();
         let World { host, mount, .. } = world();
         run("mount", &["-t", "glusterfs", "-o", mount, &format!("{host}:/{}", self.name), text]).unwrap();
-        let file = fs::File::options().create(true).write(true).truncate(false).open(place.join(image));
-        file.unwrap().set_len(bytes).unwrap();
+        work(&place);
         run("umount", &[text]).unwrap();
     }
 

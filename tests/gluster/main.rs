@@ -29,6 +29,7 @@ mod graph_changes;
 mod metrics;
 mod outages;
 mod relay;
+mod resizing;
 mod shadow;
 mod types;
 mod worlds;
@@ -83,6 +84,11 @@ fn main() -> ExitCode {
         test("a_path_checker_alone_finds_out_that_an_outage_is_over", outages::path_checker),
         test("luns_whose_server_is_silent_do_not_hold_up_the_daemon", outages::silent_server),
         test("a_descriptor_that_has_gone_bad_is_replaced_under_the_lun", outages::bad_descriptor),
+        test("an_image_that_gluster_block_fills_is_not_let_in_before_on_disperse", resizing::gluster_block_on_disperse),
+        test("an_image_that_gluster_block_fills_is_not_let_in_before_on_shards", resizing::gluster_block_on_shards),
+        test("an_image_that_is_being_filled_is_not_let_in_on_disperse", resizing::filled_on_disperse),
+        test("an_image_that_is_being_filled_is_not_let_in_on_shards", resizing::filled_on_shards),
+        test("a_lun_shrinks_to_an_image_that_gluster_block_has_cut_off", resizing::shrunk),
         test("bricks_and_graph_switches_of_a_volume_are_shown", metrics::bricks_and_graphs),
         test("who_may_use_an_image_is_shown_and_how_often_that_changed", metrics::owners),
         test("bricks_that_hang_do_not_hold_up_who_asks_for_numbers", metrics::bricks_that_hang),
