@@ -125,8 +125,7 @@ fn acquire(
     }
     let held = has_holder(descriptor, layout)?;
     if held && *preempt == Preempt::Never {
-        // Where it cannot be read, the holder's translators are frozen as well (disperse).
-        return Err(AcquireError::Held(read_heartbeat(descriptor).unwrap_or_default()));
+        return Err(AcquireError::Held);
     }
     // Where there is a holder it is set, and to set it again would queue up behind a holder that is frozen.
     if !held {

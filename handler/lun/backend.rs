@@ -121,9 +121,9 @@ pub struct Acquired {
 /// Why a lock was not acquired.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AcquireError {
-    /// Another gateway holds it, and this is its heartbeat; empty where it cannot be read.
-    #[error("it is held by {0}")]
-    Held(String),
+    /// Another gateway holds it.
+    #[error("another gateway holds it")]
+    Held,
     /// [`Preempt::Own`], but another gateway has served commands since. Its heartbeat.
     #[error("another gateway has held it: {0}")]
     Foreign(String),

@@ -139,7 +139,7 @@ pub(super) fn core_lock<B: Backend>(lun: &Lun<B>) -> LockOutcome {
         }
     }
     let outcome = match acquire(lun, &image, Preempt::Never) {
-        Err(AcquireError::Held(_)) => {
+        Err(AcquireError::Held) => {
             let lasting = lun.gate.with_heartbeat(|owner| owner.record_write_attempt(Instant::now()));
             if lasting < PREEMPT_DELAY {
                 drop(turn);
@@ -175,7 +175,9 @@ pub(super) fn acquire_for_io<B: Backend>(lun: &Lun<B>) {
         }
     }
     let outcome = match acquire(lun, &image, Preempt::Never) {
-        Err(AcquireError::Held(heartbeat)) => {
+        Err(AcquireError::Held) => {
+            // Where it cannot be read, the holder's translators are frozen as well (disperse).
+            let heartbeat = image.heartbeat().unwrap_or_default();
             if !lun.gate.with_heartbeat(|owner| owner.owner_timed_out(heartbeat, Instant::now())) {
                 return;
             }
@@ -198,7 +200,7 @@ pub(super) fn acquire<B: Backend>(lun: &Lun<B>, image: &Arc<B>, preempt: Preempt
     let acquired = image.acquire(&heartbeat, preempt).inspect_err(|why| match why {
         AcquireError::InFlight => report::warning!(log, "not locked: commands are in flight"),
         AcquireError::Storage(errno) => report::warning!(log, "not locked: {errno}"),
-        AcquireError::Held(_) | AcquireError::Foreign(_) | AcquireError::Reopen => {}
+        AcquireError::Held | AcquireError::Foreign(_) | AcquireError::Reopen => {}
     })?;
     if !lun.gate.lock_held(image) {
         give_back(lun, &**image);

@@ -208,7 +208,7 @@ impl ImageLock for Memory {
         let previous = state.holder.filter(|holder| *holder != self.number).and(state.heartbeat.clone());
         let last = state.heartbeat.clone().unwrap_or_default();
         match (&preempt, &previous) {
-            (Preempt::Never, Some(_)) => return Err(AcquireError::Held(last)),
+            (Preempt::Never, Some(_)) => return Err(AcquireError::Held),
             (Preempt::Own(prefix), _) if !last.starts_with(prefix.as_str()) => {
                 return Err(AcquireError::Foreign(last));
             }
