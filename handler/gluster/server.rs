@@ -122,7 +122,6 @@ impl fmt::Display for Unreachable {
 mod tests {
     use std::io::{Read as _, Write as _};
     use std::net::TcpListener;
-    use std::thread;
 
     use super::*;
 
@@ -136,12 +135,13 @@ mod tests {
     fn answering(answer: Vec<u8>) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        thread::spawn(move || {
+        let serve = move || {
             let (mut stream, _) = listener.accept().unwrap();
             let mut request = [0; 4096];
             let _read = stream.read(&mut request).unwrap();
             stream.write_all(&answer).unwrap();
-        });
+        };
+        Builder::new().name(String::from("answering")).spawn(serve).unwrap();
         at(port)
     }
 
