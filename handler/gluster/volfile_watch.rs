@@ -5,6 +5,7 @@
 //! is asked for there: no change is missed for long. The new connection takes the place of the old one when its bricks have answered;
 //! LUNs move their images over by themselves (`lun::recovery`). Until then, and if that never comes, all stays as it was.
 
+use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -39,6 +40,8 @@ pub(super) struct Watch {
     /// The server that was asked last.
     server: Option<Server>,
     next: Next,
+    /// That the graph to come is late has been reported.
+    reported: bool,
 }
 
 /// The graph that is to come.
@@ -48,8 +51,10 @@ enum Next {
     None,
     /// It could not be made.
     Failed { volfile: Volfile, retry_at: Instant, delay: Duration },
+    /// Being made, on a thread of its own: libgfapi waits for bricks as long as the kernel tries to reach them.
+    Connecting { volfile: Volfile, outcome: Receiver<Result<Connection, OpenError>>, since: Instant, delay: Duration },
     /// Made, but not as well connected as the one in use.
-    Connecting { connection: Arc<Connection>, since: Instant, reported: bool },
+    Candidate { connection: Arc<Connection>, since: Instant },
 }
 
 /// Starts the thread, which ends with its entry. If none can be had, the reaper asks again.
@@ -61,7 +66,7 @@ impl Watch {
     pub(super) fn new(entry: &Arc<Entry>, target: Target, glusterd: Option<Glusterd>) -> Self {
         let asked = glusterd.as_ref().map(Glusterd::server);
         let server = asked.or(target.servers().last()).cloned();
-        Self { entry: Arc::downgrade(entry), target, glusterd, server, next: Next::None }
+        Self { entry: Arc::downgrade(entry), target, glusterd, server, next: Next::None, reported: false }
     }
 
     fn run(mut self) {
@@ -84,8 +89,8 @@ impl Watch {
     /// Waits for a change, or until it is time to look. Whether the volfile is to be asked for.
     fn wait(&mut self) -> bool {
         let interval = match self.next {
-            Next::Connecting { .. } => CANDIDATE_INTERVAL,
-            Next::None | Next::Failed { .. } => PROBE_INTERVAL,
+            Next::Connecting { .. } | Next::Candidate { .. } if !self.reported => CANDIDATE_INTERVAL,
+            _ => PROBE_INTERVAL,
         };
         let Some(glusterd) = &mut self.glusterd else {
             thread::sleep(interval);
@@ -158,8 +163,8 @@ impl Watch {
     fn follow(&mut self, entry: &Entry, current: &Connection, volfile: Volfile) {
         let is_known = match &self.next {
             Next::None => false,
-            Next::Failed { volfile: failed, .. } => failed.is_graph_of(&volfile),
-            Next::Connecting { connection, .. } => connection.volfile().is_graph_of(&volfile),
+            Next::Failed { volfile: next, .. } | Next::Connecting { volfile: next, .. } => next.is_graph_of(&volfile),
+            Next::Candidate { connection, .. } => connection.volfile().is_graph_of(&volfile),
         };
         if is_known {
             return;
@@ -170,74 +175,93 @@ impl Watch {
         }
     }
 
-    /// Makes the connection; or notes when to try again.
+    /// Begins to make the connection.
     fn connect(&mut self, entry: &Entry, current: &Connection, volfile: Volfile, delay: Duration) {
+        let (sender, outcome) = sync_channel(1);
         let (log, level) = entry.logging();
-        let generation = current.generation().next();
-        let connected =
-            Connection::open(&self.target, volfile.clone(), self.server.as_ref(), generation, (&log, level));
-        self.next = match connected {
-            Ok(connection) => {
-                Next::Connecting { connection: Arc::new(connection), since: Instant::now(), reported: false }
-            }
-            Err(why) => {
-                if delay == RETRY_DELAY {
-                    self.report_refused(&why);
-                }
-                let next_delay = (delay * 2).min(LONGEST_RETRY_DELAY);
-                Next::Failed { volfile, retry_at: Instant::now() + delay, delay: next_delay }
-            }
-        };
-    }
-
-    fn report_refused(&self, why: &OpenError) {
-        let volume = &self.target.volume;
-        report::warning_always!(
-            report::PLUGIN,
-            "Volume {volume}: its new graph does not come up, the present one stays in use: {why}"
-        );
+        let (target, server) = (self.target.clone(), self.server.clone());
+        let (text, generation) = (volfile.clone(), current.generation().next());
+        // Without a thread nothing is sent: that is a failure, too.
+        let _no_thread = hand_over("glfs-call", (), move |()| {
+            let connected = Connection::open(&target, text, server.as_ref(), generation, (&log, level));
+            // Where nobody waits any more, it is ended here.
+            drop(sender.send(connected));
+        });
+        self.next = Next::Connecting { volfile, outcome, since: Instant::now(), delay };
     }
 
     /// Goes on with the graph that is to come.
     fn advance(&mut self, entry: &Entry, current: &Connection) {
-        match &mut self.next {
-            Next::None => {}
-            Next::Failed { volfile, retry_at, delay } => {
-                if Instant::now() >= *retry_at {
-                    let (volfile, delay) = (volfile.clone(), *delay);
-                    self.connect(entry, current, volfile, delay);
-                }
+        self.next = match std::mem::replace(&mut self.next, Next::None) {
+            Next::None => Next::None,
+            Next::Failed { volfile, retry_at, delay } if Instant::now() >= retry_at => {
+                return self.connect(entry, current, volfile, delay);
             }
-            Next::Connecting { connection, since, reported } => {
-                status::refresh(connection, CANDIDATE_INTERVAL / 2);
-                let (new, old) = (connection.status().bricks(), current.status().bricks());
-                let connected = new.map_or(0, |bricks| bricks.connected);
-                let all = new.map_or(0, |bricks| bricks.all);
-                let is_ready = connected > 0 && (connected == all || connected >= old.map_or(all, |old| old.connected));
-                let volume = &self.target.volume;
-                if is_ready {
-                    let connection = Arc::clone(connection);
-                    let number = connection.generation().number();
-                    report::info_always!(
-                        report::PLUGIN,
-                        "Volume {volume}: new graph, number {number}; LUNs move to it"
-                    );
-                    self.next = Next::None;
-                    entry.supersede(connection);
-                } else if since.elapsed() >= BRICK_GRACE && !std::mem::replace(reported, true) {
-                    report::warning_always!(
-                        report::PLUGIN,
-                        "Volume {volume}: of the {all} bricks of its new graph {connected} are connected: the present one stays in use"
-                    );
+            failed @ Next::Failed { .. } => failed,
+            Next::Connecting { volfile, outcome, since, delay } => match outcome.try_recv() {
+                Ok(Ok(connection)) => Next::Candidate { connection: Arc::new(connection), since },
+                Ok(Err(why)) => self.failed(volfile, delay, &why.to_string()),
+                Err(TryRecvError::Disconnected) => self.failed(volfile, delay, "no thread could be had for it"),
+                Err(TryRecvError::Empty) => {
+                    self.report_late(since, || String::from("its bricks do not answer"));
+                    Next::Connecting { volfile, outcome, since, delay }
                 }
-            }
+            },
+            Next::Candidate { connection, since } => self.judge(entry, current, connection, since),
+        };
+    }
+
+    /// Takes a connection as soon as it reaches all its bricks, or as many as the present one.
+    fn judge(&mut self, entry: &Entry, current: &Connection, connection: Arc<Connection>, since: Instant) -> Next {
+        status::refresh(&connection, CANDIDATE_INTERVAL / 2);
+        let (new, old) = (connection.status().bricks(), current.status().bricks());
+        let (connected, all) = new.map_or((0, 0), |bricks| (bricks.connected, bricks.all));
+        if connected == 0 || connected < all && connected < old.map_or(all, |old| old.connected) {
+            self.report_late(since, || format!("of its {all} bricks {connected} are connected"));
+            return Next::Candidate { connection, since };
+        }
+        let (volume, number) = (&self.target.volume, connection.generation().number());
+        report::info_always!(report::PLUGIN, "Volume {volume}: new graph, number {number}; LUNs move to it");
+        self.reported = false;
+        entry.supersede(connection);
+        Next::None
+    }
+
+    /// Notes when to try again.
+    fn failed(&mut self, volfile: Volfile, delay: Duration, why: &str) -> Next {
+        self.report(why);
+        let next_delay = (delay * 2).min(LONGEST_RETRY_DELAY);
+        Next::Failed { volfile, retry_at: Instant::now() + delay, delay: next_delay }
+    }
+
+    fn report_late(&mut self, since: Instant, why: impl FnOnce() -> String) {
+        if !self.reported && since.elapsed() >= BRICK_GRACE {
+            self.report(&why());
+        }
+    }
+
+    /// Says once that a graph is not taken.
+    fn report(&mut self, why: &str) {
+        if !std::mem::replace(&mut self.reported, true) {
+            let volume = &self.target.volume;
+            report::warning_always!(
+                report::PLUGIN,
+                "Volume {volume}: its new graph does not come up, the present one stays in use: {why}"
+            );
         }
     }
 
     /// Gives up the graph that is to come.
     fn abandon(&mut self) {
-        if let Next::Connecting { connection, .. } = std::mem::replace(&mut self.next, Next::None) {
-            pool::retire(connection);
+        self.reported = false;
+        match std::mem::replace(&mut self.next, Next::None) {
+            Next::Candidate { connection, .. } => pool::retire(connection),
+            Next::Connecting { outcome, .. } => {
+                if let Ok(Ok(connection)) = outcome.try_recv() {
+                    pool::retire(Arc::new(connection));
+                }
+            }
+            Next::None | Next::Failed { .. } => {}
         }
     }
 }
