@@ -70,8 +70,8 @@ fn next<B: Backend>(lun: Arc<Lun<B>>, image: Option<&B>) {
     }
 }
 
-/// Flushes what the client holds back of an image, for `patience` at most.
-pub(super) fn flush_now(image: &impl Backend, patience: Duration) -> Result<(), Errno> {
+/// Flushes what the client holds back of an image. None: it takes longer than `patience`.
+pub(super) fn flush_now(image: &impl Backend, patience: Duration) -> Option<Result<(), Errno>> {
     struct Now(Buffer, SyncSender<Result<usize, Errno>>);
 
     impl Request for Now {
@@ -87,7 +87,7 @@ pub(super) fn flush_now(image: &impl Backend, patience: Duration) -> Result<(), 
 
     let (sender, outcome) = sync_channel(1);
     image.sync(Now(Buffer::empty(), sender));
-    outcome.recv_timeout(patience).unwrap_or(Err(Errno::ETIMEDOUT)).map(drop)
+    outcome.recv_timeout(patience).ok().map(|outcome| outcome.map(drop))
 }
 
 impl Flushes {

@@ -21,7 +21,8 @@ use crate::report;
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long calls may be in flight in an image that has been moved away from: longer than Gluster's frame-timeout (60 s).
 const IN_FLIGHT_TIMEOUT: Duration = Duration::from_secs(90);
-/// How long commands may wait for those before them to end. With what comes then, the lock's call, it is less than 10 s.
+/// How long commands may wait for those before them to end, and then for a flush. With the lock's call, which takes 5 s at most, it
+/// is less than 10 s.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
 const DRAIN_INTERVAL: Duration = Duration::from_millis(1);
 /// Between two attempts to move.
@@ -138,6 +139,11 @@ fn move_over<B: Backend>(lun: &Arc<Lun<B>>, old: &Arc<B>, new: Opened<B>) -> Res
         swap_over(lun, old, Arc::new(new.image), new.writable, false)?;
         return Ok(Duration::ZERO);
     }
+    if held && old.has_other_holder().map_err(|errno| NotMoved::Locked(AcquireError::Storage(errno)))? {
+        return Err(lock_lost(lun, AcquireError::Held));
+    }
+    // Outlives the pause: nobody waits for it to be closed, if it is not needed.
+    let image = Arc::new(new.image);
     if !lun.gate.pause(old) {
         return Err(NotMoved::Changed);
     }
@@ -145,23 +151,26 @@ fn move_over<B: Backend>(lun: &Arc<Lun<B>>, old: &Arc<B>, new: Opened<B>) -> Res
     wait_for_calls(old)?;
     if lun.holds_writes_back {
         // When this is done nothing is held back any more, and closing the old image has nothing left to lose.
-        flush::flush_now(&**old, DRAIN_TIMEOUT).map_err(|errno| {
-            lun.durability.writes_lost();
-            NotMoved::NotFlushed(errno)
-        })?;
+        match flush::flush_now(&**old, DRAIN_TIMEOUT) {
+            Some(Ok(())) => {}
+            Some(Err(errno)) => {
+                lun.durability.writes_lost();
+                return Err(NotMoved::NotFlushed(errno));
+            }
+            None => return Err(NotMoved::InFlight),
+        }
     }
-    let image = Arc::new(new.image);
     if held {
-        hand_over(lun, old, &image)?;
+        hand_over(lun, &image)?;
     }
-    swap_over(lun, old, image, new.writable, held)?;
+    swap_over(lun, old, Arc::clone(&image), new.writable, held)?;
     Ok(paused.1.elapsed())
 }
 
 fn swap<B: Backend>(lun: &Lun<B>, old: &Arc<B>, new: Arc<B>, writable: bool, handed_over: bool) -> Replaced {
-    let losses = new.brick_losses();
-    let opened = Opened { image: new, writable };
-    lun.durability.replacing(&**old, losses, || lun.gate.replace(old, opened, handed_over))
+    let opened = Opened { image: Arc::clone(&new), writable };
+    // If it is not needed it is closed when `new` goes, and not under a lock.
+    lun.durability.replacing(&**old, new.brick_losses(), || lun.gate.replace(old, opened, handed_over))
 }
 
 /// Lets commands take the new image, while old ones end on the old one.
@@ -201,21 +210,22 @@ fn wait_for_calls<B: Backend>(image: &Arc<B>) -> Result<(), NotMoved> {
 
 /// Has the lock on the new image. A gateway leaves its heartbeat before its first command: if the last heartbeat is one of this
 /// LUN, nobody else has served any since.
-fn hand_over<B: Backend>(lun: &Arc<Lun<B>>, old: &Arc<B>, new: &Arc<B>) -> Result<(), NotMoved> {
-    let lost = |why| {
-        // The bricks have the last word: what is submitted on the old image is refused, if it is not held there either.
-        if matches!(why, AcquireError::Foreign(_)) && lun.gate.stand_by() == Lock::Held {
-            lun.device.lock_lost();
-        }
-        NotMoved::Locked(why)
-    };
-    match old.has_other_holder() {
-        Ok(false) => {}
-        Ok(true) => return Err(lost(AcquireError::Foreign(String::new()))),
-        Err(errno) => return Err(lost(AcquireError::Storage(errno))),
-    }
+fn hand_over<B: Backend>(lun: &Lun<B>, new: &Arc<B>) -> Result<(), NotMoved> {
     let (prefix, heartbeat) = lun.gate.with_heartbeat(|own| (own.prefix(), own.next()));
-    new.acquire(&heartbeat, Preempt::Own(prefix)).map(drop).map_err(lost)
+    match new.acquire(&heartbeat, Preempt::Own(prefix)) {
+        Ok(_) => Ok(()),
+        Err(why @ AcquireError::Foreign(_)) => Err(lock_lost(lun, why)),
+        // The bricks have the last word: if the lock is not held on the old image any more either, its commands are refused.
+        Err(why) => Err(NotMoved::Locked(why)),
+    }
+}
+
+/// Another gateway has the lock, or has had it. The core is told before the commands that wait are answered.
+fn lock_lost<B: Backend>(lun: &Lun<B>, why: AcquireError) -> NotMoved {
+    if lun.gate.stand_by() == Lock::Held {
+        lun.device.lock_lost();
+    }
+    NotMoved::Locked(why)
 }
 
 /// When the image of a LUN is moved.
