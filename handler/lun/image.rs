@@ -42,7 +42,8 @@ pub(super) fn replace<B: Backend>(lun: &Arc<Lun<B>>, opened: Opened<B>) -> Resul
         lun.durability.writes_lost();
         report::error!(lun.log, "writes that were held back are lost: {errno}; the next flush fails");
     }
-    if let Replaced::Old { lock_lost } = swap(lun, &old, Arc::new(opened.image), opened.writable, false) {
+    let new = Arc::new(opened.image);
+    if let Replaced::Old { lock_lost } = swap(lun, &old, &new, opened.writable, false) {
         if lock_lost {
             lun.device.lock_lost();
         }
@@ -136,7 +137,7 @@ fn move_over<B: Backend>(lun: &Arc<Lun<B>>, old: &Arc<B>, new: Opened<B>) -> Res
     let _turn = lun.locking.turn();
     let held = lun.gate.lock() == Lock::Held;
     if !held && !lun.holds_writes_back {
-        swap_over(lun, old, Arc::new(new.image), new.writable, false)?;
+        swap_over(lun, old, &Arc::new(new.image), new.writable, false)?;
         return Ok(Duration::ZERO);
     }
     if held && old.has_other_holder().map_err(|errno| NotMoved::Locked(AcquireError::Storage(errno)))? {
@@ -163,13 +164,13 @@ fn move_over<B: Backend>(lun: &Arc<Lun<B>>, old: &Arc<B>, new: Opened<B>) -> Res
     if held {
         hand_over(lun, &image)?;
     }
-    swap_over(lun, old, Arc::clone(&image), new.writable, held)?;
+    swap_over(lun, old, &image, new.writable, held)?;
     Ok(paused.1.elapsed())
 }
 
-fn swap<B: Backend>(lun: &Lun<B>, old: &Arc<B>, new: Arc<B>, writable: bool, handed_over: bool) -> Replaced {
-    let opened = Opened { image: Arc::clone(&new), writable };
-    // If it is not needed it is closed when `new` goes, and not under a lock.
+fn swap<B: Backend>(lun: &Lun<B>, old: &Arc<B>, new: &Arc<B>, writable: bool, handed_over: bool) -> Replaced {
+    // If it is not needed it is closed when the caller's goes, and not under a lock.
+    let opened = Opened { image: Arc::clone(new), writable };
     lun.durability.replacing(&**old, new.brick_losses(), || lun.gate.replace(old, opened, handed_over))
 }
 
@@ -177,7 +178,7 @@ fn swap<B: Backend>(lun: &Lun<B>, old: &Arc<B>, new: Arc<B>, writable: bool, han
 fn swap_over<B: Backend>(
     lun: &Arc<Lun<B>>,
     old: &Arc<B>,
-    new: Arc<B>,
+    new: &Arc<B>,
     writable: bool,
     held: bool,
 ) -> Result<(), NotMoved> {
