@@ -95,12 +95,12 @@ impl Caw {
         let (owner, connection) = (Arc::clone(&self.owner), descriptor.shared_connection());
         let mut queue = self.calls.queue();
         queue.waiting.push_back(Job { call, range, lock_until, descriptor, owner, usable, done });
+        self.calls.changed.notify_one();
         // An idle thread that has been notified may not have taken its job yet.
-        if queue.idle >= queue.waiting.len() {
-            self.calls.changed.notify_one();
-        } else if queue.threads < MAX_THREADS && start(Arc::clone(&self.calls)) {
+        if queue.idle < queue.waiting.len() && queue.threads < MAX_THREADS && start(Arc::clone(&self.calls)) {
             queue.threads += 1;
-        } else if queue.threads == 0 {
+        }
+        if queue.threads == 0 {
             // It will fail, but not on this stack.
             let unserved = queue.waiting.pop_back();
             connection.io().run(Box::new(move || {
