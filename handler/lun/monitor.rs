@@ -60,18 +60,18 @@ fn run() {
             }
             monitor.monitored.iter().filter_map(Weak::upgrade).collect()
         };
-        round(alive);
+        round(alive, site::follow);
     }
 }
 
 /// One round. A panic ends what it happens in, and nothing else.
-fn round(alive: Vec<Arc<dyn Monitored>>) {
+fn round(alive: Vec<Arc<dyn Monitored>>, read_site: fn() -> Arc<Site>) {
     for monitored in &alive {
         survive(|| Arc::clone(monitored).send_heartbeat());
     }
     survive(|| report::PLUGIN.settle(false));
     let mut site = None;
-    survive(|| site = Some(site::follow()));
+    survive(|| site = Some(read_site()));
     let site = site.unwrap_or_else(site::current);
     for monitored in alive {
         survive(|| monitored.tick(&site));
