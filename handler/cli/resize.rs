@@ -12,7 +12,7 @@ use crate::findings::failed;
 use crate::session::Session;
 use crate::{place, size};
 
-/// Makes an image larger. LUNs that are being served have the new size within 20 seconds, and tell their initiators; those with grow=manual when dev_size is set.
+/// Makes an image larger. LUNs that are being served have the new size within 20 seconds, and tell their initiators; those with grow=manual when targetcli sets their size.
 ///
 /// The new space reads as zeros and takes nothing on the bricks until it is written. Nothing else is to be done on the gateways; an
 /// initiator sees the new size after a rescan (Linux: iscsiadm -m session --rescan), then its partitions and file systems can grow.
