@@ -1,16 +1,18 @@
 //! A volume in memory, its images and LUNs: for all tests of LUNs.
 
+mod calls;
 mod luns;
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
+use self::calls::Calls;
 use super::backend::{
     AcquireError, Acquired, Backend, Bricks, CompareAndWrite, Compared, Enforcement, ImageLock, ImageStat, NotOpened,
     Preempt, Request, Unsupported,
@@ -102,24 +104,6 @@ impl Volume {
             unsupported: Unsupported::default(),
             jobs: Mutex::new(sender),
         }
-    }
-}
-
-/// The calls that an image is asked to do.
-#[derive(Debug, Default)]
-struct Calls {
-    made: AtomicUsize,
-    in_flight: AtomicUsize,
-    /// They do not end before this is false.
-    frozen: Mutex<bool>,
-    thawed: Condvar,
-    delay: Mutex<Duration>,
-}
-
-impl Calls {
-    fn wait(&self) {
-        thread::sleep(*self.delay.lock().unwrap());
-        drop(self.thawed.wait_while(self.frozen.lock().unwrap(), |frozen| *frozen).unwrap());
     }
 }
 

@@ -94,7 +94,7 @@ impl Meter {
 }
 
 /// Meters of LUNs that are gone, kept at most: they may come back.
-const REMEMBERED: usize = 32;
+const REMEMBERED: usize = 256;
 
 /// By name: no two LUNs may have the same.
 static METERS: Mutex<BTreeMap<String, Arc<Meter>>> = Mutex::new(BTreeMap::new());

@@ -1,0 +1,24 @@
+//! Calls that end when they are told to.
+
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Condvar, Mutex};
+use std::thread;
+use std::time::Duration;
+
+/// The calls that an image is asked to do.
+#[derive(Debug, Default)]
+pub(super) struct Calls {
+    pub(super) made: AtomicUsize,
+    pub(super) in_flight: AtomicUsize,
+    /// They do not end before this is false.
+    pub(super) frozen: Mutex<bool>,
+    pub(super) thawed: Condvar,
+    pub(super) delay: Mutex<Duration>,
+}
+
+impl Calls {
+    pub(super) fn wait(&self) {
+        thread::sleep(*self.delay.lock().unwrap());
+        drop(self.thawed.wait_while(self.frozen.lock().unwrap(), |frozen| *frozen).unwrap());
+    }
+}
