@@ -228,7 +228,7 @@ mod tests {
         assert!(!shown("back"));
         assert!(Arc::ptr_eq(&first, &meter("back", &log)));
         let gone = Arc::downgrade(&meter("gone", &log));
-        (0..100).for_each(|n| drop(meter(&format!("another {n}"), &log)));
+        (0..REMEMBERED + 2).for_each(|n| drop(meter(&format!("another {n}"), &log)));
         assert!(gone.upgrade().is_none());
         assert!(Arc::ptr_eq(&first, &meter("back", &log)), "in use");
     }
