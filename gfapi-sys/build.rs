@@ -6,7 +6,7 @@ use std::process::exit;
 
 /// Every libgfapi function the project calls. A new one is added here, and nowhere else. Some are those of the command
 /// `tcmu-glfs`; the plugin does not import them.
-const FUNCTIONS: [&str; 32] = [
+const FUNCTIONS: [&str; 33] = [
     "glfs_new",
     "glfs_set_volfile",
     "glfs_set_logging",
@@ -27,6 +27,7 @@ const FUNCTIONS: [&str; 32] = [
     "glfs_fd_set_lkowner",
     "glfs_posix_lock",
     "glfs_file_lock",
+    "glfs_getxattr",
     "glfs_fgetxattr",
     "glfs_fsetxattr",
     "glfs_pread",

@@ -20,15 +20,21 @@
 //! status for its errno; and the command is completed, once, by being consumed.
 //!
 //! # Threads
-//! The core's command thread submits and returns. libgfapi's event threads complete. `glfs-complete` completes what libgfapi
-//! answered inside the submitting call; `glfs-submit`, one for each volume, submits what follows from an answer; `glfs-caw`,
-//! up to four for each image, serve COMPARE AND WRITEs. Calls that block run on threads of their own (`glfs-open`, `glfs-close`, `glfs-stat`, `glfs-call`),
-//! with a bound. `glfs-monitor` leaves the heartbeats of LUNs that hold their image's lock, looks at the site file, and starts
-//! `glfs-recover`, one for each LUN that is not ready or has to move: it opens the image, waits for bricks, acquires the lock. `glfs-log`
-//! writes lines into the daemon's log, so that nobody else waits for it; `glfs-reaper` disconnects volumes that
-//! nobody uses, and looks after libgfapi's log. `glfs-metrics` tells the numbers to whoever asks, and has `glfs-meta` look how a volume
-//! is. `glfs-call` tells the kernel of a LUN's new size, which may wait for the removal of a backstore. No lock is held across a submit
-//! or a completion, and only one across a call into the daemon: that of [`runner::DeviceHandle`], which keeps the device alive meanwhile.
+//! The core's command thread submits and returns; libgfapi's event threads complete, and submit what follows from an answer.
+//!
+//! | thread | how many | what it does |
+//! |---|---|---|
+//! | `glfs-io` | one a connection | completes what libgfapi answered inside the submitting call |
+//! | `glfs-caw` | up to four an image, while it has COMPARE AND WRITEs | serves them |
+//! | `glfs-call` | one a call | a call that may hang: its caller waits, with a bound, or does not wait |
+//! | `glfs-recover` | one a LUN that is not ready, or moves | opens the image, waits for bricks, acquires the lock, moves to a new graph |
+//! | `glfs-monitor` | one, and one a volume | heartbeats, growth, the site file; and the volume's server, for a new volfile |
+//! | `glfs-reaper` | one | ends connections that are not used, and looks after libgfapi's log |
+//! | `glfs-metrics` | one | gives the numbers to whoever asks |
+//! | `glfs-log` | one | writes lines into the daemon's log |
+//!
+//! No lock is held across a submit or a completion, and only one across a call into the daemon: that of [`runner::DeviceHandle`],
+//! which keeps the device alive meanwhile.
 
 pub mod gluster;
 #[forbid(unsafe_code)]

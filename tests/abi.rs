@@ -87,6 +87,7 @@ fn the_gfapi_functions_in_use_are_these() {
             "glfs_fini",
             "glfs_fsetxattr",
             "glfs_fstat",
+            "glfs_getxattr",
             "glfs_init",
             "glfs_new",
             "glfs_open",

@@ -16,7 +16,7 @@ use super::shards::Shards;
 use super::status::{self, ConnectionStatus};
 use super::volfile::Volfile;
 use super::volume::{Bricks, ConnectError, Volume, snapd_host};
-use super::worker::Queue;
+use super::worker::Worker;
 use crate::lun::backend::Unsupported;
 use crate::report;
 
@@ -129,7 +129,7 @@ pub(super) struct Connection {
     shards: Shards,
     unsupported: Unsupported,
     /// Completes what libgfapi answered inside the submitting call.
-    io: Queue,
+    io: Worker,
     /// Images that may be locked here, and by whom they are used: a lock is the connection's, whoever asks for it.
     lockable: Mutex<Vec<(String, Weak<()>)>>,
 }
@@ -175,7 +175,7 @@ impl Connection {
             status: ConnectionStatus::default(),
             shards: Shards::default(),
             unsupported: Unsupported::default(),
-            io: Queue::new("glfs-io"),
+            io: Worker::new("glfs-io"),
             lockable: Mutex::default(),
         })
     }
@@ -232,7 +232,7 @@ impl Connection {
         &self.unsupported
     }
 
-    pub(super) fn io(&self) -> &Queue {
+    pub(super) fn io(&self) -> &Worker {
         &self.io
     }
 

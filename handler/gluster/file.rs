@@ -2,7 +2,6 @@
 
 use std::ffi::c_int;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::Builder;
 use std::time::Duration;
 
 use libgfapi_sys as gfapi;
@@ -14,7 +13,7 @@ use super::connection::Connection;
 use super::descriptor::Descriptor;
 use super::status;
 use super::volfile::Translator;
-use super::worker::bounded;
+use super::worker::{hand_over, run_with_timeout};
 use crate::lun::backend::{Backend, Bricks, CompareAndWrite, Compared, ImageStat, Request, Unsupported};
 use crate::report;
 
@@ -28,6 +27,8 @@ pub struct File {
     caw: Caw,
     /// How closing it has ended.
     closed: Arc<Mutex<Option<Result<(), Errno>>>>,
+    /// The bricks that hold it, by their numbers.
+    holders: Vec<usize>,
 }
 
 impl File {
@@ -36,11 +37,14 @@ impl File {
     /// # Errors
     /// The volume's.
     pub(super) fn open(connection: Arc<Connection>, path: &str, flags: c_int) -> Result<Self, Errno> {
-        Descriptor::open(connection, path, flags).map(Self::new)
+        let holders = status::holders(&connection, path);
+        let mut file = Descriptor::open(connection, path, flags).map(Self::new)?;
+        file.holders = holders;
+        Ok(file)
     }
 
     pub(super) fn new(descriptor: Descriptor) -> Self {
-        Self { descriptor: Arc::new(descriptor), caw: Caw::default(), closed: Arc::default() }
+        Self { descriptor: Arc::new(descriptor), caw: Caw::default(), closed: Arc::default(), holders: Vec::new() }
     }
 
     pub(super) fn descriptor(&self) -> &Descriptor {
@@ -50,20 +54,18 @@ impl File {
     /// Makes a call that may hang as long as the volume does.
     pub(super) fn blocking<T: Send + 'static>(
         &self,
-        name: &str,
         patience: Duration,
         call: impl FnOnce(&Descriptor) -> Result<T, Errno> + Send + 'static,
     ) -> Result<T, Errno> {
         let descriptor = Arc::clone(&self.descriptor);
-        bounded(name, patience, move || call(&descriptor)).unwrap_or(Err(Errno::ETIMEDOUT))
+        run_with_timeout(patience, move || call(&descriptor)).unwrap_or(Err(Errno::ETIMEDOUT))
     }
 
     /// Makes a call that nobody waits for, on a thread of its own. Without one it is dropped.
-    pub(super) fn later(&self, name: &str, call: impl FnOnce(&Descriptor) + Send + 'static) {
+    pub(super) fn later(&self, call: impl FnOnce(&Descriptor) + Send + 'static) {
         let descriptor = Arc::clone(&self.descriptor);
-        let spawned = Builder::new().name(name.to_owned()).spawn(move || call(&descriptor));
-        if let Err(why) = spawned {
-            report::warning!(report::PLUGIN, "A thread ({name}) could not be had: {why}");
+        if hand_over("glfs-call", descriptor, move |descriptor| call(&descriptor)).is_err() {
+            report::warning!(report::PLUGIN, "No thread could be had for a call");
         }
     }
 
@@ -136,7 +138,7 @@ impl Backend for File {
     }
 
     fn stat(&self) -> Result<ImageStat, Errno> {
-        let stat = self.blocking("glfs-stat", PATIENCE, Descriptor::stat)?;
+        let stat = self.blocking(PATIENCE, Descriptor::stat)?;
         Ok(ImageStat {
             bytes: u64::try_from(stat.st_size).map_err(|_| Errno::EIO)?,
             allocated: u64::try_from(stat.st_blocks).unwrap_or(0),
@@ -149,7 +151,7 @@ impl Backend for File {
     }
 
     fn bricks(&self) -> Result<Bricks, Errno> {
-        self.blocking("glfs-call", status::QUERY_TIMEOUT, |descriptor| status::bricks(descriptor.connection()))
+        self.blocking(status::QUERY_TIMEOUT, |descriptor| status::bricks(descriptor.connection()))
     }
 
     fn is_superseded(&self) -> bool {
@@ -157,7 +159,7 @@ impl Backend for File {
     }
 
     fn brick_losses(&self) -> u64 {
-        self.descriptor.connection().status().losses()
+        self.descriptor.connection().status().losses(&self.holders)
     }
 
     fn drain(&self, patience: Duration) -> bool {
@@ -173,7 +175,7 @@ impl Backend for File {
         if self.descriptor.shut() {
             let (closing, closed) = (Closing(Some(Arc::clone(&self.descriptor))), Arc::clone(&self.closed));
             // In an outage the last flush may hang for gluster's frame timeout of 30 minutes.
-            bounded("glfs-close", patience, move || {
+            run_with_timeout(patience, move || {
                 let outcome = closing.close(patience);
                 *closed.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
             });

@@ -61,7 +61,7 @@ impl Opener {
     /// Why not.
     pub fn connect(&self, patience: Duration) -> Result<Store, NotOpened> {
         let (target, wish) = (self.target.clone(), Arc::clone(&self.log_level));
-        let connected = worker::bounded("glfs-open", patience, move || pool::acquire(&target, None, &wish));
+        let connected = worker::run_with_timeout(patience, move || pool::acquire(&target, None, &wish));
         let late = || Err(OpenError::TimedOut { after: patience, tried: self.target.origin.to_string() });
         let connection = connected.unwrap_or_else(late)?;
         Ok(Store { connection })
@@ -250,7 +250,7 @@ impl File {
         &self,
         question: impl FnOnce(&Descriptor) -> Result<T, Errno> + Send + 'static,
     ) -> Result<T, Errno> {
-        self.blocking("glfs-ask", PATIENCE, question)
+        self.blocking(PATIENCE, question)
     }
 
     fn seek(&self, at: u64, whence: c_int) -> Result<u64, Errno> {

@@ -188,7 +188,7 @@ impl File {
         &self,
         call: impl FnOnce(&Descriptor, Layout) -> Result<T, Errno> + Send + 'static,
     ) -> Result<T, Errno> {
-        self.blocking("glfs-call", LOCK_TIMEOUT, |descriptor| call(descriptor, descriptor.connection().layout()))
+        self.blocking(LOCK_TIMEOUT, |descriptor| call(descriptor, descriptor.connection().layout()))
     }
 }
 
@@ -206,7 +206,7 @@ impl ImageLock for File {
             Preempt::Always => LOCK_TIMEOUT + REVOCATION_DELAY,
             Preempt::Never | Preempt::Own(_) => LOCK_TIMEOUT,
         };
-        self.blocking("glfs-call", patience, move |descriptor| {
+        self.blocking(patience, move |descriptor| {
             Ok(acquire(descriptor, descriptor.connection().layout(), &heartbeat, &preempt))
         })?
     }
@@ -224,7 +224,7 @@ impl ImageLock for File {
     }
 
     fn send_heartbeat(&self, heartbeat: String, done: impl FnOnce(Result<(), Errno>) + Send + 'static) {
-        self.later("glfs-call", move |descriptor| done(write_heartbeat(descriptor, &heartbeat)));
+        self.later(move |descriptor| done(write_heartbeat(descriptor, &heartbeat)));
     }
 }
 

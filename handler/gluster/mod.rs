@@ -6,6 +6,7 @@ mod aio;
 mod caw;
 mod connection;
 mod descriptor;
+mod entry;
 mod error;
 mod file;
 mod glusterd;
@@ -35,8 +36,8 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use self::connection::{Connection as Shared, Origin, Target};
+use self::entry::Wish;
 use self::graph::Graph;
-use self::pool::Wish;
 use self::server::Server;
 use crate::lun::backend::{NotOpened, Opened, Source};
 use crate::lun::config::{Access, Config, Connection, Fence, LogLevel};
@@ -83,7 +84,7 @@ impl Source for Opener {
         // Behind others who wait for the same server, it has had its share of patience.
         let patience = patience.saturating_sub(pool::connecting(&self.target));
         let this = self.clone();
-        let opened = worker::bounded("glfs-call", patience, move || this.open_blocking(after));
+        let opened = worker::run_with_timeout(patience, move || this.open_blocking(after));
         let late = || Err(OpenError::TimedOut { after: patience, tried: self.target.origin.to_string() });
         Ok(opened.unwrap_or_else(late)?)
     }

@@ -6,70 +6,28 @@
 use std::collections::HashMap;
 use std::ffi::c_int;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
 use super::OpenError;
-use super::connection::{Connection, Generation, Origin, Target};
+use super::connection::{Connection, Origin, Target};
+use super::entry::{Entry, Refusal, Slot, Wish};
 use super::glusterd::Glusterd;
 use super::server::Fetched;
 use super::volfile_watch::{self, Watch};
 use super::volume::Bricks;
-use super::worker::{bounded, hand_over};
+use super::worker::{hand_over, run_with_timeout};
 use crate::report;
 
 /// How long an unused connection is kept.
 const LINGER: Duration = Duration::from_secs(10);
-/// How long a refusal is remembered.
-const MEMORY: Duration = Duration::from_secs(5);
 /// How often the reaper looks.
 const ROUND: Duration = Duration::from_secs(1);
 /// How long it waits for a volume.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// One entry a target. The slot's lock is held while connecting, so that others who want the same connection wait for it; the
-/// map's is not.
-#[derive(Debug, Default)]
-pub(super) struct Entry {
-    slot: Mutex<Slot>,
-    /// Since when somebody has been connecting.
-    connecting: Mutex<Option<Instant>>,
-    /// How detailed a log of libgfapi its users wish for.
-    wishes: Mutex<Vec<Weak<Wish>>>,
-}
-
-/// A user's wish, as libgfapi counts levels. Of several the most detailed is granted.
-pub(super) type Wish = AtomicI32;
-
-#[derive(Debug, Default)]
-struct Slot {
-    connection: Option<Arc<Connection>>,
-    /// Of the graph that the volume has now.
-    generation: Generation,
-    /// A thread watches the volfile.
-    watched: bool,
-    /// Since when nobody uses it, as far as the reaper has seen.
-    idle: Option<Instant>,
-    refused: Option<Refusal>,
-}
-
-/// A connection that could not be made, and is not tried again for a while: a silent server costs seconds, which every LUN of a
-/// volume would wait for in turn, and an init that fails costs libgfapi some 50 KiB that it never gives back (10.3).
-#[derive(Debug)]
-struct Refusal {
-    when: Instant,
-    why: Arc<OpenError>,
-}
-
-impl Refusal {
-    fn is_fresh(&self) -> bool {
-        self.when.elapsed() < MEMORY
-    }
-}
 
 #[derive(Default)]
 struct Pool {
@@ -87,62 +45,6 @@ fn with_pool<R>(work: impl FnOnce(&mut Pool) -> R) -> R {
     work(pool.get_or_insert_default())
 }
 
-impl Slot {
-    /// Makes a connection the one that is given out. What it replaces.
-    fn install(&mut self, connection: Arc<Connection>) -> Option<Arc<Connection>> {
-        connection.generation().publish();
-        self.generation = connection.generation().clone();
-        self.idle = None;
-        self.connection.replace(connection)
-    }
-}
-
-impl Entry {
-    fn lock(&self) -> MutexGuard<'_, Slot> {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The connection. None: there is none, or one is being made.
-    pub(super) fn current(&self) -> Option<Arc<Connection>> {
-        self.slot.try_lock().ok()?.connection.clone()
-    }
-
-    /// Its volfile is not watched any more.
-    pub(super) fn set_unwatched(&self) {
-        self.lock().watched = false;
-    }
-
-    /// Where libgfapi logs, and how much.
-    pub(super) fn logging(&self) -> (PathBuf, c_int) {
-        let path = with_pool(|pool| pool.log.clone()).unwrap_or_else(|| PathBuf::from("/dev/stderr"));
-        (path, self.level().unwrap_or_default())
-    }
-
-    /// Puts a connection with the volume's new graph in place of the one there is, which its users leave.
-    pub(super) fn supersede(&self, connection: Arc<Connection>) {
-        let replaced = self.lock().install(connection);
-        replaced.into_iter().for_each(retire);
-    }
-
-    /// What is wished for by those who are still there; if nobody is, it may stay as it is.
-    fn level(&self) -> Option<c_int> {
-        let mut wishes = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
-        wishes.retain(|wish| wish.strong_count() > 0);
-        wishes.iter().filter_map(Weak::upgrade).map(|wish| wish.load(Ordering::Relaxed)).max()
-    }
-
-    fn add(&self, wish: &Arc<Wish>) {
-        let mut wishes = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
-        if !wishes.iter().any(|other| other.as_ptr() == Arc::as_ptr(wish)) {
-            wishes.push(Arc::downgrade(wish));
-        }
-    }
-
-    fn connecting(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.connecting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// The connection to `target`: the one there is, or a new one; with `after`, one that was made later than that. Blocks while
 /// connecting, or while another thread connects. Its log is as detailed as `wish` says, or more.
 ///
@@ -154,6 +56,7 @@ pub(super) fn acquire(target: &Target, after: Option<Instant>, wish: &Arc<Wish>)
         Arc::clone(pool.entries.entry(target.clone()).or_default())
     });
     entry.add(wish);
+    entry.wait_for_change();
     let mut slot = entry.lock();
     let is_fit = |connection: &&Arc<Connection>| after.is_none_or(|after| connection.connected_at() > after);
     if let Some(connection) = slot.connection.as_ref().filter(is_fit) {
@@ -224,6 +127,11 @@ pub(super) fn connecting(target: &Target) -> Duration {
     since.map_or(Duration::ZERO, |since| since.elapsed())
 }
 
+/// Where libgfapi logs.
+pub(super) fn log_file() -> PathBuf {
+    with_pool(|pool| pool.log.clone()).unwrap_or_else(|| PathBuf::from("/dev/stderr"))
+}
+
 /// Where libgfapi logs, from now on; in a moment for the connections that there are.
 pub fn set_log_file(path: &Path) {
     with_pool(|pool| pool.log = Some(path.to_owned()));
@@ -244,7 +152,7 @@ fn follow_logging() {
     for (connection, path, level) in connections {
         let name = path.clone();
         let change = move || connection.logging().change(connection.volume(), &path, level);
-        let changed = bounded("glfs-call", PATIENCE, change);
+        let changed = run_with_timeout(PATIENCE, change);
         // In an outage the volume cannot be asked; it is, when it is over.
         if let Some(Err(errno)) = changed.filter(|changed| *changed != Err(Errno::ENOTCONN)) {
             let name = name.display();
@@ -270,7 +178,7 @@ fn watch_volfiles() {
 pub fn shut_down(patience: Duration) {
     let unused = with_pool(|pool| (take_unused(pool, |_| true), take_retired(pool)));
     // A young connection takes 10 s to disconnect; the process ends and takes the rest with it.
-    bounded("glfs-call", patience, move || drop(unused));
+    run_with_timeout(patience, move || drop(unused));
 }
 
 fn start_reaper(pool: &mut Pool) {

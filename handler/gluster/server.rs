@@ -87,7 +87,7 @@ pub(super) fn survey(servers: &[Server], patience: Duration) -> Vec<Answer> {
     let ask = |server: &Server| {
         let (sender, answer) = sync_channel(1);
         let asked = server.clone();
-        let thread = Builder::new().name(String::from("glfs-server"));
+        let thread = Builder::new().name(String::from("glfs-call"));
         let asking =
             thread.spawn(move || sender.send(Glusterd::connect(&asked).and_then(|mut glusterd| glusterd.ping())));
         (server.to_string(), asking.map(|_| answer))

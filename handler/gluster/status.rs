@@ -3,7 +3,6 @@
 //! They are answered from the client's memory, in a tenth of a millisecond and with all bricks down as well (10.3). Still they are
 //! read by a thread of their own, with a bound: libgfapi's locks are taken.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,7 +12,7 @@ use super::connection::Connection;
 use super::meta::File;
 use super::pool;
 use super::volfile::Translator;
-use super::worker::bounded;
+use super::worker::run_with_timeout;
 use crate::lun::backend::Bricks;
 use crate::metrics::VolumeState;
 
@@ -28,12 +27,13 @@ const STALE: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(super) struct ConnectionStatus {
     cache: Mutex<Cache>,
-    losses: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct Cache {
     last: Option<(Instant, Vec<Client>)>,
+    /// How often each brick was lost, as far as was seen.
+    losses: Vec<u64>,
     /// A query is under way, and may be for long.
     querying: bool,
 }
@@ -54,9 +54,10 @@ impl Client {
 }
 
 impl ConnectionStatus {
-    /// How often a brick was lost, as far as was seen.
-    pub(super) fn losses(&self) -> u64 {
-        self.losses.load(Ordering::Relaxed)
+    /// How often one of these bricks was lost, as far as was seen.
+    pub(super) fn losses(&self, bricks: &[usize]) -> u64 {
+        let cache = self.lock();
+        bricks.iter().filter_map(|&brick| cache.losses.get(brick)).sum()
     }
 
     /// The bricks as they were seen of late.
@@ -74,9 +75,11 @@ impl ConnectionStatus {
     /// Takes what was seen.
     fn update(&self, clients: Vec<Client>) {
         let mut cache = self.lock();
-        if let Some((_, before)) = &cache.last {
-            let lost = clients.iter().zip(before).filter(|(now, before)| now.was_lost_since(**before)).count();
-            self.losses.fetch_add(u64::try_from(lost).unwrap_or(0), Ordering::Relaxed);
+        let Cache { last, losses, .. } = &mut *cache;
+        losses.resize(clients.len(), 0);
+        let before = last.iter().flat_map(|(_, clients)| clients);
+        for ((now, before), losses) in clients.iter().zip(before).zip(losses) {
+            *losses += u64::from(now.was_lost_since(*before));
         }
         cache.last = Some((Instant::now(), clients));
     }
@@ -132,7 +135,7 @@ pub(super) fn refresh(connection: &Arc<Connection>, max_age: Duration) {
 
     if connection.status().is_due(max_age) {
         let query = Query(Arc::clone(connection));
-        bounded("glfs-call", QUERY_TIMEOUT, move || {
+        run_with_timeout(QUERY_TIMEOUT, move || {
             let connection = &query.0;
             if VERSION.get().is_none()
                 && let Ok(text) = read(connection, "version")
@@ -153,6 +156,19 @@ pub(super) fn refresh(connection: &Arc<Connection>, max_age: Duration) {
 /// libgfapi's.
 pub(super) fn bricks(connection: &Connection) -> Result<Bricks, Errno> {
     clients(connection).map(|clients| count(&clients))
+}
+
+/// The bricks that hold an image, by their numbers: all that may, where its name does not tell, and all where it is in pieces.
+pub(super) fn holders(connection: &Connection, path: &str) -> Vec<usize> {
+    let clients = connection.volfile().clients();
+    let is_in_pieces = connection.layout().is_replicated() || connection.layout().is_sharded();
+    let place = if is_in_pieces || clients.len() == 1 { None } else { connection.volume().pathinfo(path).ok() };
+    let all = 0..clients.len();
+    let Some(place) = place else { return all.collect() };
+    let holds = |client: &Translator<'_>| {
+        client.option("remote-subvolume").is_some_and(|brick| place.contains(&format!("<POSIX({brick}):")))
+    };
+    all.clone().zip(&clients).filter(|(_, client)| holds(client)).map(|(number, _)| number).collect()
 }
 
 fn count(clients: &[Client]) -> Bricks {
@@ -214,7 +230,7 @@ mod tests {
         let status = ConnectionStatus::default();
         for (sent, losses) in [(1, 0), (9, 0), (3, 1), (4, 1)] {
             status.update(vec![now(true, 7), now(true, sent)]);
-            assert_eq!(status.losses(), losses);
+            assert_eq!((status.losses(&[1]), status.losses(&[0])), (losses, 0));
         }
     }
 }

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use super::OpenError;
 use super::connection::{Connection, Target};
+use super::entry::Entry;
 use super::glusterd::{Glusterd, SpecError};
-use super::pool::{self, Entry};
+use super::pool;
 use super::server::{Fetched, Server};
 use super::status;
 use super::volfile::Volfile;
@@ -80,18 +81,24 @@ impl Watch {
                     self.follow(&entry, &current, volfile);
                 }
                 self.advance(&entry, &current);
+                entry.set_changing(self.is_undecided());
             }
             drop(entry);
             is_due = self.wait();
+            if is_due && let Some(entry) = self.entry.upgrade() {
+                entry.set_changing(self.glusterd.is_some());
+            }
         }
+    }
+
+    /// Whether there may soon be a connection with another graph.
+    fn is_undecided(&self) -> bool {
+        !self.reported && matches!(self.next, Next::Connecting { .. } | Next::Candidate { .. })
     }
 
     /// Waits for a change, or until it is time to look. Whether the volfile is to be asked for.
     fn wait(&mut self) -> bool {
-        let interval = match self.next {
-            Next::Connecting { .. } | Next::Candidate { .. } if !self.reported => CANDIDATE_INTERVAL,
-            _ => PROBE_INTERVAL,
-        };
+        let interval = if self.is_undecided() { CANDIDATE_INTERVAL } else { PROBE_INTERVAL };
         let Some(glusterd) = &mut self.glusterd else {
             thread::sleep(interval);
             // Until a server answers.

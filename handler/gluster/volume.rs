@@ -22,6 +22,9 @@ use super::logging::Logging;
 use super::volfile::Volfile;
 use crate::report;
 
+/// Bytes: one place, with the names of a brick, its host and the image.
+const LONGEST_PATHINFO: usize = 16 << 10;
+
 /// A connected volume. Dropping it disconnects, which takes up to 10 s, or as long as a brick is silent.
 #[derive(Debug)]
 pub(super) struct Volume {
@@ -96,6 +99,22 @@ impl Volume {
             })?;
         }
         Ok(())
+    }
+
+    /// Where a file is: `(<DISTRIBUTE:v-dht> <POSIX(/brick):host:/brick/path>)` (10.3, `dht_getxattr`). Blocks.
+    ///
+    /// # Errors
+    /// The volume's.
+    pub(super) fn pathinfo(&self, path: &str) -> Result<String, Errno> {
+        let path = c_string(&format!("/{path}"))?;
+        let mut value = vec![0_u8; LONGEST_PATHINFO];
+        let (name, room) = (c"trusted.glusterfs.pathinfo", value.len());
+        // SAFETY: the volume is connected; the strings are NUL-terminated; the buffer has the room given.
+        let found = unsafe {
+            gfapi::glfs_getxattr(self.as_ptr(), path.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast(), room)
+        };
+        value.truncate(usize::try_from(found).map_err(|_| Errno::last())?);
+        Ok(String::from_utf8_lossy(&value).into_owned())
     }
 
     /// The volume's name.

@@ -9,11 +9,12 @@ use std::time::Duration;
 
 use crate::report;
 
-/// Runs `work` on a thread called `name` and waits for its result, at most for `patience`. None: it takes longer (it goes on, and
-/// its result is dropped when it comes), it panicked, no thread could be had, or there is no
-/// patience.
-pub(super) fn bounded<T: Send + 'static>(
-    name: &str,
+/// Threads of one call that may hang as long as the volume does.
+const CALL: &str = "glfs-call";
+
+/// Runs `work` on a thread of its own and waits for its result, at most for `patience`. None: it takes longer (it goes on,
+/// and its result is dropped when it comes), it panicked, no thread could be had, or there is no patience.
+pub(super) fn run_with_timeout<T: Send + 'static>(
     patience: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
@@ -22,7 +23,7 @@ pub(super) fn bounded<T: Send + 'static>(
         return None;
     }
     let (sender, result) = sync_channel(1);
-    let thread = Builder::new().name(name.to_owned());
+    let thread = Builder::new().name(String::from(CALL));
     let spawned = thread.spawn(move || {
         // Fails if the waiter has given up.
         let _given_up = sender.send(work()).is_err();
@@ -48,12 +49,12 @@ pub(super) fn hand_over<T: Send + 'static>(
     }
 }
 
-/// What a [`Queue`] is given.
+/// What a [`Worker`] is given.
 pub(super) type Job = Box<dyn FnOnce() + Send>;
 
 /// A thread that does one job after the other, from the first job on until the queue is dropped.
 #[derive(Debug)]
-pub(super) struct Queue {
+pub(super) struct Worker {
     name: &'static str,
     jobs: Mutex<Jobs>,
 }
@@ -74,7 +75,7 @@ impl fmt::Debug for Waiting {
     }
 }
 
-impl Queue {
+impl Worker {
     pub(super) const fn new(name: &'static str) -> Self {
         Self { name, jobs: Mutex::new(Jobs::Waiting(Vec::new())) }
     }
@@ -127,14 +128,14 @@ mod tests {
     fn who_has_no_time_left_starts_no_thread() {
         let begun = Arc::new(AtomicBool::new(false));
         let work = Arc::clone(&begun);
-        assert_eq!(bounded("late", Duration::ZERO, move || work.store(true, Ordering::SeqCst)), None);
+        assert_eq!(run_with_timeout(Duration::ZERO, move || work.store(true, Ordering::SeqCst)), None);
         thread::sleep(Duration::from_millis(100));
         assert!(!begun.load(Ordering::SeqCst));
     }
 
     #[test]
     fn a_thread_that_could_not_be_had_is_tried_again_and_does_what_has_waited() {
-        let queue = Queue::new("tried-again");
+        let queue = Worker::new("tried-again");
         let (sender, done) = channel();
         let job = |number: u32| -> Job {
             let sender = sender.clone();
@@ -152,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_job_that_panics_does_not_end_the_thread() {
-        let queue = Queue::new("panics");
+        let queue = Worker::new("panics");
         queue.run(Box::new(|| panic!("for the test")));
         let (sender, done) = channel();
         queue.run(Box::new(move || sender.send(()).unwrap()));

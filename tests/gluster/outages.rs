@@ -22,8 +22,8 @@ pub(crate) fn deferred() {
     volume.image("disk.img", 2 * MIB);
     volume.kill_bricks();
     let begin = Instant::now();
-    // The admin said 1 MiB: the image decides.
-    let lun = Lun::opened(&volume.cfgstring("disk.img", ""), MIB);
+    // The admin said 1 MiB: the image decides, when it has been at rest.
+    let lun = Lun::in_configfs("deferred", &volume.cfgstring("disk.img", ""), MIB);
     assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
     let lines = log::lines(&format!("{}@", volume.name));
     let told: Vec<_> = lines.iter().filter(|line| !line.starts_with("info")).collect();
@@ -41,11 +41,11 @@ pub(crate) fn deferred() {
     eventually("the LUN is ready", || read(&lun).1 != Some(BECOMING_READY));
     println!("ready {:?} after the bricks", begin.elapsed());
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
-    assert_eq!(lun.bytes(), 2 * MIB);
     // That READ took the unit attention along.
     assert_eq!(lun.screen(&TEST_UNIT_READY).0, -1, "left to the core, which says GOOD");
     assert_eq!(lun.write(0, &pattern(1, 4096)), OK);
     assert_eq!(lun.read(0, 4096), (OK, pattern(1, 4096)));
+    eventually("the LUN has the image's size", || lun.bytes() == 2 * MIB);
     assert_eq!(lun.read(i64::try_from(2 * MIB - 512).unwrap(), 512).0, OK);
 
     // The same once more, to look at the unit attention itself.

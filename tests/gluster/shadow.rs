@@ -336,7 +336,7 @@ fn operations() -> usize {
 fn against_model(volume: &Volume, options: &str, seed: u64, accident: impl FnOnce(&mut Shadow<'_>)) {
     volume.image("disk.img", FIRST_SIZE);
     let cfgstring = volume.cfgstring("disk.img", options);
-    let mut lun = Lun::opened(&cfgstring, FIRST_SIZE);
+    let mut lun = Lun::in_configfs(&format!("shadow-{}-{seed}", volume.name), &cfgstring, FIRST_SIZE);
     let begin = Instant::now();
     let mut shadow = Shadow::new(&lun, seed);
     shadow.run(operations() / 4);

@@ -106,5 +106,6 @@ pub(crate) fn sharded_under_way() {
     volume.image("after.img", MIB);
     let after = volume.cfgstring("after.img", ";fence=required");
     eventually("no fence is promised", || before.flush() == OK && Lun::new(&after, MIB, 512).open() < 0);
-    assert_eq!(log::lines("after.img").iter().filter(|line| line.contains("features.shard")).count(), 1);
+    let lines = log::lines("after.img");
+    assert_eq!(lines.iter().filter(|line| line.contains("features.shard")).count(), 1, "{lines:?}");
 }
