@@ -40,8 +40,9 @@ pub(crate) fn bricks_and_graphs() {
     volume.restart_bricks();
     eventually("it is back", || of(&volume) == [Some(3.0), Some(3.0), Some(0.0)]);
     gluster(&["volume", "set", &volume.name, "performance.stat-prefetch", "off"]);
+    eventually("the new graph is seen", || of(&volume)[2] == Some(1.0));
     gluster(&["volume", "set", &volume.name, "performance.open-behind", "off"]);
-    eventually("the new graphs are seen", || of(&volume)[2] == Some(2.0));
+    eventually("the next one is seen", || of(&volume)[2] == Some(2.0));
     assert_eq!(lun.read(0, 512), (OK, vec![1; 512]));
     eventually("with all bricks", || of(&volume) == [Some(3.0), Some(3.0), Some(2.0)]);
 }
