@@ -123,7 +123,9 @@ fn acquire(
     if !counted || !quiet {
         return Err(AcquireError::InFlight);
     }
-    let held = has_holder(descriptor, layout)?;
+    // A descriptor of this LUN has it, as the caller knows.
+    let is_own = matches!(preempt, Preempt::Own(_));
+    let held = is_own || may_be_held(has_holder(descriptor, layout), layout)?;
     if held && *preempt == Preempt::Never {
         return Err(AcquireError::Held);
     }
@@ -180,6 +182,15 @@ fn release(descriptor: &Descriptor, layout: Layout) -> Result<(), Errno> {
 fn has_holder(descriptor: &Descriptor, layout: Layout) -> Result<bool, Errno> {
     let found = lock(descriptor, layout, libc::F_GETLK, libc::F_WRLCK)?;
     Ok(c_int::from(found.l_type) != libc::F_UNLCK)
+}
+
+/// Whether to take the lock for held. An owner whose brick was restarted under it has no lock on that brick any more: bricks that
+/// disagree about the holder are EIO where a file has redundancy (10.3, `ec_lock_check`: more than one kind of good answer).
+fn may_be_held(found: Result<bool, Errno>, layout: Layout) -> Result<bool, Errno> {
+    match found {
+        Err(Errno::EIO) if layout.replicated => Ok(true),
+        found => found,
+    }
 }
 
 impl File {
@@ -272,6 +283,17 @@ mod tests {
     fn layout(text: &str) -> (bool, bool, bool) {
         let Layout { sharded, replicated, advisory } = Layout::of(&Volfile::local(text.to_owned()));
         (sharded, replicated, advisory)
+    }
+
+    #[test]
+    fn a_lock_that_bricks_disagree_about_is_held() {
+        let on = |text: &str| Layout::of(&Volfile::local(text.to_owned()));
+        let disperse = on("volume e\n    type cluster/disperse\n    subvolumes a b c\n");
+        let brick = on("volume c\n    type protocol/client\nend-volume\n");
+        assert_eq!(may_be_held(Err(Errno::EIO), disperse), Ok(true));
+        assert_eq!(may_be_held(Err(Errno::ENOTCONN), disperse), Err(Errno::ENOTCONN));
+        assert_eq!(may_be_held(Err(Errno::EIO), brick), Err(Errno::EIO));
+        assert_eq!([true, false].map(|held| may_be_held(Ok(held), disperse)), [Ok(true), Ok(false)]);
     }
 
     #[test]
