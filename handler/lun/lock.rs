@@ -288,6 +288,10 @@ pub(super) fn command_failed<B: Backend>(lun: &Arc<Lun<B>>, op: Op, errno: Errno
             report::warning!(lun.log, "fencing: not owned any more ({errno})");
             // Before the command is answered; and once, for all that fail alike.
             lun.device.lock_lost();
+            // Good for nothing more, with the lock or without: a write has reached too few bricks (10.3, `ec_validate_fd`).
+            if errno == Errno::EBADF {
+                lun.recovery.request(Task::Reopen);
+            }
         }
         Lock::Unfenced => recovery::request_lock(lun),
         Lock::Standby => {}

@@ -48,8 +48,11 @@ pub(crate) fn open_in_vain(cfgstring: &str) -> ! {
     (0..20).for_each(|_| attempt());
     let before = Usage::now();
     (0..200).for_each(|_| attempt());
-    // Threads end a moment after their work.
-    eventually("the threads end", || Usage::now().threads <= before.threads);
+    // Threads end a moment after their work, and hang up.
+    eventually("the threads end", || {
+        let now = Usage::now();
+        now.threads <= before.threads && now.fds <= before.fds
+    });
     let after = Usage::now();
     println!("200 opens of a missing volume: {before:?} -> {after:?}");
     let flat = after.kib < before.kib + 4096 && after.fds <= before.fds && after.threads <= before.threads;

@@ -11,7 +11,8 @@ use super::super::backend::{Bricks, Enforcement};
 use super::super::gate::Lock;
 use super::super::monitor::Monitored as _;
 use super::super::testing::{
-    Fault, GOOD, Memory, Seen, Volume, away, closed_lun, compare_and_write, eventually, image, lun, lun_of, read, write,
+    Fault, GOOD, Memory, Seen, Volume, away, closed_lun, compare_and_write, eventually, flush, image, lun, lun_of,
+    read, write,
 };
 use super::*;
 use crate::runner::Status;
@@ -191,6 +192,17 @@ fn a_lun_that_could_not_ask_for_the_fence_when_it_was_opened_comes_back() {
     assert_eq!(write(&lun), FAILED, "refused by the bricks");
     eventually("it has the lock", || write(&lun) == GOOD);
     assert_eq!(lun.gate.lock(), Lock::Held);
+}
+
+#[test]
+fn an_owner_whose_descriptor_has_gone_bad_gets_another_one() {
+    let lun = lun_of(&Volume::fenced(), "");
+    super::super::lock::acquire_for_io(&lun);
+    let old = image(&lun);
+    *old.faults.lock().unwrap() = vec![Fault::Fails(Errno::EBADF); 100];
+    assert_eq!(flush(&lun), FAILED);
+    eventually("it has the lock", || write(&lun) == GOOD);
+    assert!(!Arc::ptr_eq(&old, &image(&lun)), "the lock was acquired on the bad descriptor");
 }
 
 #[test]
