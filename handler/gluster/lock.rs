@@ -125,7 +125,7 @@ fn acquire(
     }
     // A descriptor of this LUN has it, as the caller knows.
     let is_own = matches!(preempt, Preempt::Own(_));
-    let held = is_own || may_be_held(has_holder(descriptor, layout), layout)?;
+    let held = is_own || is_held(descriptor, layout)?;
     if held && *preempt == Preempt::Never {
         return Err(AcquireError::Held);
     }
@@ -182,6 +182,20 @@ fn release(descriptor: &Descriptor, layout: Layout) -> Result<(), Errno> {
 fn has_holder(descriptor: &Descriptor, layout: Layout) -> Result<bool, Errno> {
     let found = lock(descriptor, layout, libc::F_GETLK, libc::F_WRLCK)?;
     Ok(c_int::from(found.l_type) != libc::F_UNLCK)
+}
+
+/// Whether another connection holds the lock on any brick, as far as can be seen. Replicas answer with what one brick says: the last
+/// in the order of bricks if the lock is advisory, and else the last to answer (10.3, `afr_lk_cbk`, `afr_lk_txn_wind_cbk`). A brick
+/// that was replaced or restarted under a living owner does not know of its lock.
+fn is_held(descriptor: &Descriptor, layout: Layout) -> Result<bool, Errno> {
+    let in_order = Layout { advisory: true, ..layout };
+    let asked = if layout.replicated { &[in_order, layout, layout, layout][..] } else { &[layout] };
+    for &layout in asked {
+        if may_be_held(has_holder(descriptor, layout), layout)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether to take the lock for held. An owner whose brick was restarted under it has no lock on that brick any more: bricks that
