@@ -15,8 +15,11 @@ use super::rpc::{self, Encoder, Message, Procedure, invalid};
 use super::server::Server;
 use super::tls::{self, TlsStream};
 
-/// Bounds the connect to one address, and each question from its first byte to the answer's last.
+/// Bounds the connect to one address, a ping, and an answer from its first byte to its last.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// Bounds the wait for a volfile: a server that answers pings may be busy with a command of an admin, which holds the lock that
+/// this needs (10.3, `glusterd_big_locked_handler`).
+const VOLFILE_TIMEOUT: Duration = Duration::from_secs(15);
 /// A volfile has some 1.4 KiB a brick: more than 2,000 bricks. What claims to be larger is not read into memory.
 const LARGEST_RECORD: usize = 4 << 20;
 
@@ -78,7 +81,7 @@ impl Glusterd {
         request.number(NO_FLAGS);
         request.opaque(volume.as_bytes());
         request.opaque(&versions(op_version));
-        let reply = self.ask(GETSPEC, request).map_err(SpecError::Server)?;
+        let reply = self.ask(GETSPEC, request, VOLFILE_TIMEOUT).map_err(SpecError::Server)?;
         read_spec(&reply)
     }
 
@@ -87,7 +90,7 @@ impl Glusterd {
     /// # Errors
     /// There was none.
     pub(super) fn ping(&mut self) -> io::Result<()> {
-        self.ask(PING, Encoder::default()).map(drop)
+        self.ask(PING, Encoder::default(), ANSWER_TIMEOUT).map(drop)
     }
 
     /// Waits until glusterd calls back, for `patience` at most. Whether it has.
@@ -104,8 +107,8 @@ impl Glusterd {
     }
 
     /// Calls, and gives the record of the reply.
-    fn ask(&mut self, procedure: Procedure, body: Encoder) -> io::Result<Vec<u8>> {
-        let deadline = Instant::now() + ANSWER_TIMEOUT;
+    fn ask(&mut self, procedure: Procedure, body: Encoder, timeout: Duration) -> io::Result<Vec<u8>> {
+        let deadline = Instant::now() + timeout;
         self.xid = self.xid.wrapping_add(1);
         self.stream.set_timeout(ANSWER_TIMEOUT)?;
         self.stream.write_all(&rpc::call(self.xid, procedure, body))?;

@@ -68,6 +68,8 @@ pub(super) fn fetch<'a>(
     let mut dead = Vec::new();
     for server in servers {
         let fetched = Glusterd::connect(server).map_err(SpecError::Server).and_then(|mut glusterd| {
+            // One that hangs has a kernel that takes connections all the same.
+            glusterd.ping().map_err(SpecError::Server)?;
             let text = glusterd.volfile(volume, op_version)?;
             let volfile = Volfile::from_glusterd(text, volume).map_err(|why| SpecError::Server(rpc::invalid(why)))?;
             Ok(Fetched { volfile, glusterd })
@@ -131,14 +133,16 @@ mod tests {
         Server::Tcp { host: String::from("127.0.0.1"), port }
     }
 
-    /// A server of one connection, which gives `answer` to whatever it is asked first.
+    /// A server of one connection, which answers a ping, and gives `answer` to whatever it is asked then.
     fn answering(answer: Vec<u8>) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let serve = move || {
             let (mut stream, _) = listener.accept().unwrap();
             let mut request = [0; 4096];
-            let _read = stream.read(&mut request).unwrap();
+            let _ping = stream.read(&mut request).unwrap();
+            stream.write_all(&words(&[0x8000_0018, 1, 1, 0, 0, 0, 0])).unwrap();
+            let _question = stream.read(&mut request).unwrap();
             stream.write_all(&answer).unwrap();
         };
         Builder::new().name(String::from("answering")).spawn(serve).unwrap();
@@ -149,9 +153,9 @@ mod tests {
         words.iter().flat_map(|word| word.to_be_bytes()).collect()
     }
 
-    /// A GETSPEC reply to the first call of a connection.
+    /// A GETSPEC reply to the second call of a connection.
     fn spec(result: u32, errno: u32, text: &str) -> Vec<u8> {
-        let mut body = words(&[1, 1, 0, 0, 0, 0, result, errno, u32::try_from(text.len()).unwrap()]);
+        let mut body = words(&[2, 1, 0, 0, 0, 0, result, errno, u32::try_from(text.len()).unwrap()]);
         body.extend(text.as_bytes());
         body.resize(body.len().next_multiple_of(4) + 4, 0);
         [words(&[0x8000_0000 | u32::try_from(body.len()).unwrap()]), body].concat()

@@ -29,6 +29,8 @@ const MISCOMPARE: u8 = 0x0e;
 struct Agent {
     gateway: u64,
     lun: Option<Arc<Lun>>,
+    /// How many LUNs there have been.
+    opened: u64,
     /// In its place.
     plain: Option<Arc<Plain>>,
     next: Arc<AtomicU64>,
@@ -71,6 +73,7 @@ pub(crate) fn serve(gateway: &str, folder: &str) -> ! {
     let mut agent = Agent {
         gateway: gateway.parse().unwrap(),
         lun: None,
+        opened: 0,
         plain: None,
         next: Arc::new(AtomicU64::new(1)),
         load: None,
@@ -102,7 +105,8 @@ impl Agent {
             }
             "contended" => (OK, self.contest.take().expect("a contest").end().map(|count| count.to_string()).join(" ")),
             "open" => {
-                let mut lun = Lun::new(words[1], number(2), 512);
+                self.opened += 1;
+                let mut lun = Lun::named(&format!("lun{}", self.opened), words[1], number(2));
                 let status = lun.open();
                 self.lun = (status == 0).then(|| Arc::new(lun));
                 (status, log::lines("error: ").pop().unwrap_or_default())

@@ -172,7 +172,9 @@ impl Cluster {
 
 /// Whether the cluster refuses only for now.
 fn is_passing(why: &str) -> bool {
-    ["Another transaction", "try again", "Connection failed", "Locking failed"].iter().any(|text| why.contains(text))
+    ["Another transaction", "try again", "Connection failed", "Locking failed", "brick op 'Rebalance' failed"]
+        .iter()
+        .any(|text| why.contains(text))
 }
 
 /// Gives the hosts names, for this process and all that it starts. Nobody else is asked for any.

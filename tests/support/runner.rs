@@ -93,14 +93,20 @@ impl Lun {
         lun
     }
 
-    /// A device of 512-byte blocks, open, that the kernel knows by the name of `backstore`: its size can be set through configfs.
-    pub fn in_configfs(backstore: &str, cfgstring: &str, bytes: u64) -> Self {
+    /// A device of 512-byte blocks that the kernel knows by the name of `backstore`: its size can be set through configfs.
+    pub fn named(backstore: &str, cfgstring: &str, bytes: u64) -> Self {
         let mut lun = Self::new(cfgstring, bytes, 512);
         let uio = KERNEL.directory.path().join(backstore);
         fs::create_dir(&uio).unwrap();
         fs::write(uio.join("name"), format!("tcm-user/7/{backstore}/{cfgstring}\n")).unwrap();
         Arc::get_mut(&mut lun.device).unwrap().uio_name = CString::new(uio.to_str().unwrap()).unwrap();
         KERNEL.backstores.lock().unwrap().insert(backstore.to_owned(), Arc::clone(&lun.device));
+        lun
+    }
+
+    /// Such a device, open.
+    pub fn in_configfs(backstore: &str, cfgstring: &str, bytes: u64) -> Self {
+        let mut lun = Self::named(backstore, cfgstring, bytes);
         assert_eq!(lun.open(), 0, "{cfgstring}: {:?}", super::log::lines(""));
         lun
     }
