@@ -92,10 +92,10 @@ impl Gateway {
         gateway
     }
 
-    /// With an image of a volume open.
+    /// With an image of a volume open: a cluster that is busy has time for it.
     pub(crate) fn with(cfgstring: &str, bytes: u64) -> Self {
         let mut gateway = Self::start();
-        let answer = gateway.open(cfgstring, bytes);
+        let answer = gateway.open(&format!("{cfgstring};open=fail"), bytes);
         assert_eq!(answer.status, OK, "{cfgstring}: {answer:?}");
         gateway
     }
