@@ -1,4 +1,4 @@
-//! A connection to a volume: a [`Volume`], and what is known of it.
+//! A connection to a volume: a [`Volume`], its volfile, and its status.
 
 use std::ffi::c_int;
 use std::fmt;

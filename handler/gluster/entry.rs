@@ -23,7 +23,7 @@ pub(super) struct Entry {
     pub(super) slot: Mutex<Slot>,
     /// The volume has changed, and it is not yet known whether LUNs are to move.
     changing: AtomicBool,
-    /// Since when somebody has been connecting.
+    /// Start of the attempt to connect that is under way.
     connecting: Mutex<Option<Instant>>,
     /// How detailed a log of libgfapi its users wish for.
     wishes: Mutex<Vec<Weak<Wish>>>,

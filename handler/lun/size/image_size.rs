@@ -37,7 +37,7 @@ pub(super) enum Image {
 pub(super) struct Settling {
     last: ImageStat,
     looked: Instant,
-    /// It has looked the same since.
+    /// Start of the time in which it has not changed.
     since: Instant,
 }
 
