@@ -1,11 +1,13 @@
-//! Finds libgfapi and generates bindings for the functions of [`FUNCTIONS`] from the installed header.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! Finds libgfapi and generates bindings for the functions of [`FUNCTIONS`] from the installed
+//! header.
 
 use std::env;
 use std::path::PathBuf;
 use std::process::exit;
 
-/// Every libgfapi function the project calls. A new one is added here, and nowhere else. Some are those of the command
-/// `tcmu-glfs`; the plugin does not import them.
+/// Every libgfapi function the project calls. A new one is added here, and nowhere else. Some are
+/// those of the command `tcmu-glfs`; the plugin does not import them.
 const FUNCTIONS: [&str; 33] = [
     "glfs_new",
     "glfs_set_volfile",
@@ -42,7 +44,8 @@ const FUNCTIONS: [&str; 33] = [
     "glfs_statvfs",
 ];
 
-/// libgfapi's own number (GlusterFS 6 and later): the first with the five-argument completion callback.
+/// libgfapi's own number (GlusterFS 6 and later): the first with the five-argument completion
+/// callback.
 const OLDEST_API: &str = "7.6";
 
 fn main() {
@@ -91,8 +94,9 @@ fn main() {
     for function in FUNCTIONS {
         builder = builder.allowlist_function(function);
     }
-    let bindings =
-        builder.generate().unwrap_or_else(|e| fail(&format!("bindgen could not read <glusterfs/api/glfs.h>: {e}")));
+    let bindings = builder
+        .generate()
+        .unwrap_or_else(|e| fail(&format!("bindgen could not read <glusterfs/api/glfs.h>: {e}")));
     let out = env::var_os("OUT_DIR").map(PathBuf::from).unwrap_or_default().join("bindings.rs");
     if let Err(e) = bindings.write_to_file(&out) {
         fail(&format!("{} could not be written: {e}", out.display()));

@@ -1,26 +1,31 @@
-//! `handler_glfs.so`: SCSI LUNs from image files on a GlusterFS volume, for tcmu-runner, through libgfapi.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! `handler_glfs.so`: SCSI LUNs from image files on a GlusterFS volume, for tcmu-runner, through
+//! libgfapi.
 //!
 //! # Layers
 //! ```text
 //!  tcmu-runner (C) --calls--> runner/vtable --> lun/ --> lun::backend (a trait) <-- gluster/ --calls--> libgfapi (C)
 //! ```
 //! * [`runner`] is all that knows the daemon: its C ABI, its threads, its log.
-//! * [`lun`] is what a disk does: sizes, ranges, short transfers, what an error means to an initiator. No `unsafe`.
+//! * [`lun`] is what a disk does: sizes, ranges, short transfers, what an error means to an
+//!   initiator. No `unsafe`.
 //! * [`gluster`] is all that knows libgfapi: connections, files, asynchronous calls.
 //! * [`metrics`] counts what all of them do, and knows none of them.
 //! * [`site`] is the file in which LUNs find what they share; what it may say is [`lun::config`]'s.
 //! * this file puts them together.
 //!
 //! # The life of a WRITE
-//! The core's command thread calls `write_cb` (`runner/vtable.rs`). It wraps the raw pointers into a [`runner::Command`], finds
-//! the device's LUN, and calls [`lun`]'s `write`. It passes the LUN's gate (`lun/gate.rs`, with the table of what a command gets in which
-//! state), and is moved into a request (`lun/rw`).
-//! The backend (`gluster/file.rs`) submits it with `glfs_pwritev_async` and returns; so do all the others. Later a thread of libgfapi
-//! calls `answered` (`gluster/aio.rs`), which hands the outcome to the request: done, continued if short, or failed with the
-//! status for its errno; and the command is completed, once, by being consumed.
+//! The core's command thread calls `write_cb` (`runner/vtable.rs`). It wraps the raw pointers into
+//! a [`runner::Command`], finds the device's LUN, and calls [`lun`]'s `write`. It passes the LUN's
+//! gate (`lun/gate.rs`, with the table of what a command gets in which state), and is moved into a
+//! request (`lun/rw`). The backend (`gluster/file.rs`) submits it with `glfs_pwritev_async` and
+//! returns; so do all the others. Later a thread of libgfapi calls `answered` (`gluster/aio.rs`),
+//! which hands the outcome to the request: done, continued if short, or failed with the status for
+//! its errno; and the command is completed, once, by being consumed.
 //!
 //! # Threads
-//! The core's command thread submits and returns; libgfapi's event threads complete, and submit what follows from an answer.
+//! The core's command thread submits and returns; libgfapi's event threads complete, and submit
+//! what follows from an answer.
 //!
 //! | thread | how many | what it does |
 //! |---|---|---|
@@ -33,8 +38,8 @@
 //! | `glfs-metrics` | one | gives the numbers to whoever asks |
 //! | `glfs-log` | one | writes lines into the daemon's log |
 //!
-//! No lock is held across a submit or a completion, and only one across a call into the daemon: that of [`runner::DeviceHandle`],
-//! which keeps the device alive meanwhile.
+//! No lock is held across a submit or a completion, and only one across a call into the daemon:
+//! that of [`runner::DeviceHandle`], which keeps the device alive meanwhile.
 
 pub mod gluster;
 #[forbid(unsafe_code)]
@@ -58,8 +63,8 @@ use runner::{Cdb, Device, Geometry, Verdict};
 /// The handler of the subtype `glfs`.
 struct Glfs;
 
-/// libgfapi's own log, in the daemon's log directory. The daemon's logrotate pattern covers the name; that the file has been renamed is
-/// noticed (`gluster/logging.rs`).
+/// libgfapi's own log, in the daemon's log directory. The daemon's logrotate pattern covers the
+/// name; that the file has been renamed is noticed (`gluster/logging.rs`).
 const GFAPI_LOG: &std::ffi::CStr = c"tcmu-runner-glfs.log";
 
 /// How long the daemon's exit waits for volumes to disconnect.
@@ -88,7 +93,10 @@ impl runner::Handler for Glfs {
         let storage = metrics::Storage { volumes: gluster::volumes, version: gluster::version };
         ONCE.call_once(|| metrics::set_storage(storage));
         let cfgstring = device.cfgstring().map_err(|text| {
-            report::error_always!(report::PLUGIN, "Not opened: the configuration is not UTF-8: {text}");
+            report::error_always!(
+                report::PLUGIN,
+                "Not opened: the configuration is not UTF-8: {text}"
+            );
             Errno::EINVAL
         })?;
         let config = Config::read(cfgstring, &site::follow()).map_err(|why| {
@@ -116,5 +124,6 @@ impl runner::Handler for Glfs {
 /// 0, or -1 if this process is not a tcmu-runner this handler can serve (its log says why).
 #[unsafe(no_mangle)]
 pub extern "C" fn handler_init() -> c_int {
-    std::panic::catch_unwind(|| runner::register(&Glfs)).map_or(-1, |registered| registered.map_or(-1, |()| 0))
+    std::panic::catch_unwind(|| runner::register(&Glfs))
+        .map_or(-1, |registered| registered.map_or(-1, |()| 0))
 }

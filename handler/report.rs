@@ -1,12 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Log lines that cannot flood, and whose they are.
 //!
-//! `error!` and `warning!` are for whatever an initiator or a sick volume can trigger: each place in the code has an allowance for each
-//! LUN ([`storm`]), so that a storm on one silences no other. What is held back is counted, and told with the next line, or by
-//! [`Log::settle`] when the storm is over. Commands that fail are told through [`Log::failed`], which also tells the first one of
-//! its kind that succeeds again. The `_always` forms are for opening, closing and configuring, which an admin triggers.
+//! `error!` and `warning!` are for whatever an initiator or a sick volume can trigger: each place
+//! in the code has an allowance for each LUN ([`storm`]), so that a storm on one silences no other.
+//! What is held back is counted, and told with the next line, or by [`Log::settle`] when the storm
+//! is over. Commands that fail are told through [`Log::failed`], which also tells the first one of
+//! its kind that succeeds again. The `_always` forms are for opening, closing and configuring,
+//! which an admin triggers.
 //!
-//! Levels, by audience: *error*: an initiator saw a failure or a LUN is unusable. *warn*: degraded, or an oddity that was
-//! mended. *info*: open, close, resize, connection changes. *debug*: each failed command.
+//! Levels, by audience: *error*: an initiator saw a failure or a LUN is unusable. *warn*: degraded,
+//! or an oddity that was mended. *info*: open, close, resize, connection changes. *debug*: each
+//! failed command.
 
 mod storm;
 
@@ -63,8 +67,8 @@ impl Log {
         }
     }
 
-    /// Writes nothing of more detail from now on. At [`LevelFilter::Debug`] debug lines are written even if the daemon has no
-    /// interest in any: as info lines.
+    /// Writes nothing of more detail from now on. At [`LevelFilter::Debug`] debug lines are written
+    /// even if the daemon has no interest in any: as info lines.
     pub(crate) fn set_detail(&self, detail: LevelFilter) {
         self.detail.store(detail as usize, Ordering::Relaxed);
     }
@@ -112,12 +116,18 @@ impl Log {
         self.failing.fetch_and(!(1 << kind.number), Ordering::Relaxed);
         let now = Instant::now();
         let mut storms = self.storms();
-        let told = storms.iter_mut().find(|told| told.place == kind.name).and_then(|told| told.storm.success(now));
+        let told = storms
+            .iter_mut()
+            .find(|told| told.place == kind.name)
+            .and_then(|told| told.storm.success(now));
         drop(storms);
         if let Some((failures, lasted)) = told {
             let (name, s) = (kind.name, if failures == 1 { "" } else { "s" });
             let lasted = lasted.as_secs_f64();
-            self.always(Level::Warn, format_args!("{name} serves again after {failures} failure{s} in {lasted:.1} s"));
+            self.always(
+                Level::Warn,
+                format_args!("{name} serves again after {failures} failure{s} in {lasted:.1} s"),
+            );
         }
     }
 
@@ -145,7 +155,9 @@ impl Log {
         drop(storms);
         match held_back {
             0 => self.always(level, text),
-            n => self.always(level, format_args!("{text} ({n} like this before it were held back)")),
+            n => {
+                self.always(level, format_args!("{text} ({n} like this before it were held back)"))
+            }
         }
         true
     }
@@ -157,13 +169,20 @@ impl Log {
         self.storms().retain_mut(|told| {
             let over = at_last || told.storm.is_over(now);
             if over && let Some((count, last)) = told.storm.untold() {
-                untold.push((count, now.duration_since(last).as_secs(), std::mem::take(&mut told.line)));
+                untold.push((
+                    count,
+                    now.duration_since(last).as_secs(),
+                    std::mem::take(&mut told.line),
+                ));
             }
             !over
         });
         for (count, ago, line) in untold {
             let level = Level::Warn;
-            self.always(level, format_args!("{count} more like this were held back, the last {ago} s ago: {line}"));
+            self.always(
+                level,
+                format_args!("{count} more like this were held back, the last {ago} s ago: {line}"),
+            );
         }
     }
 

@@ -1,5 +1,6 @@
-//! The site file on disk. A mistake in it takes no LUN down: what was right last stays in use, and is kept on disk for a daemon that
-//! is restarted meanwhile.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! The site file on disk. A mistake in it takes no LUN down: what was right last stays in use, and
+//! is kept on disk for a daemon that is restarted meanwhile.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -14,12 +15,17 @@ use crate::{metrics, report};
 const LONGEST: u64 = 1 << 20;
 
 /// Its name, and where the last good one is kept.
-static FILE: LazyLock<String> = LazyLock::new(|| from_environment("TCMU_GLFS_CONFIG", "/etc/tcmu/glfs.toml"));
-static KEPT: LazyLock<PathBuf> =
-    LazyLock::new(|| Path::new(&from_environment("TCMU_GLFS_STATE", "/var/lib/tcmu-glfs")).join("glfs.toml"));
+static FILE: LazyLock<String> =
+    LazyLock::new(|| from_environment("TCMU_GLFS_CONFIG", "/etc/tcmu/glfs.toml"));
+static KEPT: LazyLock<PathBuf> = LazyLock::new(|| {
+    Path::new(&from_environment("TCMU_GLFS_STATE", "/var/lib/tcmu-glfs")).join("glfs.toml")
+});
 
 fn from_environment(variable: &str, otherwise: &str) -> String {
-    std::env::var(variable).ok().filter(|value| !value.is_empty()).unwrap_or_else(|| otherwise.to_owned())
+    std::env::var(variable)
+        .ok()
+        .filter(|value| !value.is_empty())
+        .unwrap_or_else(|| otherwise.to_owned())
 }
 
 /// What a file looked like from outside: as long as this stays, it is not read again.
@@ -51,7 +57,8 @@ fn store() -> MutexGuard<'static, Store> {
     STORE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What is in use, after a look at the file. Reads, and does nothing else: any user may be the cause.
+/// What is in use, after a look at the file. Reads, and does nothing else: any user may be the
+/// cause.
 #[must_use]
 pub fn current() -> Arc<Site> {
     let mut store = store();
@@ -66,7 +73,12 @@ pub fn follow() -> Arc<Site> {
         store.look();
         let settings = settings(&store.site);
         let changed = store.metrics.replace(settings.clone()).as_ref() != Some(&settings);
-        (Arc::clone(&store.site), store.news.take(), store.unsaved.take(), changed.then_some(settings))
+        (
+            Arc::clone(&store.site),
+            store.news.take(),
+            store.unsaved.take(),
+            changed.then_some(settings),
+        )
     };
     if let Some(settings) = settings {
         metrics::configure(settings);
@@ -96,7 +108,8 @@ fn settings(site: &Site) -> metrics::Settings {
     settings
 }
 
-/// What the file says, for a tool that an admin waits for: a mistake is told, nothing takes its place.
+/// What the file says, for a tool that an admin waits for: a mistake is told, nothing takes its
+/// place.
 ///
 /// # Errors
 /// The first mistake, or why the file cannot be read.
@@ -110,7 +123,8 @@ pub fn read() -> Result<Site, SiteError> {
 
 impl Store {
     fn look(&mut self) {
-        let stamp = fs::metadata(&*FILE).map_or_else(|why| Stamp::of_error(&why), |found| Stamp::of(&found));
+        let stamp = fs::metadata(&*FILE)
+            .map_or_else(|why| Stamp::of_error(&why), |found| Stamp::of(&found));
         if self.stamp.as_ref() == Some(&stamp) {
             return;
         }
@@ -118,7 +132,8 @@ impl Store {
         let broken = match load(Path::new(&*FILE)) {
             Ok(None) => {
                 self.site = Arc::new(Site::none(&FILE));
-                self.news = before.map(|_| Ok(format!("{}: gone; what is built in is in use", *FILE)));
+                self.news =
+                    before.map(|_| Ok(format!("{}: gone; what is built in is in use", *FILE)));
                 return;
             }
             Ok(Some((text, stamp))) => {
@@ -150,7 +165,8 @@ impl Store {
 
 impl Stamp {
     fn of(found: &fs::Metadata) -> Self {
-        let (changed, touched) = ((found.mtime(), found.mtime_nsec()), (found.ctime(), found.ctime_nsec()));
+        let (changed, touched) =
+            ((found.mtime(), found.mtime_nsec()), (found.ctime(), found.ctime_nsec()));
         Self::File(found.dev(), found.ino(), found.len(), changed, touched)
     }
 

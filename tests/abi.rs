@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What the plugin exports and what it needs from the process around it.
 #![allow(
     clippy::unwrap_used,
@@ -20,7 +21,11 @@ use std::process::Command;
 
 /// The symbols of `file` that `nm -D` lists with `option`, without their versions.
 fn symbols(file: &Path, option: &str) -> BTreeSet<String> {
-    let nm = Command::new("nm").args(["-D", option]).arg(file).output().expect("nm is needed (Debian: binutils)");
+    let nm = Command::new("nm")
+        .args(["-D", option])
+        .arg(file)
+        .output()
+        .expect("nm is needed (Debian: binutils)");
     assert!(nm.status.success(), "nm {}: {}", file.display(), String::from_utf8_lossy(&nm.stderr));
     let text = String::from_utf8(nm.stdout).unwrap();
     text.lines()
@@ -41,7 +46,9 @@ fn library(name: &str) -> PathBuf {
     let cache = Command::new("/sbin/ldconfig").arg("-p").output().expect("ldconfig is needed");
     let text = String::from_utf8(cache.stdout).unwrap();
     let line = text.lines().find(|line| line.trim_start().starts_with(name));
-    let path = line.and_then(|line| line.split("=> ").nth(1)).unwrap_or_else(|| panic!("{name} is not installed"));
+    let path = line
+        .and_then(|line| line.split("=> ").nth(1))
+        .unwrap_or_else(|| panic!("{name} is not installed"));
     PathBuf::from(path)
 }
 
@@ -52,12 +59,19 @@ fn handler_init_alone_is_exported() {
 
 #[test]
 fn everything_undefined_is_found_in_libgfapi_openssl_or_the_c_runtime() {
-    let known: BTreeSet<String> =
-        ["libgfapi.so.0", "libssl.so.3", "libcrypto.so.3", "libc.so.6", "libgcc_s.so.1", "ld-linux-x86-64.so.2"]
-            .iter()
-            .flat_map(|name| symbols(&library(name), "--defined-only"))
-            .collect();
-    let unknown: Vec<_> = symbols(&plugin(), "--undefined-only").difference(&known).cloned().collect();
+    let known: BTreeSet<String> = [
+        "libgfapi.so.0",
+        "libssl.so.3",
+        "libcrypto.so.3",
+        "libc.so.6",
+        "libgcc_s.so.1",
+        "ld-linux-x86-64.so.2",
+    ]
+    .iter()
+    .flat_map(|name| symbols(&library(name), "--defined-only"))
+    .collect();
+    let unknown: Vec<_> =
+        symbols(&plugin(), "--undefined-only").difference(&known).cloned().collect();
     assert!(unknown.is_empty(), "{unknown:?}");
 }
 
@@ -65,15 +79,19 @@ fn everything_undefined_is_found_in_libgfapi_openssl_or_the_c_runtime() {
 fn everything_looked_up_at_load_time_is_exported_by_the_daemon_or_libtcmu() {
     let mut exported = symbols(Path::new("/usr/bin/tcmu-runner"), "--defined-only");
     exported.extend(symbols(&library("libtcmu.so.2"), "--defined-only"));
-    let missing: Vec<_> =
-        handler_glfs::runner::symbol_names().iter().filter(|name| !exported.contains(**name)).collect();
+    let missing: Vec<_> = handler_glfs::runner::symbol_names()
+        .iter()
+        .filter(|name| !exported.contains(**name))
+        .collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
 
 #[test]
 fn the_gfapi_functions_in_use_are_these() {
-    let used: Vec<String> =
-        symbols(&plugin(), "--undefined-only").into_iter().filter(|name| name.starts_with("glfs_")).collect();
+    let used: Vec<String> = symbols(&plugin(), "--undefined-only")
+        .into_iter()
+        .filter(|name| name.starts_with("glfs_"))
+        .collect();
     assert_eq!(
         used,
         [

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Opening and closing, in vain or not, leaves nothing behind.
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,6 @@
-//! The plugin in a process that looks like tcmu-runner 1.5.3: refused with a sentence, and nothing is registered.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! The plugin in a process that looks like tcmu-runner 1.5.3: refused with a sentence, and nothing
+//! is registered.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -36,7 +38,13 @@ extern "C" fn tcmur_register_handler(_: *mut c_void) -> c_int {
 
 /// Variadic in the original; the plugin passes one string.
 #[unsafe(no_mangle)]
-extern "C" fn tcmu_err_message(_: *mut c_void, _: *const c_char, _: c_int, _: *const c_char, text: *const c_char) {
+extern "C" fn tcmu_err_message(
+    _: *mut c_void,
+    _: *const c_char,
+    _: c_int,
+    _: *const c_char,
+    text: *const c_char,
+) {
     // SAFETY: a NUL-terminated string of the caller's.
     LOG.lock().unwrap().push(unsafe { CStr::from_ptr(text) }.to_str().unwrap().to_owned());
 }
@@ -56,5 +64,8 @@ fn an_older_runner_is_refused_with_a_log_line() {
     assert_ne!(unsafe { init() }, 0);
     let log = LOG.lock().unwrap();
     assert_eq!(log.len(), 1, "{log:?}");
-    assert!(log[0].contains("tcmu-runner 1.5.3 is not supported") && log[0].contains("1.5.4"), "{log:?}");
+    assert!(
+        log[0].contains("tcmu-runner 1.5.3 is not supported") && log[0].contains("1.5.4"),
+        "{log:?}"
+    );
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! `tcmu-glfs check`: can this LUN be served, and if not, why not?
 
 use std::path::Path;
@@ -14,17 +15,22 @@ use crate::portrait::{Fencing, Portrait};
 use crate::session::Session;
 use crate::{place, size};
 
-/// Tries a configuration as tcmu-runner would: is it well-formed, do its servers answer, is the image there, can it be fenced?
+/// Tries a configuration as tcmu-runner would: is it well-formed, do its servers answer, is the
+/// image there, can it be fenced?
 ///
-/// Each finding is one line: ok, note, warning or error, what is so, and what can be done about it. Nothing is changed and no lock is
-/// taken: a LUN that is in use is not disturbed. It takes as long as open-timeout= allows at most, and a few seconds for questions
-/// about locks.
+/// Each finding is one line: ok, note, warning or error, what is so, and what can be done about it.
+/// Nothing is changed and no lock is taken: a LUN that is in use is not disturbed. It takes as long
+/// as open-timeout= allows at most, and a few seconds for questions about locks.
 ///
-/// Exit status: 0 the LUN can be served (there may be warnings), 1 it cannot, 2 the command line is wrong.
+/// Exit status: 0 the LUN can be served (there may be warnings), 1 it cannot, 2 the command line is
+/// wrong.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: tcmu-glfs check 'vol@gluster1/disk.img;server=gluster2;fence=required'")]
+#[command(
+    after_help = "Example: tcmu-glfs check 'vol@gluster1/disk.img;server=gluster2;fence=required'"
+)]
 pub(crate) struct Args {
-    /// As for targetcli: VOLUME@HOST/PATH[;KEY=VALUE]... Quote it in a shell. Keys are in tcmu-glfs(5)
+    /// As for targetcli: VOLUME@HOST/PATH[;KEY=VALUE]... Quote it in a shell. Keys are in
+    /// tcmu-glfs(5)
     cfgstring: String,
     /// Print the findings as one JSON document: subject, worst, and a list of level, about and text
     #[arg(long)]
@@ -36,7 +42,9 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     match handler_glfs::site::read() {
         Err(why) => findings.error("site", why.to_string()),
         Ok(site) => match place::read(&args.cfgstring, &site) {
-            Err(why) => findings.error("configuration", format!("{why}; the form is {}", place::FORM)),
+            Err(why) => {
+                findings.error("configuration", format!("{why}; the form is {}", place::FORM))
+            }
             Ok(config) => check(&config, &mut findings),
         },
     }
@@ -46,7 +54,10 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 fn check(config: &Config, findings: &mut Findings) {
     findings.ok(
         "configuration",
-        format!("the configuration is well-formed: volume {}, image {}", config.volume, config.path),
+        format!(
+            "the configuration is well-formed: volume {}, image {}",
+            config.volume, config.path
+        ),
     );
     let session = Session::begin();
     let begin = Instant::now();
@@ -55,7 +66,8 @@ fn check(config: &Config, findings: &mut Findings) {
     match source.open(config.open_timeout.saturating_sub(begin.elapsed()), None) {
         Ok(opened) => match Portrait::of(&opened.image) {
             Ok(portrait) => image(config, &portrait, findings),
-            Err(errno) => findings.error("image", format!("the volume does not say how large the image is: {errno}")),
+            Err(errno) => findings
+                .error("image", format!("the volume does not say how large the image is: {errno}")),
         },
         Err(not) => {
             findings.error(if not.errno == Errno::ENOTCONN { "server" } else { "image" }, not.why);
@@ -86,7 +98,10 @@ fn servers(answers: &[Answer], findings: &mut Findings) {
     }
     if let [only] = answers {
         if only.answers.is_ok() {
-            findings.note("server", format!("{} is the only one: name others with ;server=HOST", only.server));
+            findings.note(
+                "server",
+                format!("{} is the only one: name others with ;server=HOST", only.server),
+            );
         }
     }
 }
@@ -106,17 +121,26 @@ fn blocks(portrait: &Portrait, findings: &mut Findings) {
     const LARGE_BLOCK: u64 = 4096;
     let (bytes, allocated) = (portrait.facts.bytes, portrait.facts.allocated);
     if bytes < size::BLOCK {
-        return findings.error("size", format!("the image has {bytes} bytes, not even one block: tcmu-glfs resize"));
+        return findings.error(
+            "size",
+            format!("the image has {bytes} bytes, not even one block: tcmu-glfs resize"),
+        );
     }
     let share = format!("{} of them allocated", size::show(allocated));
     findings.ok("size", format!("the image opens: {}, {share}", size::show(bytes)));
     let (odd, large) = (bytes % size::BLOCK, bytes % LARGE_BLOCK);
     if odd != 0 {
-        findings
-            .warning("size", format!("its last {odd} bytes are no whole block and are not served: tcmu-glfs resize"));
+        findings.warning(
+            "size",
+            format!("its last {odd} bytes are no whole block and are not served: tcmu-glfs resize"),
+        );
     } else if large != 0 {
-        findings
-            .note("size", format!("with blocks of {LARGE_BLOCK} bytes, its last {large} bytes would not be served"));
+        findings.note(
+            "size",
+            format!(
+                "with blocks of {LARGE_BLOCK} bytes, its last {large} bytes would not be served"
+            ),
+        );
     }
 }
 

@@ -1,5 +1,6 @@
-//! Filling an image: with space, with zeros, with the data of another one. In steps, with progress, until it is done or
-//! interrupted.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! Filling an image: with space, with zeros, with the data of another one. In steps, with progress,
+//! until it is done or interrupted.
 
 use std::ops::Range;
 use std::sync::Mutex;
@@ -44,9 +45,14 @@ pub(crate) struct Work {
 impl Work {
     /// Shows progress over `bytes`, if there is a terminal to show it on.
     pub(crate) fn new(interrupt: Interrupt, bytes: u64, what: &'static str) -> Self {
-        let style = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
+        let style = ProgressStyle::with_template(
+            "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
+        );
         let bar = ProgressBar::new(bytes).with_message(what);
-        Self { interrupt, bar: bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())) }
+        Self {
+            interrupt,
+            bar: bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())),
+        }
     }
 
     /// Goes over `range` in steps of `size`, one after the other.
@@ -61,7 +67,11 @@ impl Work {
     }
 
     /// The same, several at a time, in no order.
-    fn spread(&self, range: Range<u64>, step: impl Fn(u64, u64) -> Result<(), Failure> + Sync) -> Result<(), Failure> {
+    fn spread(
+        &self,
+        range: Range<u64>,
+        step: impl Fn(u64, u64) -> Result<(), Failure> + Sync,
+    ) -> Result<(), Failure> {
         let next = AtomicU64::new(range.start);
         let failed: Mutex<Option<Failure>> = Mutex::new(None);
         let work = || {
@@ -105,7 +115,9 @@ impl Drop for Work {
 
 /// Gives `range` of an image space on the bricks.
 pub(crate) fn allocate(image: &File, bytes: u64, work: &Work) -> Result<(), Failure> {
-    let allocated = work.stride(0..bytes, STRIDE, |at, len| image.allocate(at, len).map_err(|e| Failure::Write(e, at)));
+    let allocated = work.stride(0..bytes, STRIDE, |at, len| {
+        image.allocate(at, len).map_err(|e| Failure::Write(e, at))
+    });
     match allocated {
         // Disperse volumes cannot.
         Err(Failure::Write(Errno::EOPNOTSUPP | Errno::ENOSYS, at)) => {
@@ -119,10 +131,12 @@ pub(crate) fn allocate(image: &File, bytes: u64, work: &Work) -> Result<(), Fail
     }
 }
 
-/// Copies what is not zeros of the first `bytes` of `source`. `image` must have its size, and no data.
+/// Copies what is not zeros of the first `bytes` of `source`. `image` must have its size, and no
+/// data.
 ///
-/// Not by `glfs_copy_file_range`, though a brick could do it alone: replicas, dispersed sets and shards do not know the call and hand
-/// it to their first brick, and of one brick it copies every range from the beginning of the source (10.3, measured).
+/// Not by `glfs_copy_file_range`, though a brick could do it alone: replicas, dispersed sets and
+/// shards do not know the call and hand it to their first brick, and of one brick it copies every
+/// range from the beginning of the source (10.3, measured).
 pub(crate) fn clone(source: &File, image: &File, bytes: u64, work: &Work) -> Result<(), Failure> {
     let mut at = 0;
     while at < bytes {
@@ -134,7 +148,8 @@ pub(crate) fn clone(source: &File, image: &File, bytes: u64, work: &Work) -> Res
     Ok(())
 }
 
-/// The next range at or behind `at` that may hold data; empty at the end. A volume that does not know says so, and all is read.
+/// The next range at or behind `at` that may hold data; empty at the end. A volume that does not
+/// know says so, and all is read.
 fn next_data(source: &File, at: u64, end: u64) -> Result<Range<u64>, Failure> {
     let failed = |errno| Failure::Read(errno, at);
     let start = match source.next_data(at) {

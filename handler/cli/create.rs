@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! `tcmu-glfs create`: new images.
 
 use std::process::ExitCode;
@@ -16,13 +17,16 @@ use crate::{place, size};
 
 /// Creates an image: empty, or a copy of another one.
 ///
-/// It reads as zeros and takes no space until it is written, unless --preallocate is given. A file that exists is left as it is, and
-/// the command fails. What was begun and could not be finished, or was interrupted with Ctrl-C, is removed again.
+/// It reads as zeros and takes no space until it is written, unless --preallocate is given. A file
+/// that exists is left as it is, and the command fails. What was begun and could not be finished,
+/// or was interrupted with Ctrl-C, is removed again.
 ///
-/// With --from it is a copy, without the holes and zeros of the source. Whoever writes to that meanwhile spoils the copy: stop its LUN
-/// first, or copy from a snapshot of the volume, whose files are in .snaps/NAME/ if features.uss is on (gluster snapshot).
+/// With --from it is a copy, without the holes and zeros of the source. Whoever writes to that
+/// meanwhile spoils the copy: stop its LUN first, or copy from a snapshot of the volume, whose
+/// files are in .snaps/NAME/ if features.uss is on (gluster snapshot).
 ///
-/// Images of other formats are best brought in by QEMU's qemu-img, which writes to a volume itself; the last example shows how.
+/// Images of other formats are best brought in by QEMU's qemu-img, which writes to a volume itself;
+/// the last example shows how.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "tcmu-glfs create [OPTIONS] --size <SIZE> <IMAGE>
        tcmu-glfs create [OPTIONS] --from <IMAGE> <IMAGE>")]
@@ -33,12 +37,14 @@ pub(crate) struct Args {
     /// VOLUME@HOST/PATH[;KEY=VALUE]... as in a configuration, see tcmu-glfs(5)
     #[arg(value_parser = place::parse)]
     image: Config,
-    /// Its size: a whole number and K, M, G, T or P, of 1024 each. With --from at least that of the source, which is the default
+    /// Its size: a whole number and K, M, G, T or P, of 1024 each. With --from at least that of the
+    /// source, which is the default
     #[arg(long, value_parser = size::parse, required_unless_present = "from")]
     size: Option<u64>,
     /// Give it all its space on the bricks now, so that a volume that is full stops nobody later
     ///
-    /// Where a volume cannot do that itself (disperse) zeros are written, which takes as long as writing the whole image.
+    /// Where a volume cannot do that itself (disperse) zeros are written, which takes as long as
+    /// writing the whole image.
     #[arg(long, conflicts_with = "from")]
     preallocate: bool,
     /// Create the missing folders of PATH, too
@@ -67,27 +73,41 @@ fn create(args: &Args, session: &Session) -> Result<u64, String> {
     let source = args.from.as_ref().map(|config| Origin::open(config, session)).transpose()?;
     let bytes = match (args.size, &source) {
         (Some(bytes), Some(source)) if bytes < source.bytes => {
-            return Err(format!("--size is less than the {} of {}", size::show(source.bytes), source.label));
+            return Err(format!(
+                "--size is less than the {} of {}",
+                size::show(source.bytes),
+                source.label
+            ));
         }
         (Some(bytes), _) => bytes,
         (None, Some(source)) => source.bytes,
         (None, None) => return Err(String::from("--size or --from is needed")),
     };
-    let store = Opener::new(config).connect(config.open_timeout).map_err(|not| session.explain(&not.why))?;
+    let store = Opener::new(config)
+        .connect(config.open_timeout)
+        .map_err(|not| session.explain(&not.why))?;
     if args.preallocate {
-        let free = store.free().map_err(|errno| format!("the free space could not be asked: {errno}"))?;
+        let free =
+            store.free().map_err(|errno| format!("the free space could not be asked: {errno}"))?;
         if free < bytes {
-            return Err(format!("not enough space: it needs {}, and {} are free", size::show(bytes), size::show(free)));
+            return Err(format!(
+                "not enough space: it needs {}, and {} are free",
+                size::show(bytes),
+                size::show(free)
+            ));
         }
     }
     if args.parents {
-        store.create_folders_for(&config.path).map_err(|errno| format!("its folder could not be created: {errno}"))?;
+        store
+            .create_folders_for(&config.path)
+            .map_err(|errno| format!("its folder could not be created: {errno}"))?;
     }
     let interrupt = Interrupt::catch().map_err(|e| format!("signals could not be caught: {e}"))?;
     let image = store.create(&config.path).map_err(not_created)?;
     let mut half_made = HalfMade { store: &store, path: &config.path, finished: false };
     let filled = fill(&image, bytes, source.as_ref(), args.preallocate, interrupt);
-    filled.map_err(|why| session.explain(&format!("{why}; what had been made of it is removed")))?;
+    filled
+        .map_err(|why| session.explain(&format!("{why}; what had been made of it is removed")))?;
     half_made.finished = true;
     Ok(bytes)
 }
@@ -103,13 +123,18 @@ fn fill(
         let work = Work::new(interrupt, bytes, "allocating");
         copy::allocate(image, bytes, &work).map_err(|why| why.to_string())?;
     } else {
-        image.set_size(bytes).map_err(|errno| format!("it could not be given its size: {errno}"))?;
+        image
+            .set_size(bytes)
+            .map_err(|errno| format!("it could not be given its size: {errno}"))?;
         if let Some(source) = source {
             let work = Work::new(interrupt, source.bytes, "copying");
-            copy::clone(&source.image, image, source.bytes, &work).map_err(|why| why.to_string())?;
+            copy::clone(&source.image, image, source.bytes, &work)
+                .map_err(|why| why.to_string())?;
         }
     }
-    image.sync_all().map_err(|errno| format!("it could not be written to the bricks' disks: {errno}"))?;
+    image
+        .sync_all()
+        .map_err(|errno| format!("it could not be written to the bricks' disks: {errno}"))?;
     match image.facts() {
         Ok(facts) if facts.bytes == bytes => Ok(()),
         Ok(facts) => Err(format!("it has {} bytes in place of {bytes}", facts.bytes)),
@@ -119,7 +144,9 @@ fn fill(
 
 fn not_created(errno: Errno) -> String {
     match errno {
-        Errno::EEXIST => String::from("exists already, and is left as it is; choose another name, or remove it first"),
+        Errno::EEXIST => String::from(
+            "exists already, and is left as it is; choose another name, or remove it first",
+        ),
         Errno::ENOENT => String::from("its folder does not exist (ENOENT); --parents creates it"),
         Errno::ENOTDIR => String::from("a part of its path is not a folder (ENOTDIR); check PATH"),
         errno => format!("could not be created: {errno}"),
@@ -139,14 +166,23 @@ impl Origin {
         let label = config.label();
         let failed = |why: String| format!("the source {label}: {why}");
         let opener = Opener::new(&Config { access: Access::ReadOnly, ..config.clone() });
-        let image = opener.open(config.open_timeout, None).map_err(|not| failed(session.explain(&not.why)))?.image;
-        let portrait = Portrait::of(&image).map_err(|errno| failed(format!("its size could not be asked: {errno}")))?;
+        let image = opener
+            .open(config.open_timeout, None)
+            .map_err(|not| failed(session.explain(&not.why)))?
+            .image;
+        let portrait = Portrait::of(&image)
+            .map_err(|errno| failed(format!("its size could not be asked: {errno}")))?;
         match &portrait.fencing {
             Ok(Fencing::Owned(owner)) => {
-                return Err(failed(format!("it is owned by {owner}: stop its LUN first, or copy from a snapshot")));
+                return Err(failed(format!(
+                    "it is owned by {owner}: stop its LUN first, or copy from a snapshot"
+                )));
             }
-            // Only an owner may read it. A gateway that wants it meanwhile takes it, and the copy fails.
-            Ok(Fencing::Free) => own(&image).map_err(|why| failed(format!("it could not be owned: {why}")))?,
+            // Only an owner may read it. A gateway that wants it meanwhile takes it, and the copy
+            // fails.
+            Ok(Fencing::Free) => {
+                own(&image).map_err(|why| failed(format!("it could not be owned: {why}")))?
+            }
             _ => {}
         }
         Ok(Self { bytes: portrait.facts.bytes, label, image })
@@ -172,7 +208,10 @@ impl Drop for HalfMade<'_> {
     fn drop(&mut self) {
         if !self.finished {
             if let Err(errno) = self.store.remove(self.path) {
-                failed(&format!("{}: half made, and could not be removed: {errno}; remove it by hand", self.path));
+                failed(&format!(
+                    "{}: half made, and could not be removed: {errno}; remove it by hand",
+                    self.path
+                ));
             }
         }
     }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What was found, a line each, and whether it is well.
 
 use std::process::ExitCode;
@@ -68,7 +69,10 @@ impl Findings {
     pub(crate) fn end(self, subject: &str) -> ExitCode {
         let worst = self.list.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok);
         if self.json {
-            println!("{:#}", serde_json::json!({ "subject": subject, "worst": worst, "findings": self.list }));
+            println!(
+                "{:#}",
+                serde_json::json!({ "subject": subject, "worst": worst, "findings": self.list })
+            );
         }
         if worst == Level::Error { ExitCode::FAILURE } else { ExitCode::SUCCESS }
     }

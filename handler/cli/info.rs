@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! `tcmu-glfs info`: what an image is, and what state it is in.
 
 use std::process::ExitCode;
@@ -14,8 +15,9 @@ use crate::{place, size};
 
 /// Says what an image is: its size, the space it takes, how it lies on the volume, who owns it.
 ///
-/// Nothing is changed and no lock is taken: a LUN that is in use is not disturbed. For the volume itself ask `gluster volume info`,
-/// and for what its bricks hold `gluster volume status VOLUME detail`.
+/// Nothing is changed and no lock is taken: a LUN that is in use is not disturbed. For the volume
+/// itself ask `gluster volume info`, and for what its bricks hold `gluster volume status VOLUME
+/// detail`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: tcmu-glfs info --json vol@gluster1/disk.img")]
 pub(crate) struct Args {
@@ -38,7 +40,9 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     match Portrait::of(&opened.image) {
         Ok(portrait) if args.json => println!("{:#}", document(config, &portrait)),
         Ok(portrait) => print(config, &portrait),
-        Err(errno) => return failed(&format!("{}: its size could not be asked: {errno}", config.label())),
+        Err(errno) => {
+            return failed(&format!("{}: its size could not be asked: {errno}", config.label()));
+        }
     }
     // Before the session, which ends the connections.
     drop(opened);

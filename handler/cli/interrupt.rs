@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Ctrl-C, while there is something to be cleared away.
 
 use std::io;
@@ -12,7 +13,8 @@ use signal_hook::flag;
 pub(crate) struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
-    /// From now on a signal is noted; the second one ends the process at once, whatever it is doing.
+    /// From now on a signal is noted; the second one ends the process at once, whatever it is
+    /// doing.
     pub(crate) fn catch() -> io::Result<Self> {
         const KILLED: i32 = 128;
         let asked = Arc::new(AtomicBool::new(false));

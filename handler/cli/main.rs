@@ -1,5 +1,6 @@
-//! `tcmu-glfs`: looks after the LUNs of the plugin. Each command has a module of its own; what is known about configurations and
-//! volumes is the plugin's own code.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! `tcmu-glfs`: looks after the LUNs of the plugin. Each command has a module of its own; what is
+//! known about configurations and volumes is the plugin's own code.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command talks")]
 
@@ -29,8 +30,9 @@ use clap::{Parser, Subcommand};
 
 /// Looks after SCSI LUNs on GlusterFS volumes, as tcmu-runner's handler glfs serves them.
 ///
-/// A LUN is an image file on a volume. How it is reached, and what the handler does with it, stands in a configuration string, which
-/// targetcli is given as cfgstring=. Its grammar and keys are in tcmu-glfs(5).
+/// A LUN is an image file on a volume. How it is reached, and what the handler does with it, stands
+/// in a configuration string, which targetcli is given as cfgstring=. Its grammar and keys are in
+/// tcmu-glfs(5).
 #[derive(Debug, Parser)]
 #[command(name = "tcmu-glfs", version, after_long_help = EXIT_STATUS)]
 struct Cli {
@@ -38,7 +40,8 @@ struct Cli {
     command: Command,
 }
 
-const EXIT_STATUS: &str = "Exit status: 0 all is well, 1 something is wrong and was said, 2 the command line is wrong.";
+const EXIT_STATUS: &str =
+    "Exit status: 0 all is well, 1 something is wrong and was said, 2 the command line is wrong.";
 
 #[derive(Debug, Subcommand)]
 enum Command {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! VOLUME@HOST/PATH[;KEY=VALUE]... on the command line.
 
 use handler_glfs::lun::config::{Config, Site};

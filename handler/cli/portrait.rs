@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What an image looks like to a gateway. Looking takes no lock and changes nothing.
 
 use handler_glfs::gluster::{Facts, File, Makeup};
@@ -35,8 +36,15 @@ impl Portrait {
         let store = file.store();
         let fencing = fencing(file);
         // Whoever owns it changes it, and to ask would get in its way.
-        let may_change = if matches!(fencing, Ok(Fencing::Owned(_))) { Ok(true) } else { file.may_change() };
-        Ok(Self { from: store.from().to_owned(), makeup: store.makeup(), facts: file.facts()?, may_change, fencing })
+        let may_change =
+            if matches!(fencing, Ok(Fencing::Owned(_))) { Ok(true) } else { file.may_change() };
+        Ok(Self {
+            from: store.from().to_owned(),
+            makeup: store.makeup(),
+            facts: file.facts()?,
+            may_change,
+            fencing,
+        })
     }
 }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! `tcmu-glfs resize`: images grow.
 
 use std::cmp::Ordering;
@@ -12,11 +13,13 @@ use crate::findings::failed;
 use crate::session::Session;
 use crate::{place, size};
 
-/// Makes an image larger. LUNs that are being served have the new size within 20 seconds, and tell their initiators; those with grow=manual when targetcli sets their size.
+/// Makes an image larger. LUNs that are being served have the new size within 20 seconds, and tell
+/// their initiators; those with grow=manual when targetcli sets their size.
 ///
-/// The new space reads as zeros and takes nothing on the bricks until it is written. Nothing else is to be done on the gateways; an
-/// initiator sees the new size after a rescan (Linux: iscsiadm -m session --rescan), then its partitions and file systems can grow.
-/// An image is never made smaller. To limit what may be used of a volume, use a quota: gluster volume quota.
+/// The new space reads as zeros and takes nothing on the bricks until it is written. Nothing else
+/// is to be done on the gateways; an initiator sees the new size after a rescan (Linux: iscsiadm -m
+/// session --rescan), then its partitions and file systems can grow. An image is never made
+/// smaller. To limit what may be used of a volume, use a quota: gluster volume quota.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples: tcmu-glfs resize vol@gluster1/disk.img --size 20G
           tcmu-glfs resize vol@gluster1/disk.img --size +512M")]
@@ -70,7 +73,9 @@ fn resize(image: &File, size: Size, session: &Session) -> Result<String, String>
     let old = image.facts().map_err(failed)?.bytes;
     let new = match size {
         Size::To(bytes) => bytes,
-        Size::By(bytes) => old.checked_add(bytes).filter(|&new| i64::try_from(new).is_ok()).ok_or("too large")?,
+        Size::By(bytes) => {
+            old.checked_add(bytes).filter(|&new| i64::try_from(new).is_ok()).ok_or("too large")?
+        }
     };
     match new.cmp(&old) {
         Ordering::Equal => return Ok(format!("has {} already", size::show(old))),
@@ -84,15 +89,20 @@ fn resize(image: &File, size: Size, session: &Session) -> Result<String, String>
         Ordering::Greater => {}
     }
     if new % size::BLOCK != 0 {
-        return Err(format!("{new} bytes would be no whole number of blocks of {}: name the size itself", size::BLOCK));
+        return Err(format!(
+            "{new} bytes would be no whole number of blocks of {}: name the size itself",
+            size::BLOCK
+        ));
     }
     let grown = match image.set_size(new) {
-        // It is fenced. The bricks let nobody but its owner truncate it, not even to make it larger; but anybody may give it space
-        // (docs/fencing.md): one block, the last.
+        // It is fenced. The bricks let nobody but its owner truncate it, not even to make it
+        // larger; but anybody may give it space (docs/fencing.md): one block, the last.
         Err(Errno::EAGAIN | Errno::EBUSY) => image.allocate(new - size::BLOCK, size::BLOCK),
         other => other,
     };
     grown.map_err(failed)?;
-    image.sync_all().map_err(|errno| format!("resized, but whether that lasts is not known: {errno}"))?;
+    image
+        .sync_all()
+        .map_err(|errno| format!("resized, but whether that lasts is not known: {errno}"))?;
     Ok(format!("{} -> {}", size::show(old), size::show(new)))
 }

@@ -1,4 +1,6 @@
-//! libgfapi, as a command uses it: its log kept out of sight until it is wanted, its connections ended in time.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! libgfapi, as a command uses it: its log kept out of sight until it is wanted, its connections
+//! ended in time.
 
 use std::fs;
 use std::time::Duration;
@@ -9,7 +11,8 @@ use tempfile::NamedTempFile;
 /// A young connection takes libgfapi 10 s to end; the end of the process ends it too.
 const FAREWELL: Duration = Duration::from_millis(100);
 
-/// From the first connection to the last. Ends them when it is dropped, which must be after all files.
+/// From the first connection to the last. Ends them when it is dropped, which must be after all
+/// files.
 #[derive(Debug)]
 pub(crate) struct Session {
     log: Option<NamedTempFile>,
@@ -49,8 +52,8 @@ impl Drop for Session {
     }
 }
 
-/// What an error line of the log says: `[TIME] E [MSGID: N] [FILE:LINE:FUNCTION] TRANSLATOR: TEXT`, without what tells nobody
-/// anything.
+/// What an error line of the log says: `[TIME] E [MSGID: N] [FILE:LINE:FUNCTION] TRANSLATOR: TEXT`,
+/// without what tells nobody anything.
 fn complaint(line: &str) -> Option<&str> {
     let mut rest = line.strip_prefix('[')?.split_once("] ")?.1;
     rest = rest.strip_prefix("E ").or_else(|| rest.strip_prefix("C "))?;
@@ -67,8 +70,11 @@ mod tests {
 
     #[test]
     fn only_errors_are_told_and_without_their_origin() {
-        let line =
-            |level: &str| format!("[2026-11-21 15:00:00.1 +0000] {level} [MSGID: 104024] [glfs-mgmt.c:1:f] 0-vol: no");
+        let line = |level: &str| {
+            format!(
+                "[2026-11-21 15:00:00.1 +0000] {level} [MSGID: 104024] [glfs-mgmt.c:1:f] 0-vol: no"
+            )
+        };
         assert_eq!(complaint(&line("E")), Some("0-vol: no"));
         assert_eq!(complaint(&line("W")), None);
         assert_eq!(

@@ -1,12 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Asynchronous calls: from a [`Request`] to libgfapi and back, exactly once.
 //!
-//! libgfapi (10.3, `api/src/glfs-fops.c`) answers a call that it accepted on one of its own threads, or *on the caller's stack*,
-//! before the call returns (a cache translator, a dead connection, a brick in the process). tcmu-runner submits the next step of
-//! a compound command from within a completion, so an answer given on the submitter's stack would recurse, once per step. Such
-//! answers, and calls that libgfapi refused, take a detour over a thread of the connection's.
+//! libgfapi (10.3, `api/src/glfs-fops.c`) answers a call that it accepted on one of its own
+//! threads, or *on the caller's stack*, before the call returns (a cache translator, a dead
+//! connection, a brick in the process). tcmu-runner submits the next step of a compound command
+//! from within a completion, so an answer given on the submitter's stack would recurse, once per
+//! step. Such answers, and calls that libgfapi refused, take a detour over a thread of the
+//! connection's.
 //!
-//! What follows from an answer may be submitted on the thread that delivered it: a connection has one graph for its life (`volume`), so
-//! no call waits for bricks before it returns.
+//! What follows from an answer may be submitted on the thread that delivered it: a connection has
+//! one graph for its life (`volume`), so no call waits for bricks before it returns.
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
@@ -20,8 +23,8 @@ use super::identity;
 use crate::lun::backend::{Data, Request};
 use crate::report;
 
-/// Bytes of one call. libgfapi sends a call's data as one message: 1 MiB to 4 MiB are best, and 1 GiB makes the brick drop the
-/// connection.
+/// Bytes of one call. libgfapi sends a call's data as one message: 1 MiB to 4 MiB are best, and 1
+/// GiB makes the brick drop the connection.
 const LARGEST_CALL: usize = 4 << 20;
 
 /// What libgfapi carries for us from a call to its answer.
@@ -34,15 +37,16 @@ struct Cookie<R> {
 /// The arguments of a call that every libgfapi function takes.
 pub(super) struct Call {
     pub(super) fd: *mut glfs_fd_t,
-    /// The request's data, or its beginning. libgfapi copies the array before it passes the call on (`iov_dup`, `iobuf_copy`):
-    /// it may be gone, with the request, before the call returns.
+    /// The request's data, or its beginning. libgfapi copies the array before it passes the call on
+    /// (`iov_dup`, `iobuf_copy`): it may be gone, with the request, before the call returns.
     pub(super) iov: *const libc::iovec,
     pub(super) count: c_int,
     pub(super) callback: glfs_io_cbk,
     pub(super) cookie: *mut c_void,
 }
 
-// SAFETY: `Descriptor` is shared between threads (it is Sync), and the pointer stays valid while the call is counted.
+// SAFETY: `Descriptor` is shared between threads (it is Sync), and the pointer stays valid while
+// the call is counted.
 unsafe impl<R: Send> Send for Cookie<R> {}
 
 impl<R> Cookie<R> {
@@ -59,12 +63,17 @@ impl<R> Cookie<R> {
 }
 
 thread_local! {
-    /// A call is being submitted on this thread, right now. No destructor: gfapi's threads run none of ours.
+    /// A call is being submitted on this thread, right now. No destructor: gfapi's threads run none
+    /// of ours.
     static SUBMITTING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Submits one call. `call` makes the libgfapi call and returns what that returned.
-pub(super) fn submit<R: Request>(descriptor: &Descriptor, request: R, call: impl FnOnce(Call) -> c_int) {
+pub(super) fn submit<R: Request>(
+    descriptor: &Descriptor,
+    request: R,
+    call: impl FnOnce(Call) -> c_int,
+) {
     let fd = descriptor.begin();
     let cookie = descriptor.slab().put(Cookie { descriptor, request });
     let Some(fd) = fd else {
@@ -76,7 +85,8 @@ pub(super) fn submit<R: Request>(descriptor: &Descriptor, request: R, call: impl
     let (iov, count) = (head.as_ptr(), c_int::try_from(head.len()).unwrap_or(c_int::MAX));
     identity::tell();
     let nested = SUBMITTING.replace(true);
-    let refused = call(Call { fd, iov, count, callback: Some(answered::<R>), cookie: cookie.cast() }) < 0;
+    let refused =
+        call(Call { fd, iov, count, callback: Some(answered::<R>), cookie: cookie.cast() }) < 0;
     let errno = Errno::last();
     SUBMITTING.set(nested);
     if refused {
@@ -91,7 +101,8 @@ pub(super) fn finish_nothing<R: Request>(descriptor: &Descriptor, request: R) {
     detour(descriptor.slab().put(Cookie { descriptor, request }), Ok(0));
 }
 
-/// The callback. Runs on whatever thread has the answer; errno is meaningful only for a negative result, and only now.
+/// The callback. Runs on whatever thread has the answer; errno is meaningful only for a negative
+/// result, and only now.
 unsafe extern "C" fn answered<R: Request>(
     _fd: *mut glfs_fd_t,
     result: isize,
@@ -128,9 +139,13 @@ fn detour<R: Request>(cookie: *mut Cookie<R>, outcome: Result<usize, Errno>) {
     connection.io().run(Box::new(move || finish(cookie, outcome)));
 }
 
-/// Runs a completion. A panic in it has answered its command (by dropping it), and must not take the thread along.
+/// Runs a completion. A panic in it has answered its command (by dropping it), and must not take
+/// the thread along.
 pub(super) fn shielded(completion: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(completion)).is_err() {
-        report::error!(report::PLUGIN, "PANIC in a completion; its command was answered with HARDWARE ERROR");
+        report::error!(
+            report::PLUGIN,
+            "PANIC in a completion; its command was answered with HARDWARE ERROR"
+        );
     }
 }

@@ -1,14 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Compare and write of bytes, atomic in the whole cluster.
 //!
-//! A range of the file is locked (advisory, so that only those who ask are kept out), looked at, and written. The lock has an
-//! owner of its own for each open file: two LUNs of one process exclude each other like two gateways. A gateway that dies loses
-//! its locks with its connection, when the bricks notice.
+//! A range of the file is locked (advisory, so that only those who ask are kept out), looked at,
+//! and written. The lock has an owner of its own for each open file: two LUNs of one process
+//! exclude each other like two gateways. A gateway that dies loses its locks with its connection,
+//! when the bricks notice.
 //!
-//! The lock may be another's for long, so a call that waits for it must not hold up calls on other blocks, and must not be
-//! executed when its initiator has given it up. A few threads serve a file; calls on the same bytes are served one after the
-//! other, in the order in which they came.
+//! The lock may be another's for long, so a call that waits for it must not hold up calls on other
+//! blocks, and must not be executed when its initiator has given it up. A few threads serve a file;
+//! calls on the same bytes are served one after the other, in the order in which they came.
 //!
-//! A file that is owned (`lock`) needs no such lock, and must not have one: it would be taken for the owner's.
+//! A file that is owned (`lock`) needs no such lock, and must not have one: it would be taken for
+//! the owner's.
 
 use std::collections::VecDeque;
 use std::collections::hash_map::RandomState;
@@ -30,7 +33,8 @@ use super::descriptor::Descriptor;
 use crate::lun::backend::{CompareAndWrite, Compared};
 use crate::report;
 
-/// Bounds the wait for the lock, counted from when the call was submitted: its initiator repeats it.
+/// Bounds the wait for the lock, counted from when the call was submitted: its initiator repeats
+/// it.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Threads of one file. Each serves a block, or waits for the lock of one.
@@ -80,7 +84,8 @@ struct Queue {
 }
 
 impl Caw {
-    /// Whether locks of the descriptor have an owner of their own: then it cannot be owned any more.
+    /// Whether locks of the descriptor have an owner of their own: then it cannot be owned any
+    /// more.
     pub(super) fn has_owner(&self) -> bool {
         self.owner.get().is_some()
     }
@@ -97,7 +102,10 @@ impl Caw {
         queue.waiting.push_back(Job { call, range, lock_until, descriptor, owner, usable, done });
         self.calls.changed.notify_one();
         // An idle thread that has been notified may not have taken its job yet.
-        if queue.idle < queue.waiting.len() && queue.threads < MAX_THREADS && start(Arc::clone(&self.calls)) {
+        if queue.idle < queue.waiting.len()
+            && queue.threads < MAX_THREADS
+            && start(Arc::clone(&self.calls))
+        {
             queue.threads += 1;
         }
         if queue.threads == 0 {
@@ -144,8 +152,10 @@ impl Calls {
                 return None;
             }
             queue.idle += 1;
-            let (guard, timeout) =
-                self.changed.wait_timeout(queue, IDLE_TIMEOUT).unwrap_or_else(PoisonError::into_inner);
+            let (guard, timeout) = self
+                .changed
+                .wait_timeout(queue, IDLE_TIMEOUT)
+                .unwrap_or_else(PoisonError::into_inner);
             queue = guard;
             queue.idle -= 1;
             is_over = timeout.timed_out();
@@ -158,7 +168,8 @@ impl Queue {
     fn take_ready(&mut self) -> Option<Job> {
         let mut before = self.served.clone();
         let index = self.waiting.iter().position(|Job { range, .. }| {
-            let is_free = !before.iter().any(|other| other.start < range.end && range.start < other.end);
+            let is_free =
+                !before.iter().any(|other| other.start < range.end && range.start < other.end);
             if !is_free && !before.contains(range) {
                 before.push(range.clone());
             }
@@ -204,7 +215,9 @@ fn set_owner(descriptor: &Descriptor) -> bool {
     let mut owner = RandomState::new().build_hasher().finish().to_ne_bytes();
     let Ok(len) = c_int::try_from(owner.len()) else { return false };
     // SAFETY: the descriptor is open (the exchange is counted); the bytes are copied.
-    let failed = unsafe { gfapi::glfs_fd_set_lkowner(descriptor.as_ptr(), owner.as_mut_ptr().cast(), len) } != 0;
+    let failed =
+        unsafe { gfapi::glfs_fd_set_lkowner(descriptor.as_ptr(), owner.as_mut_ptr().cast(), len) }
+            != 0;
     if failed {
         report::error!(report::PLUGIN, "A lock owner could not be set: {}", Errno::last());
     }
@@ -236,8 +249,12 @@ impl CompareAndWrite {
         }
         let outcome = self.exchange(descriptor);
         if let Err(errno) = self.lock(descriptor, libc::F_UNLCK) {
-            // Gone with the connection, or with the file when it is closed; until then this file can take it again.
-            report::warning!(report::PLUGIN, "A lock for COMPARE AND WRITE could not be released: {errno}");
+            // Gone with the connection, or with the file when it is closed; until then this file
+            // can take it again.
+            report::warning!(
+                report::PLUGIN,
+                "A lock for COMPARE AND WRITE could not be released: {errno}"
+            );
         }
         outcome
     }
@@ -250,7 +267,8 @@ impl CompareAndWrite {
         range.l_start = i64::try_from(self.offset).map_err(|_| Errno::EFBIG)?;
         range.l_len = i64::try_from(self.new.len()).map_err(|_| Errno::EFBIG)?;
         // SAFETY: the descriptor is open: the call is counted.
-        let failed = unsafe { gfapi::glfs_posix_lock(descriptor.as_ptr(), libc::F_SETLK, &raw mut range) };
+        let failed =
+            unsafe { gfapi::glfs_posix_lock(descriptor.as_ptr(), libc::F_SETLK, &raw mut range) };
         if failed == 0 { Ok(()) } else { Err(Errno::last()) }
     }
 
@@ -261,11 +279,20 @@ impl CompareAndWrite {
             let offset = self.at(done)?;
             // SAFETY: the descriptor is open: the call is counted; the buffer has room.
             let moved = unsafe {
-                gfapi::glfs_pread(descriptor.as_ptr(), rest.as_mut_ptr().cast(), rest.len(), offset, 0, ptr::null_mut())
+                gfapi::glfs_pread(
+                    descriptor.as_ptr(),
+                    rest.as_mut_ptr().cast(),
+                    rest.len(),
+                    offset,
+                    0,
+                    ptr::null_mut(),
+                )
             };
             done += moved_on(moved)?;
         }
-        if let Some(byte) = self.expected.iter().zip(&found).position(|(expected, found)| expected != found) {
+        if let Some(byte) =
+            self.expected.iter().zip(&found).position(|(expected, found)| expected != found)
+        {
             return Ok(Compared::Miscompare(byte));
         }
         let mut done = 0;
@@ -276,7 +303,15 @@ impl CompareAndWrite {
             let (offset, none) = (self.at(done)?, ptr::null_mut());
             // SAFETY: the descriptor is open: the call is counted.
             let moved = unsafe {
-                gfapi::glfs_pwrite(descriptor.as_ptr(), rest.as_ptr().cast(), rest.len(), offset, 0, none, none)
+                gfapi::glfs_pwrite(
+                    descriptor.as_ptr(),
+                    rest.as_ptr().cast(),
+                    rest.len(),
+                    offset,
+                    0,
+                    none,
+                    none,
+                )
             };
             done += moved_on(moved)?;
         }

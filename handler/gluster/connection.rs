@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! A connection to a volume: a [`Volume`], its volfile, and its status.
 
 use std::ffi::c_int;
@@ -64,9 +65,11 @@ impl Target {
     /// # Errors
     /// It cannot be read, or libgfapi would not survive it.
     pub(super) fn local_volfile(path: &str) -> Result<Volfile, OpenError> {
-        let text = std::fs::read_to_string(path).map_err(|why| OpenError::NoVolfile(path.to_owned(), why))?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|why| OpenError::NoVolfile(path.to_owned(), why))?;
         let volfile = Volfile::local(text);
-        // storage/posix works on lists that only glusterfsd initialises (10.3, posix_spawn_ctx_janitor_thread): SIGSEGV.
+        // storage/posix works on lists that only glusterfsd initialises (10.3,
+        // posix_spawn_ctx_janitor_thread): SIGSEGV.
         if volfile.translators().iter().any(|translator| translator.kind == "storage/posix") {
             return Err(OpenError::BrickInVolfile(path.to_owned()));
         }
@@ -77,10 +80,15 @@ impl Target {
     ///
     /// # Errors
     /// None answers, or one refuses.
-    pub(super) fn fetch<'a>(&self, servers: impl IntoIterator<Item = &'a Server>) -> Result<Fetched, OpenError> {
+    pub(super) fn fetch<'a>(
+        &self,
+        servers: impl IntoIterator<Item = &'a Server>,
+    ) -> Result<Fetched, OpenError> {
         server::fetch(servers, &self.volume, status::op_version()).map_err(|why| match why {
             FetchError::NoServer(dead) => OpenError::NoServer(dead),
-            FetchError::Refused { server, errno } => OpenError::Init { errno, from: server.to_string() },
+            FetchError::Refused { server, errno } => {
+                OpenError::Init { errno, from: server.to_string() }
+            }
         })
     }
 }
@@ -130,7 +138,8 @@ pub(super) struct Connection {
     unsupported: Unsupported,
     /// Completes what libgfapi answered inside the submitting call.
     io: Worker,
-    /// Images that may be locked here, and by whom they are used: a lock is the connection's, whoever asks for it.
+    /// Images that may be locked here, and by whom they are used: a lock is the connection's,
+    /// whoever asks for it.
     lockable: Mutex<Vec<(String, Weak<()>)>>,
 }
 
@@ -152,16 +161,20 @@ impl Connection {
             _ => "localhost",
         };
         let options = target.graph.options().chain([snapd_host(host)]);
-        let (volume, logging, bricks) =
-            Volume::connect(&target.volume, &volfile, options, log).map_err(|why| match why {
+        let (volume, logging, bricks) = Volume::connect(&target.volume, &volfile, options, log)
+            .map_err(|why| match why {
                 ConnectError::Setup(errno) => OpenError::Setup(target.volume.clone(), errno),
                 ConnectError::Init(errno) => OpenError::Init { errno, from: from.clone() },
             })?;
         let (name, graph) = (&target.volume, &target.graph);
         match bricks {
-            Bricks::Answer => report::info_always!(report::PLUGIN, "Volume {name}: connected; {graph}"),
+            Bricks::Answer => {
+                report::info_always!(report::PLUGIN, "Volume {name}: connected; {graph}")
+            }
             // Its LUNs warn.
-            Bricks::Silent => report::info_always!(report::PLUGIN, "Volume {name}: its bricks do not answer"),
+            Bricks::Silent => {
+                report::info_always!(report::PLUGIN, "Volume {name}: its bricks do not answer")
+            }
         }
         Ok(Self {
             layout: Layout::of(&volfile),
@@ -236,8 +249,9 @@ impl Connection {
         &self.io
     }
 
-    /// Lets `user` lock the image here, unless another one may already. To the bricks both would be one, and none would be kept out;
-    /// and a descriptor that one closes would drop the lock of both.
+    /// Lets `user` lock the image here, unless another one may already. To the bricks both would be
+    /// one, and none would be kept out; and a descriptor that one closes would drop the lock of
+    /// both.
     pub(super) fn claim(&self, path: &str, user: &Arc<()>) -> bool {
         let mut lockable = self.lockable.lock().unwrap_or_else(PoisonError::into_inner);
         lockable.retain(|(_, user)| user.strong_count() > 0);

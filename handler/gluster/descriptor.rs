@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! A `glfs_fd_t`, and how many calls are using it.
 
 use std::ffi::{CString, c_int};
@@ -18,8 +19,8 @@ use crate::report;
 /// An open descriptor.
 ///
 /// # Invariants
-/// It stays open as long as `in_flight` is not 0: libgfapi drops the answers of calls that are in flight when their descriptor
-/// is closed. What is counted may use the raw descriptor.
+/// It stays open as long as `in_flight` is not 0: libgfapi drops the answers of calls that are in
+/// flight when their descriptor is closed. What is counted may use the raw descriptor.
 #[derive(Debug)]
 pub(super) struct Descriptor {
     fd: NonNull<glfs_fd_t>,
@@ -33,7 +34,8 @@ pub(super) struct Descriptor {
     connection: Arc<Connection>,
 }
 
-// SAFETY: libgfapi's descriptors may be used from any thread, concurrently; the counters are atomics.
+// SAFETY: libgfapi's descriptors may be used from any thread, concurrently; the counters are
+// atomics.
 unsafe impl Send for Descriptor {}
 // SAFETY: as above.
 unsafe impl Sync for Descriptor {}
@@ -43,11 +45,18 @@ impl Descriptor {
     ///
     /// # Errors
     /// The volume's.
-    pub(super) fn open(connection: Arc<Connection>, path: &str, flags: c_int) -> Result<Self, Errno> {
+    pub(super) fn open(
+        connection: Arc<Connection>,
+        path: &str,
+        flags: c_int,
+    ) -> Result<Self, Errno> {
         // Absolute: a connection whose bricks did not answer at first has no working directory.
         let path = CString::new(format!("/{path}")).map_err(|_| Errno::EINVAL)?;
         // SAFETY: the volume is connected; the path is NUL-terminated.
-        Self::new(unsafe { gfapi::glfs_open(connection.volume().as_ptr(), path.as_ptr(), flags) }, connection)
+        Self::new(
+            unsafe { gfapi::glfs_open(connection.volume().as_ptr(), path.as_ptr(), flags) },
+            connection,
+        )
     }
 
     /// Takes what an open on `connection` has given.
@@ -56,17 +65,25 @@ impl Descriptor {
     /// If that is nothing, the errno it has left.
     pub(super) fn new(fd: *mut glfs_fd_t, connection: Arc<Connection>) -> Result<Self, Errno> {
         let fd = NonNull::new(fd).ok_or_else(Errno::last)?;
-        Ok(Self { fd, in_flight: AtomicUsize::new(0), closed: AtomicBool::new(false), slab: Slab::new(), connection })
+        Ok(Self {
+            fd,
+            in_flight: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+            slab: Slab::new(),
+            connection,
+        })
     }
 
-    /// Counts a call, and gives the descriptor unless it is closed. The count must be taken back in either case.
+    /// Counts a call, and gives the descriptor unless it is closed. The count must be taken back in
+    /// either case.
     pub(super) fn begin(&self) -> Option<*mut glfs_fd_t> {
         // SeqCst, as in `close`: either this call sees `closed`, or the closer sees this call.
         self.in_flight.fetch_add(1, Ordering::SeqCst);
         (!self.closed.load(Ordering::SeqCst)).then_some(self.fd.as_ptr())
     }
 
-    /// Takes a call off the count. The caller's last look at this: whoever closes the file may free it now.
+    /// Takes a call off the count. The caller's last look at this: whoever closes the file may free
+    /// it now.
     pub(super) fn end(&self) {
         self.in_flight.fetch_sub(1, Ordering::Release);
     }
@@ -85,7 +102,10 @@ impl Descriptor {
     /// # Errors
     /// That errno; EBADF if closed.
     pub(super) fn with(&self, call: impl FnOnce(*mut glfs_fd_t) -> bool) -> Result<(), Errno> {
-        let result = self.begin().ok_or(Errno::EBADF).and_then(|fd| if call(fd) { Ok(()) } else { Err(Errno::last()) });
+        let result = self
+            .begin()
+            .ok_or(Errno::EBADF)
+            .and_then(|fd| if call(fd) { Ok(()) } else { Err(Errno::last()) });
         self.end();
         result
     }
@@ -113,7 +133,8 @@ impl Descriptor {
         Arc::clone(&self.connection)
     }
 
-    /// Type and size. Blocks. Of what is open, not of the path: a symlink's target is what was opened.
+    /// Type and size. Blocks. Of what is open, not of the path: a symlink's target is what was
+    /// opened.
     ///
     /// # Errors
     /// The volume's.
@@ -130,12 +151,14 @@ impl Descriptor {
         !self.closed.swap(true, Ordering::SeqCst)
     }
 
-    /// Waits until the last call has been given back, at most for `patience`, and closes. Only after [`shut`](Self::shut).
+    /// Waits until the last call has been given back, at most for `patience`, and closes. Only
+    /// after [`shut`](Self::shut).
     ///
     /// # Errors
     /// The volume's; EBUSY if calls are missing: then the descriptor stays open for good.
     pub(super) fn close(self: &Arc<Self>, patience: Duration) -> Result<(), Errno> {
-        // The core closes a LUN when all commands are answered, which is a moment before their calls have returned.
+        // The core closes a LUN when all commands are answered, which is a moment before their
+        // calls have returned.
         if !self.drains_to(0, patience) {
             report::error_always!(
                 report::PLUGIN,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The connection of one target: who may use it, and what is on the way to it.
 
 use std::ffi::c_int;
@@ -16,8 +17,8 @@ const MEMORY: Duration = Duration::from_secs(5);
 /// Bounds the wait of an open for a change of the volume.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// One entry a target. The slot's lock is held while connecting, so that others who want the same connection wait for it; the
-/// map's is not.
+/// One entry a target. The slot's lock is held while connecting, so that others who want the same
+/// connection wait for it; the map's is not.
 #[derive(Debug, Default)]
 pub(super) struct Entry {
     pub(super) slot: Mutex<Slot>,
@@ -44,8 +45,9 @@ pub(super) struct Slot {
     pub(super) refused: Option<Refusal>,
 }
 
-/// A connection that could not be made, and is not tried again for a while: a silent server costs seconds, which every LUN of a
-/// volume would wait for in turn, and an init that fails costs libgfapi some 50 KiB that it never gives back (10.3).
+/// A connection that could not be made, and is not tried again for a while: a silent server costs
+/// seconds, which every LUN of a volume would wait for in turn, and an init that fails costs
+/// libgfapi some 50 KiB that it never gives back (10.3).
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) when: Instant,
@@ -83,8 +85,8 @@ impl Entry {
         self.changing.store(changing, Ordering::Release);
     }
 
-    /// Waits, for a while, until it is known what a change of the volume is about: an image that was made after it may need the new
-    /// graph.
+    /// Waits, for a while, until it is known what a change of the volume is about: an image that
+    /// was made after it may need the new graph.
     pub(super) fn wait_for_change(&self) {
         let begin = Instant::now();
         while self.changing.load(Ordering::Acquire) && begin.elapsed() < CHANGE_TIMEOUT {
@@ -103,7 +105,8 @@ impl Entry {
         (pool::log_file(), self.level().unwrap_or_default())
     }
 
-    /// Puts a connection with the volume's new graph in place of the one there is, which its users leave.
+    /// Puts a connection with the volume's new graph in place of the one there is, which its users
+    /// leave.
     pub(super) fn supersede(&self, connection: Arc<Connection>) {
         let replaced = self.lock().install(connection);
         replaced.into_iter().for_each(pool::retire);

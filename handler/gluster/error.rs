@@ -1,5 +1,7 @@
-//! Why an image could not be opened. Each sentence says what the system said, by which server, and what to do; and is short, because
-//! with the place of the image before it, it is to be one line in the log.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! Why an image could not be opened. Each sentence says what the system said, by which server, and
+//! what to do; and is short, because with the place of the image before it, it is to be one line in
+//! the log.
 
 use std::io;
 use std::sync::Arc;
@@ -24,7 +26,9 @@ pub enum OpenError {
     )]
     BrickInVolfile(String),
     /// Before the connection.
-    #[error("volume {0} could not be set up: {1}; can libgfapi's log, tcmu-runner-glfs.log, be written?")]
+    #[error(
+        "volume {0} could not be set up: {1}; can libgfapi's log, tcmu-runner-glfs.log, be written?"
+    )]
     Setup(String, #[source] Errno),
     /// `glfs_init`.
     #[error("{}", init_failed(*.errno, .from))]
@@ -94,21 +98,28 @@ impl OpenError {
             Self::Init { errno, .. } => is_outage(*errno) || *errno == Errno::EIO,
             Self::Open { errno, .. } => is_outage(*errno),
             Self::Again(why) => why.passes(),
-            Self::NoVolfile(..) | Self::BrickInVolfile(_) | Self::Setup(..) | Self::NotRegular(_) => false,
+            Self::NoVolfile(..)
+            | Self::BrickInVolfile(_)
+            | Self::Setup(..)
+            | Self::NotRegular(_) => false,
         }
     }
 }
 
 /// The errnos of a cluster that is away for a while.
 fn is_outage(errno: Errno) -> bool {
-    matches!(errno, Errno::ENOTCONN | Errno::ETIMEDOUT | Errno::ESTALE | Errno::EBADFD | Errno::EAGAIN)
+    matches!(
+        errno,
+        Errno::ENOTCONN | Errno::ETIMEDOUT | Errno::ESTALE | Errno::EBADFD | Errno::EAGAIN
+    )
 }
 
 /// The servers, with a reason behind those that have it in common.
 fn list(servers: &[Unreachable]) -> String {
     let alike = servers.chunk_by(|one, other| reason(&one.why) == reason(&other.why));
     let groups = alike.map(|group| {
-        let names = group.iter().map(|server| server.server.to_string()).collect::<Vec<_>>().join(", ");
+        let names =
+            group.iter().map(|server| server.server.to_string()).collect::<Vec<_>>().join(", ");
         let why = group.first().map(|server| reason(&server.why)).unwrap_or_default();
         format!("{names}: {why}")
     });
@@ -117,21 +128,28 @@ fn list(servers: &[Unreachable]) -> String {
 
 /// Without the number: `Connection refused`.
 fn reason(why: &io::Error) -> String {
-    why.raw_os_error().map_or_else(|| why.to_string(), |number| Errno::from_raw(number).desc().to_owned())
+    why.raw_os_error()
+        .map_or_else(|| why.to_string(), |number| Errno::from_raw(number).desc().to_owned())
 }
 
 fn init_failed(errno: Errno, from: &str) -> String {
     match errno {
-        Errno::ENOENT => format!("{from} knows no volume of this name ({errno}); see gluster volume list"),
+        Errno::ENOENT => {
+            format!("{from} knows no volume of this name ({errno}); see gluster volume list")
+        }
         _ => format!("no connection through {from}: {errno}; see tcmu-runner-glfs.log"),
     }
 }
 
 fn open_failed(errno: Errno) -> String {
     match errno {
-        Errno::ENOENT => format!("the volume has no such file ({errno}); create the image first (tcmu-glfs create)"),
+        Errno::ENOENT => format!(
+            "the volume has no such file ({errno}); create the image first (tcmu-glfs create)"
+        ),
         Errno::EISDIR => format!("it is a directory ({errno}); name an image file"),
-        Errno::EINVAL => format!("the volume does not open it ({errno}); it must be a regular file"),
+        Errno::EINVAL => {
+            format!("the volume does not open it ({errno}); it must be a regular file")
+        }
         Errno::ENOTDIR => format!("a part of its path is not a directory ({errno}); check PATH"),
         _ => format!("{errno}; see libgfapi's log, tcmu-runner-glfs.log"),
     }
@@ -150,10 +168,12 @@ mod tests {
     /// gluster-block's names, a full host name, and the longest of the usual reasons.
     #[test]
     fn every_reason_names_an_errno_and_a_next_step_and_fits_in_a_line_with_the_image() {
-        const LABEL: &str = "block-vol@gluster1.example.com/block-store/0d9c7a3a-2f5e-4b8e-9c54-2f1c4e9f7a11";
+        const LABEL: &str =
+            "block-vol@gluster1.example.com/block-store/0d9c7a3a-2f5e-4b8e-9c54-2f1c4e9f7a11";
         const LINE: usize = 240;
         let from = || String::from("gluster1.example.com:24007");
-        let hosts = ["gluster1", "gluster2", "gluster3"].map(|host| unreachable(host, Errno::ECONNREFUSED));
+        let hosts =
+            ["gluster1", "gluster2", "gluster3"].map(|host| unreachable(host, Errno::ECONNREFUSED));
         let errors = [
             (OpenError::NoServer(hosts.into()), "Connection refused", "is glusterd running"),
             (
@@ -162,22 +182,57 @@ mod tests {
                 "check volfile=",
             ),
             (OpenError::BrickInVolfile("/etc/v.vol".into()), "EINVAL", "connect to one"),
-            (OpenError::Setup("block-vol".into(), Errno::EACCES), "EACCES: Permission denied", "be written?"),
-            (OpenError::Init { errno: Errno::ENOENT, from: from() }, "ENOENT: No such", "see gluster volume list"),
+            (
+                OpenError::Setup("block-vol".into(), Errno::EACCES),
+                "EACCES: Permission denied",
+                "be written?",
+            ),
+            (
+                OpenError::Init { errno: Errno::ENOENT, from: from() },
+                "ENOENT: No such",
+                "see gluster volume list",
+            ),
             (
                 OpenError::Init { errno: Errno::ENOTCONN, from: from() },
                 "ENOTCONN: Transport",
                 "see tcmu-runner-glfs.log",
             ),
-            (OpenError::NoBricks { errno: Errno::ENOTCONN, from: from() }, "ENOTCONN: Transport", "volume started?"),
-            (OpenError::Open { errno: Errno::ENOENT, from: from() }, "ENOENT: No such", "create the image first"),
-            (OpenError::Open { errno: Errno::EISDIR, from: from() }, "EISDIR: Is a", "name an image file"),
-            (OpenError::Open { errno: Errno::EINVAL, from: from() }, "EINVAL: Invalid", "must be a regular file"),
-            (OpenError::Open { errno: Errno::ENOTDIR, from: from() }, "ENOTDIR: Not a", "check PATH"),
-            (OpenError::Open { errno: Errno::EACCES, from: from() }, "EACCES: Permission", "see libgfapi's log"),
+            (
+                OpenError::NoBricks { errno: Errno::ENOTCONN, from: from() },
+                "ENOTCONN: Transport",
+                "volume started?",
+            ),
+            (
+                OpenError::Open { errno: Errno::ENOENT, from: from() },
+                "ENOENT: No such",
+                "create the image first",
+            ),
+            (
+                OpenError::Open { errno: Errno::EISDIR, from: from() },
+                "EISDIR: Is a",
+                "name an image file",
+            ),
+            (
+                OpenError::Open { errno: Errno::EINVAL, from: from() },
+                "EINVAL: Invalid",
+                "must be a regular file",
+            ),
+            (
+                OpenError::Open { errno: Errno::ENOTDIR, from: from() },
+                "ENOTDIR: Not a",
+                "check PATH",
+            ),
+            (
+                OpenError::Open { errno: Errno::EACCES, from: from() },
+                "EACCES: Permission",
+                "see libgfapi's log",
+            ),
             (OpenError::NotRegular("a special file"), "EINVAL", "name an image file"),
             (
-                OpenError::TimedOut { after: Duration::from_secs(30), tried: "gluster1:24007".into() },
+                OpenError::TimedOut {
+                    after: Duration::from_secs(30),
+                    tried: "gluster1:24007".into(),
+                },
                 "ETIMEDOUT",
                 "are the bricks up?",
             ),
@@ -197,6 +252,9 @@ mod tests {
             unreachable("b", Errno::ECONNREFUSED),
             unreachable("c", Errno::EHOSTUNREACH),
         ];
-        assert_eq!(list(&servers), "a:24007, b:24007: Connection refused; c:24007: No route to host");
+        assert_eq!(
+            list(&servers),
+            "a:24007, b:24007: Connection refused; c:24007: No route to host"
+        );
     }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! An open file on a volume.
 
 use std::ffi::c_int;
@@ -14,7 +15,9 @@ use super::descriptor::Descriptor;
 use super::status;
 use super::volfile::Translator;
 use super::worker::{hand_over, run_with_timeout};
-use crate::lun::backend::{Backend, Bricks, CompareAndWrite, Compared, ImageStat, Request, Unsupported};
+use crate::lun::backend::{
+    Backend, Bricks, CompareAndWrite, Compared, ImageStat, Request, Unsupported,
+};
 use crate::report;
 
 /// How long a close, or a look at the size, may take.
@@ -36,7 +39,11 @@ impl File {
     ///
     /// # Errors
     /// The volume's.
-    pub(super) fn open(connection: Arc<Connection>, path: &str, flags: c_int) -> Result<Self, Errno> {
+    pub(super) fn open(
+        connection: Arc<Connection>,
+        path: &str,
+        flags: c_int,
+    ) -> Result<Self, Errno> {
         let holders = status::holders(&connection, path);
         let mut file = Descriptor::open(connection, path, flags).map(Self::new)?;
         file.holders = holders;
@@ -44,7 +51,12 @@ impl File {
     }
 
     pub(super) fn new(descriptor: Descriptor) -> Self {
-        Self { descriptor: Arc::new(descriptor), caw: Caw::default(), closed: Arc::default(), holders: Vec::new() }
+        Self {
+            descriptor: Arc::new(descriptor),
+            caw: Caw::default(),
+            closed: Arc::default(),
+            holders: Vec::new(),
+        }
     }
 
     pub(super) fn descriptor(&self) -> &Descriptor {
@@ -82,7 +94,8 @@ impl Backend for File {
         }
         aio::submit(&self.descriptor, request, move |Call { fd, iov, count, callback, cookie }| {
             let Ok(offset) = i64::try_from(offset) else { return refuse(Errno::EINVAL) };
-            // SAFETY: the descriptor is open and counted; the buffers stay valid until the callback, which owns them.
+            // SAFETY: the descriptor is open and counted; the buffers stay valid until the
+            // callback, which owns them.
             unsafe { gfapi::glfs_preadv_async(fd, iov, count, offset, 0, callback, cookie) }
         });
     }
@@ -93,7 +106,8 @@ impl Backend for File {
         }
         aio::submit(&self.descriptor, request, move |Call { fd, iov, count, callback, cookie }| {
             let Ok(offset) = i64::try_from(offset) else { return refuse(Errno::EINVAL) };
-            // SAFETY: the descriptor is open and counted; libgfapi copies the buffers before it returns.
+            // SAFETY: the descriptor is open and counted; libgfapi copies the buffers before it
+            // returns.
             unsafe { gfapi::glfs_pwritev_async(fd, iov, count, offset, 0, callback, cookie) }
         });
     }
@@ -126,7 +140,11 @@ impl Backend for File {
         self.descriptor.connection().unsupported()
     }
 
-    fn compare_and_write(&self, call: CompareAndWrite, done: impl FnOnce(Result<Compared, Errno>) + Send + 'static) {
+    fn compare_and_write(
+        &self,
+        call: CompareAndWrite,
+        done: impl FnOnce(Result<Compared, Errno>) + Send + 'static,
+    ) {
         self.caw.submit(Arc::clone(&self.descriptor), call, Box::new(done));
     }
 
@@ -173,7 +191,8 @@ impl Backend for File {
 
     fn close(&self, patience: Duration) -> Result<(), Errno> {
         if self.descriptor.shut() {
-            let (closing, closed) = (Closing(Some(Arc::clone(&self.descriptor))), Arc::clone(&self.closed));
+            let (closing, closed) =
+                (Closing(Some(Arc::clone(&self.descriptor))), Arc::clone(&self.closed));
             // In an outage the last flush may hang for gluster's frame timeout of 30 minutes.
             run_with_timeout(patience, move || {
                 let outcome = closing.close(patience);
@@ -185,8 +204,8 @@ impl Backend for File {
     }
 }
 
-/// A descriptor on its way to the thread that closes it. Where no thread can be had it is kept for good: calls may be in
-/// flight whose answers will look at it.
+/// A descriptor on its way to the thread that closes it. Where no thread can be had it is kept for
+/// good: calls may be in flight whose answers will look at it.
 struct Closing(Option<Arc<Descriptor>>);
 
 impl Closing {
@@ -198,7 +217,10 @@ impl Closing {
 impl Drop for Closing {
     fn drop(&mut self) {
         if let Some(descriptor) = self.0.take() {
-            report::error_always!(report::PLUGIN, "A file stays open: no thread could be had to close it");
+            report::error_always!(
+                report::PLUGIN,
+                "A file stays open: no thread could be had to close it"
+            );
             let _leaked = Arc::into_raw(descriptor);
         }
     }
@@ -207,7 +229,10 @@ impl Drop for Closing {
 impl Drop for File {
     fn drop(&mut self) {
         if let Err(errno) = self.close(PATIENCE) {
-            report::warning!(report::PLUGIN, "A file that was not in use any more could not be closed: {errno}");
+            report::warning!(
+                report::PLUGIN,
+                "A file that was not in use any more could not be closed: {errno}"
+            );
         }
     }
 }

@@ -1,8 +1,11 @@
-//! A client of glusterd's handshake program: asks for a volume's volfile, and hears that it has changed.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! A client of glusterd's handshake program: asks for a volume's volfile, and hears that it has
+//! changed.
 //!
-//! glusterd keeps a list of all connections and calls each back (`GF_CBK_FETCHSPEC`) after every change of any volume
-//! (10.3, `glusterd_fetchspec_notify`). What is asked and answered: `glusterfs3-xdr.x`, `gf_getspec_req` and `gf_getspec_rsp`;
-//! `__server_getspec` in `glusterd-handshake.c`.
+//! glusterd keeps a list of all connections and calls each back (`GF_CBK_FETCHSPEC`) after every
+//! change of any volume (10.3, `glusterd_fetchspec_notify`). What is asked and answered:
+//! `glusterfs3-xdr.x`, `gf_getspec_req` and `gf_getspec_rsp`; `__server_getspec` in
+//! `glusterd-handshake.c`.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -17,10 +20,11 @@ use super::tls::{self, TlsStream};
 
 /// Bounds the connect to one address, a ping, and an answer from its first byte to its last.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
-/// Bounds the wait for a volfile: a server that answers pings may be busy with a command of an admin, which holds the lock that
-/// this needs (10.3, `glusterd_big_locked_handler`).
+/// Bounds the wait for a volfile: a server that answers pings may be busy with a command of an
+/// admin, which holds the lock that this needs (10.3, `glusterd_big_locked_handler`).
 const VOLFILE_TIMEOUT: Duration = Duration::from_secs(15);
-/// A volfile has some 1.4 KiB a brick: more than 2,000 bricks. What claims to be larger is not read into memory.
+/// A volfile has some 1.4 KiB a brick: more than 2,000 bricks. What claims to be larger is not read
+/// into memory.
 const LARGEST_RECORD: usize = 4 << 20;
 
 const GETSPEC: Procedure = Procedure { program: 14_398_633, version: 2, number: 2 };
@@ -54,7 +58,8 @@ enum Stream {
 }
 
 impl Glusterd {
-    /// Connects, with TLS where this host is set up for it as libgfapi sees it ([`tls::is_required`]). Blocks, within bounds.
+    /// Connects, with TLS where this host is set up for it as libgfapi sees it
+    /// ([`tls::is_required`]). Blocks, within bounds.
     ///
     /// # Errors
     /// Why not, of the last address that was tried.
@@ -70,8 +75,8 @@ impl Glusterd {
         &self.server
     }
 
-    /// Asks for the volfile of `volume`. `op_version` is the highest that this client supports: glusterd refuses volumes that need
-    /// more (`_client_supports_volume`). Blocks, within bounds.
+    /// Asks for the volfile of `volume`. `op_version` is the highest that this client supports:
+    /// glusterd refuses volumes that need more (`_client_supports_volume`). Blocks, within bounds.
     ///
     /// # Errors
     /// [`SpecError`].
@@ -107,7 +112,12 @@ impl Glusterd {
     }
 
     /// Calls, and gives the record of the reply.
-    fn ask(&mut self, procedure: Procedure, body: Encoder, timeout: Duration) -> io::Result<Vec<u8>> {
+    fn ask(
+        &mut self,
+        procedure: Procedure,
+        body: Encoder,
+        timeout: Duration,
+    ) -> io::Result<Vec<u8>> {
         let deadline = Instant::now() + timeout;
         self.xid = self.xid.wrapping_add(1);
         self.stream.set_timeout(ANSWER_TIMEOUT)?;
@@ -154,9 +164,14 @@ impl Glusterd {
         }
     }
 
-    /// Fills the buffer. False: nothing had come by the deadline, and `may_be_silent`. From the first byte on the peer has
-    /// [`ANSWER_TIMEOUT`] for the rest of the record.
-    fn fill(&mut self, buffer: &mut [u8], deadline: &mut Instant, may_be_silent: bool) -> io::Result<bool> {
+    /// Fills the buffer. False: nothing had come by the deadline, and `may_be_silent`. From the
+    /// first byte on the peer has [`ANSWER_TIMEOUT`] for the rest of the record.
+    fn fill(
+        &mut self,
+        buffer: &mut [u8],
+        deadline: &mut Instant,
+        may_be_silent: bool,
+    ) -> io::Result<bool> {
         let mut done = 0;
         while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
             let begun = done > 0 || !may_be_silent;
@@ -204,8 +219,9 @@ fn connect_tcp(host: &str, port: u16) -> io::Result<Stream> {
     Err(failure)
 }
 
-/// The dictionary in which a client says what it supports (`glfs_volfile_fetch`): a count, then length of key, length of value, key
-/// and value of each pair, with their NULs (10.3, `dict_serialize_lk`).
+/// The dictionary in which a client says what it supports (`glfs_volfile_fetch`): a count, then
+/// length of key, length of value, key and value of each pair, with their NULs (10.3,
+/// `dict_serialize_lk`).
 fn versions(op_version: u32) -> Vec<u8> {
     let pairs = [("min-op-version", 1), ("max-op-version", op_version)];
     let mut dictionary = Encoder::default();
@@ -236,7 +252,8 @@ fn read_spec(record: &[u8]) -> Result<String, SpecError> {
         _ if usize::try_from(result) != Ok(spec.len()) => {
             Err(server(invalid(format!("sends {} bytes of a volfile of {result}", spec.len()))))
         }
-        _ => String::from_utf8(spec.to_vec()).map_err(|_| server(invalid("sends a volfile that is not text"))),
+        _ => String::from_utf8(spec.to_vec())
+            .map_err(|_| server(invalid("sends a volfile that is not text"))),
     }
 }
 
@@ -252,11 +269,16 @@ impl Stream {
     fn set_timeout(&self, timeout: Duration) -> io::Result<()> {
         let timeout = Some(timeout);
         match self {
-            Self::Unix(stream) => stream.set_read_timeout(timeout).and_then(|()| stream.set_write_timeout(timeout)),
-            Self::Tcp(stream) => stream.set_read_timeout(timeout).and_then(|()| stream.set_write_timeout(timeout)),
-            Self::Tls(stream) => {
-                stream.get_ref().set_read_timeout(timeout).and_then(|()| stream.get_ref().set_write_timeout(timeout))
+            Self::Unix(stream) => {
+                stream.set_read_timeout(timeout).and_then(|()| stream.set_write_timeout(timeout))
             }
+            Self::Tcp(stream) => {
+                stream.set_read_timeout(timeout).and_then(|()| stream.set_write_timeout(timeout))
+            }
+            Self::Tls(stream) => stream
+                .get_ref()
+                .set_read_timeout(timeout)
+                .and_then(|()| stream.get_ref().set_write_timeout(timeout)),
         }
     }
 

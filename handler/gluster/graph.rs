@@ -1,7 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! How the client's graph of translators is set up.
 //!
-//! Whatever the volume's own options are: they are an admin's, meant for FUSE mounts, and change under a LUN. Figures behind the
-//! choices are in tests/bench/README.md.
+//! Whatever the volume's own options are: they are an admin's, meant for FUSE mounts, and change
+//! under a LUN. Figures behind the choices are in tests/bench/README.md.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -24,16 +25,16 @@ pub(super) struct Graph {
     untouched: bool,
 }
 
-/// One option: the translators it goes to (a pattern over their names), key and value. Options are applied to every graph that
-/// libgfapi builds, so they survive `gluster volume set`.
+/// One option: the translators it goes to (a pattern over their names), key and value. Options are
+/// applied to every graph that libgfapi builds, so they survive `gluster volume set`.
 pub(super) type Option = (&'static str, &'static str, Cow<'static, str>);
 
 /// The same, of those that never differ.
 type Fixed = (&'static str, &'static str, &'static str);
 
-/// Translators that answer from a client's memory what another gateway may have changed on the bricks: data, sizes, and whether
-/// the file can be opened at all. Whatever the volume's options say, a LUN goes past them. quick-read cannot be passed through,
-/// so it is given nothing to keep.
+/// Translators that answer from a client's memory what another gateway may have changed on the
+/// bricks: data, sizes, and whether the file can be opened at all. Whatever the volume's options
+/// say, a LUN goes past them. quick-read cannot be passed through, so it is given nothing to keep.
 const UNCACHED: [Fixed; 6] = [
     ("*-open-behind", "pass-through", "true"),
     ("*-md-cache", "pass-through", "true"),
@@ -43,8 +44,9 @@ const UNCACHED: [Fixed; 6] = [
     ("*-quick-read", "max-file-size", "0"),
 ];
 
-/// A call that a brick does not answer, although it answers pings, fails after this many seconds (Gluster's own bound is 30 minutes).
-/// No command hangs for longer: the core cannot remove a LUN that one hangs in.
+/// A call that a brick does not answer, although it answers pings, fails after this many seconds
+/// (Gluster's own bound is 30 minutes). No command hangs for longer: the core cannot remove a LUN
+/// that one hangs in.
 const PATIENCE: [Fixed; 1] = [("*-client-*", "frame-timeout", "60")];
 
 /// Acknowledges writes that have not left the gateway.
@@ -53,16 +55,19 @@ const WRITE_THROUGH: [Fixed; 1] = [("*-write-behind", "pass-through", "true")];
 /// With write-behind: keep what a failed flush could not write, and try it again with the next one.
 const WRITE_BEHIND: [Fixed; 1] = [("*-write-behind", "resync-failed-syncs-after-fsync", "on")];
 
-/// With a lock, a descriptor that a brick has lost (it was restarted) is opened anew by libgfapi, without the lock; and a brick that
-/// was restarted enforces nothing before somebody locks. This keeps such a descriptor from being used again.
+/// With a lock, a descriptor that a brick has lost (it was restarted) is opened anew by libgfapi,
+/// without the lock; and a brick that was restarted enforces nothing before somebody locks. This
+/// keeps such a descriptor from being used again.
 const STRICT_LOCKS: [Fixed; 1] = [("*-client-*", "strict-locks", "on")];
 
-/// The hand-over to another thread for each call. It costs a third of the client's CPU time, on all types of volume, and buys
-/// nothing: the daemon has a thread for each LUN already, and answers that come inside a call are dealt with (`aio`).
+/// The hand-over to another thread for each call. It costs a third of the client's CPU time, on all
+/// types of volume, and buys nothing: the daemon has a thread for each LUN already, and answers
+/// that come inside a call are dealt with (`aio`).
 const NO_IO_THREADS: [Fixed; 1] = [("*-io-threads", "pass-through", "true")];
 
-/// Answers are fetched by one thread. Two, the default, contend for what few cores there are: a tenth of the CPU time for small
-/// blocks, a fifth for large ones. With more cores they are left as the volume has them.
+/// Answers are fetched by one thread. Two, the default, contend for what few cores there are: a
+/// tenth of the CPU time for small blocks, a fifth for large ones. With more cores they are left as
+/// the volume has them.
 const ONE_EVENT_THREAD: [Fixed; 1] = [("*-client-*", "event-threads", "1")];
 const FEW_CORES: usize = 2;
 
@@ -95,9 +100,18 @@ impl Graph {
         };
         let events: &'static [Fixed] = if self.few_cores { &ONE_EVENT_THREAD } else { &[] };
         let locks: &'static [Fixed] = if self.fenced { &STRICT_LOCKS } else { &[] };
-        let fixed = UNCACHED.iter().chain(PATIENCE.iter()).chain(writes).chain(threads).chain(events).chain(locks);
-        let ping = ("*-client-*", "ping-timeout", Cow::Owned(self.ping_timeout.as_secs().to_string()));
-        let all = fixed.map(|&(translators, key, value)| (translators, key, Cow::Borrowed(value))).chain([ping]);
+        let fixed = UNCACHED
+            .iter()
+            .chain(PATIENCE.iter())
+            .chain(writes)
+            .chain(threads)
+            .chain(events)
+            .chain(locks);
+        let ping =
+            ("*-client-*", "ping-timeout", Cow::Owned(self.ping_timeout.as_secs().to_string()));
+        let all = fixed
+            .map(|&(translators, key, value)| (translators, key, Cow::Borrowed(value)))
+            .chain([ping]);
         all.filter(move |_| !self.untouched)
     }
 }
@@ -117,7 +131,11 @@ impl fmt::Display for Graph {
             IoThreads::Off => "without io-threads (off), ",
             IoThreads::On => "with the volume's io-threads (on), ",
         })?;
-        f.write_str(if self.few_cores { "one event thread (few cores)" } else { "the volume's event threads" })?;
+        f.write_str(if self.few_cores {
+            "one event thread (few cores)"
+        } else {
+            "the volume's event threads"
+        })?;
         write!(f, ", ping-timeout {} s", self.ping_timeout.as_secs())
     }
 }

@@ -1,7 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! As whom calls are made.
 //!
-//! libgfapi asks the system with every call who is calling: five system calls (10.3, `syncop_create_frame`), four of which it leaves
-//! out on a thread that has told it. The daemon's identity never changes, so each thread says it once.
+//! libgfapi asks the system with every call who is calling: five system calls (10.3,
+//! `syncop_create_frame`), four of which it leaves out on a thread that has told it. The daemon's
+//! identity never changes, so each thread says it once.
 
 use std::cell::Cell;
 use std::ptr;
@@ -20,7 +22,8 @@ pub(super) fn tell() {
         return;
     }
     let (user, group) = (geteuid().as_raw(), getegid().as_raw());
-    // Groups decide nothing for root, which the daemon is; anybody else goes on being asked for them.
+    // Groups decide nothing for root, which the daemon is; anybody else goes on being asked for
+    // them.
     if user == 0 {
         // SAFETY: no groups, so no list.
         unsafe { gfapi::glfs_setfsgroups(0, ptr::null()) };

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Images, for those who make, copy and resize them: the calls that no LUN needs.
 //!
 //! All of them block: for a command line, not for the daemon.
@@ -61,8 +62,10 @@ impl Opener {
     /// Why not.
     pub fn connect(&self, patience: Duration) -> Result<Store, NotOpened> {
         let (target, wish) = (self.target.clone(), Arc::clone(&self.log_level));
-        let connected = worker::run_with_timeout(patience, move || pool::acquire(&target, None, &wish));
-        let late = || Err(OpenError::TimedOut { after: patience, tried: self.target.origin.to_string() });
+        let connected =
+            worker::run_with_timeout(patience, move || pool::acquire(&target, None, &wish));
+        let late =
+            || Err(OpenError::TimedOut { after: patience, tried: self.target.origin.to_string() });
         let connection = connected.unwrap_or_else(late)?;
         Ok(Store { connection })
     }
@@ -87,14 +90,22 @@ impl Store {
         self.connection.volfile().text()
     }
 
-    /// Bytes that can still be written, as far as the volume knows: quotas and uneven bricks may leave less.
+    /// Bytes that can still be written, as far as the volume knows: quotas and uneven bricks may
+    /// leave less.
     ///
     /// # Errors
     /// The volume's.
     pub fn free(&self) -> Result<u64, Errno> {
         let mut found = MaybeUninit::<libc::statvfs>::zeroed();
-        // SAFETY: the volume is connected; the path is NUL-terminated; there is room for the result.
-        check(unsafe { gfapi::glfs_statvfs(self.connection.volume().as_ptr(), c"/".as_ptr(), found.as_mut_ptr()) })?;
+        // SAFETY: the volume is connected; the path is NUL-terminated; there is room for the
+        // result.
+        check(unsafe {
+            gfapi::glfs_statvfs(
+                self.connection.volume().as_ptr(),
+                c"/".as_ptr(),
+                found.as_mut_ptr(),
+            )
+        })?;
         // SAFETY: all bytes were initialised, with zeros, and any bytes are a valid statvfs.
         let found = unsafe { found.assume_init() };
         Ok(found.f_bavail.saturating_mul(found.f_frsize))
@@ -109,7 +120,9 @@ impl Store {
         let path = absolute(path)?;
         let flags = libc::O_CREAT | libc::O_EXCL | libc::O_RDWR;
         // SAFETY: the volume is connected; the path is NUL-terminated.
-        let fd = unsafe { gfapi::glfs_creat(self.connection.volume().as_ptr(), path.as_ptr(), flags, OWNER_ONLY) };
+        let fd = unsafe {
+            gfapi::glfs_creat(self.connection.volume().as_ptr(), path.as_ptr(), flags, OWNER_ONLY)
+        };
         Descriptor::new(fd, Arc::clone(&self.connection)).map(File::new)
     }
 
@@ -123,8 +136,9 @@ impl Store {
         for folder in ends.filter_map(|end| path.get(..end)).filter(|folder| !folder.is_empty()) {
             let folder = absolute(folder)?;
             // SAFETY: the volume is connected; the path is NUL-terminated.
-            match check(unsafe { gfapi::glfs_mkdir(self.connection.volume().as_ptr(), folder.as_ptr(), ALL_MAY_LOOK) })
-            {
+            match check(unsafe {
+                gfapi::glfs_mkdir(self.connection.volume().as_ptr(), folder.as_ptr(), ALL_MAY_LOOK)
+            }) {
                 Err(errno) if errno != Errno::EEXIST => return Err(errno),
                 _ => {}
             }
@@ -158,7 +172,10 @@ impl File {
         const BLOCK: u64 = 512;
         let stat = self.asked(Descriptor::stat)?;
         let number = |field: i64| u64::try_from(field).map_err(|_| Errno::EIO);
-        Ok(Facts { bytes: number(stat.st_size)?, allocated: number(stat.st_blocks)?.saturating_mul(BLOCK) })
+        Ok(Facts {
+            bytes: number(stat.st_size)?,
+            allocated: number(stat.st_blocks)?.saturating_mul(BLOCK),
+        })
     }
 
     /// Whether the volume lets this host change the file. Asked in a way that changes nothing.
@@ -200,7 +217,9 @@ impl File {
             let (from, none) = (offset_in(at, done)?, ptr::null_mut());
             let moved = self.moved(|fd| {
                 // SAFETY: the descriptor is open and counted; the buffer has room.
-                unsafe { gfapi::glfs_pread(fd, rest.as_mut_ptr().cast(), rest.len(), from, 0, none) }
+                unsafe {
+                    gfapi::glfs_pread(fd, rest.as_mut_ptr().cast(), rest.len(), from, 0, none)
+                }
             })?;
             if moved == 0 {
                 break;
@@ -220,7 +239,9 @@ impl File {
             let (to, none) = (offset_in(at, done)?, ptr::null_mut());
             done += self.moved_on(|fd| {
                 // SAFETY: the descriptor is open and counted; the bytes are there.
-                unsafe { gfapi::glfs_pwrite(fd, rest.as_ptr().cast(), rest.len(), to, 0, none, none) }
+                unsafe {
+                    gfapi::glfs_pwrite(fd, rest.as_ptr().cast(), rest.len(), to, 0, none, none)
+                }
             })?;
         }
         Ok(())
@@ -276,7 +297,8 @@ impl File {
     /// Makes a call that moves bytes: how many.
     fn moved(&self, call: impl FnOnce(*mut gfapi::glfs_fd_t) -> isize) -> Result<usize, Errno> {
         let mut moved = 0;
-        self.descriptor().with(|fd| usize::try_from(call(fd)).map(|bytes| moved = bytes).is_ok())?;
+        self.descriptor()
+            .with(|fd| usize::try_from(call(fd)).map(|bytes| moved = bytes).is_ok())?;
         Ok(moved)
     }
 

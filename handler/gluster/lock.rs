@@ -1,11 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The lock of an image: over the whole file, enforced by the bricks.
 //!
-//! Experiments behind all this (10.3): docs/fencing.md. In short: where the volume has `locks.mandatory-locking forced` and
-//! `features.enforce-mandatory-lock on`, a brick refuses I/O on a file with the mark [`ENFORCE_XATTR`] to every connection that holds no lock
-//! on it, and gives the lock to whoever asks, taking it from the holder. A holder that was frozen, and wakes up, is refused.
+//! Experiments behind all this (10.3): docs/fencing.md. In short: where the volume has
+//! `locks.mandatory-locking forced` and `features.enforce-mandatory-lock on`, a brick refuses I/O
+//! on a file with the mark [`ENFORCE_XATTR`] to every connection that holds no lock on it, and
+//! gives the lock to whoever asks, taking it from the holder. A holder that was frozen, and wakes
+//! up, is refused.
 //!
-//! The lock belongs to the connection and to no owner within it (`glfs_fd_set_lkowner` is never called on such a descriptor):
-//! asynchronous calls carry no owner. Closing any descriptor of the file on that connection drops it.
+//! The lock belongs to the connection and to no owner within it (`glfs_fd_set_lkowner` is never
+//! called on such a descriptor): asynchronous calls carry no owner. Closing any descriptor of the
+//! file on that connection drops it.
 
 use std::ffi::{CStr, c_int};
 use std::mem;
@@ -30,9 +34,10 @@ const NOBODYS: &CStr = c"trusted.tcmu-glfs.nobody";
 /// Bytes of a heartbeat.
 const LONGEST_HEARTBEAT: usize = 256;
 
-/// A frozen owner may hold locks of its client's translators, in which others' writes would queue up behind it for ever. With
-/// `features.locks-revocation-secs 1` and `features.locks-revocation-clear-all on` they are taken from it, if they are older than a
-/// second when the first write comes.
+/// A frozen owner may hold locks of its client's translators, in which others' writes would queue
+/// up behind it for ever. With `features.locks-revocation-secs 1` and
+/// `features.locks-revocation-clear-all on` they are taken from it, if they are older than a second
+/// when the first write comes.
 const REVOCATION_DELAY: Duration = Duration::from_millis(2200);
 
 /// What of a volume's graph decides how its files can be owned.
@@ -42,8 +47,9 @@ pub(super) struct Layout {
     sharded: bool,
     /// A client takes locks of its own for a write.
     replicated: bool,
-    /// Replicas of which one is an arbiter, or that are not three: there a mandatory lock brings the client down
-    /// (`afr_lk_transaction`), and an advisory one, which the volume option makes mandatory all the same, does not.
+    /// Replicas of which one is an arbiter, or that are not three: there a mandatory lock brings
+    /// the client down (`afr_lk_transaction`), and an advisory one, which the volume option makes
+    /// mandatory all the same, does not.
     advisory: bool,
 }
 
@@ -53,8 +59,11 @@ impl Layout {
         let mut layout = Self { sharded: false, replicated: false, advisory: false };
         for translator in volfile.translators() {
             layout.sharded |= translator.kind == "features/shard";
-            layout.replicated |= matches!(translator.kind, "cluster/replicate" | "cluster/disperse");
-            layout.advisory |= ["arbiter-count", "thin-arbiter"].iter().any(|key| translator.option(key).is_some())
+            layout.replicated |=
+                matches!(translator.kind, "cluster/replicate" | "cluster/disperse");
+            layout.advisory |= ["arbiter-count", "thin-arbiter"]
+                .iter()
+                .any(|key| translator.option(key).is_some())
                 || translator.kind == "cluster/replicate" && translator.children.len() != 3;
         }
         layout
@@ -77,7 +86,9 @@ impl Layout {
 /// What the volume can do for this file.
 fn enforcement(descriptor: &Descriptor, layout: Layout) -> Result<Enforcement, Errno> {
     if layout.sharded {
-        return Ok(Enforcement::Impossible("the volume is sharded (features.shard), and shards are not covered"));
+        return Ok(Enforcement::Impossible(
+            "the volume is sharded (features.shard), and shards are not covered",
+        ));
     }
     // Changes a mark that is there; asks what is possible where there is none.
     match set(descriptor, ENFORCE_XATTR, b"1", libc::XATTR_REPLACE) {
@@ -87,13 +98,16 @@ fn enforcement(descriptor: &Descriptor, layout: Layout) -> Result<Enforcement, E
             "it needs the volume options locks.mandatory-locking forced and features.enforce-mandatory-lock on",
         )),
         Err(Errno::EPERM | Errno::EACCES | Errno::EROFS | Errno::EOPNOTSUPP) => {
-            Ok(Enforcement::Impossible("the volume does not let this host set trusted attributes on the image"))
+            Ok(Enforcement::Impossible(
+                "the volume does not let this host set trusted attributes on the image",
+            ))
         }
         Err(errno) => Err(errno),
     }
 }
 
-/// Whether the volume lets this host change the file. An attribute that no file has cannot be replaced: nothing changes.
+/// Whether the volume lets this host change the file. An attribute that no file has cannot be
+/// replaced: nothing changes.
 pub(super) fn may_change(descriptor: &Descriptor) -> Result<bool, Errno> {
     match set(descriptor, NOBODYS, b"", libc::XATTR_REPLACE) {
         Ok(()) | Err(Errno::ENODATA) => Ok(true),
@@ -109,8 +123,8 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Acquires the lock. Blocks.
 ///
-/// Not while a call is in flight: one that was submitted by an owner who has been robbed since, and has not been refused yet, would
-/// be let through.
+/// Not while a call is in flight: one that was submitted by an owner who has been robbed since, and
+/// has not been refused yet, would be let through.
 fn acquire(
     descriptor: &Descriptor,
     layout: Layout,
@@ -129,14 +143,18 @@ fn acquire(
     if held && *preempt == Preempt::Never {
         return Err(AcquireError::Held);
     }
-    // Where there is a holder it is set, and to set it again would queue up behind a holder that is frozen.
+    // Where there is a holder it is set, and to set it again would queue up behind a holder that is
+    // frozen.
     if !held {
         set(descriptor, ENFORCE_XATTR, b"1", 0)?;
     }
     lock(descriptor, layout, libc::F_SETLK, libc::F_WRLCK)?;
     finish(descriptor, layout, heartbeat, preempt, held).inspect_err(|_| {
         if let Err(errno) = release(descriptor, layout) {
-            report::warning!(report::PLUGIN, "A lock that is not wanted could not be given back: {errno}");
+            report::warning!(
+                report::PLUGIN,
+                "A lock that is not wanted could not be given back: {errno}"
+            );
         }
     })
 }
@@ -184,9 +202,10 @@ fn has_holder(descriptor: &Descriptor, layout: Layout) -> Result<bool, Errno> {
     Ok(c_int::from(found.l_type) != libc::F_UNLCK)
 }
 
-/// Whether another connection holds the lock on any brick, as far as can be seen. Replicas answer with what one brick says: the last
-/// in the order of bricks if the lock is advisory, and else the last to answer (10.3, `afr_lk_cbk`, `afr_lk_txn_wind_cbk`). A brick
-/// that was replaced or restarted under a living owner does not know of its lock.
+/// Whether another connection holds the lock on any brick, as far as can be seen. Replicas answer
+/// with what one brick says: the last in the order of bricks if the lock is advisory, and else the
+/// last to answer (10.3, `afr_lk_cbk`, `afr_lk_txn_wind_cbk`). A brick that was replaced or
+/// restarted under a living owner does not know of its lock.
 fn is_held(descriptor: &Descriptor, layout: Layout) -> Result<bool, Errno> {
     let in_order = Layout { advisory: true, ..layout };
     let asked = if layout.replicated { &[in_order, layout, layout, layout][..] } else { &[layout] };
@@ -198,8 +217,9 @@ fn is_held(descriptor: &Descriptor, layout: Layout) -> Result<bool, Errno> {
     Ok(false)
 }
 
-/// Whether to take the lock for held. An owner whose brick was restarted under it has no lock on that brick any more: bricks that
-/// disagree about the holder are EIO where a file has redundancy (10.3, `ec_lock_check`: more than one kind of good answer).
+/// Whether to take the lock for held. An owner whose brick was restarted under it has no lock on
+/// that brick any more: bricks that disagree about the holder are EIO where a file has redundancy
+/// (10.3, `ec_lock_check`: more than one kind of good answer).
 fn may_be_held(found: Result<bool, Errno>, layout: Layout) -> Result<bool, Errno> {
     match found {
         Err(Errno::EIO) if layout.replicated => Ok(true),
@@ -248,21 +268,34 @@ impl ImageLock for File {
         self.lock_call(|descriptor, _| read_heartbeat(descriptor))
     }
 
-    fn send_heartbeat(&self, heartbeat: String, done: impl FnOnce(Result<(), Errno>) + Send + 'static) {
+    fn send_heartbeat(
+        &self,
+        heartbeat: String,
+        done: impl FnOnce(Result<(), Errno>) + Send + 'static,
+    ) {
         self.later(move |descriptor| done(write_heartbeat(descriptor, &heartbeat)));
     }
 }
 
-fn lock(descriptor: &Descriptor, layout: Layout, command: c_int, kind: c_int) -> Result<libc::flock, Errno> {
+fn lock(
+    descriptor: &Descriptor,
+    layout: Layout,
+    command: c_int,
+    kind: c_int,
+) -> Result<libc::flock, Errno> {
     let narrow = |number: c_int| libc::c_short::try_from(number).map_err(|_| Errno::EINVAL);
     // SAFETY: a plain struct of integers. From 0, for 0 bytes: all of it, whatever it grows to.
     let mut range: libc::flock = unsafe { mem::zeroed() };
     range.l_type = narrow(kind)?;
     range.l_whence = narrow(libc::SEEK_SET)?;
-    let mode =
-        if layout.advisory { gfapi::glfs_lock_mode_GLFS_LK_ADVISORY } else { gfapi::glfs_lock_mode_GLFS_LK_MANDATORY };
+    let mode = if layout.advisory {
+        gfapi::glfs_lock_mode_GLFS_LK_ADVISORY
+    } else {
+        gfapi::glfs_lock_mode_GLFS_LK_MANDATORY
+    };
     // SAFETY: the descriptor is open and counted; the struct is ours.
-    descriptor.with(|fd| unsafe { gfapi::glfs_file_lock(fd, command, &raw mut range, mode) } == 0)?;
+    descriptor
+        .with(|fd| unsafe { gfapi::glfs_file_lock(fd, command, &raw mut range, mode) } == 0)?;
     Ok(range)
 }
 
@@ -270,9 +303,16 @@ fn read_heartbeat(descriptor: &Descriptor) -> Result<String, Errno> {
     let mut value = vec![0_u8; LONGEST_HEARTBEAT];
     let mut len = 0;
     descriptor.with(|fd| {
-        // SAFETY: the descriptor is open and counted; the name is NUL-terminated; the buffer has room.
-        let found =
-            unsafe { gfapi::glfs_fgetxattr(fd, OWNER_XATTR.as_ptr(), value.as_mut_ptr().cast(), LONGEST_HEARTBEAT) };
+        // SAFETY: the descriptor is open and counted; the name is NUL-terminated; the buffer has
+        // room.
+        let found = unsafe {
+            gfapi::glfs_fgetxattr(
+                fd,
+                OWNER_XATTR.as_ptr(),
+                value.as_mut_ptr().cast(),
+                LONGEST_HEARTBEAT,
+            )
+        };
         usize::try_from(found).map(|found| len = found).is_ok()
     })?;
     value.truncate(len);
@@ -285,7 +325,8 @@ fn write_heartbeat(descriptor: &Descriptor, heartbeat: &str) -> Result<(), Errno
 }
 
 fn set(descriptor: &Descriptor, name: &CStr, value: &[u8], flags: c_int) -> Result<(), Errno> {
-    // SAFETY: the descriptor is open and counted; the name is NUL-terminated, and the value has the length given.
+    // SAFETY: the descriptor is open and counted; the name is NUL-terminated, and the value has the
+    // length given.
     descriptor
         .with(|fd| unsafe { gfapi::glfs_fsetxattr(fd, name.as_ptr(), value.as_ptr().cast(), value.len(), flags) } == 0)
 }
@@ -307,19 +348,36 @@ mod tests {
         assert_eq!(may_be_held(Err(Errno::EIO), disperse), Ok(true));
         assert_eq!(may_be_held(Err(Errno::ENOTCONN), disperse), Err(Errno::ENOTCONN));
         assert_eq!(may_be_held(Err(Errno::EIO), brick), Err(Errno::EIO));
-        assert_eq!([true, false].map(|held| may_be_held(Ok(held), disperse)), [Ok(true), Ok(false)]);
+        assert_eq!(
+            [true, false].map(|held| may_be_held(Ok(held), disperse)),
+            [Ok(true), Ok(false)]
+        );
     }
 
     #[test]
     fn a_volfile_tells_how_its_files_can_be_owned() {
         let replicate = |options: &str, children: &str| {
-            format!("volume r\n    type cluster/replicate\n{options}    subvolumes {children}\nend-volume\n")
+            format!(
+                "volume r\n    type cluster/replicate\n{options}    subvolumes {children}\nend-volume\n"
+            )
         };
-        assert_eq!(layout("volume c\n    type protocol/client\nend-volume\n"), (false, false, false));
+        assert_eq!(
+            layout("volume c\n    type protocol/client\nend-volume\n"),
+            (false, false, false)
+        );
         assert_eq!(layout(&replicate("", "a b c")), (false, true, false));
         assert_eq!(layout(&replicate("", "a b")), (false, true, true));
-        assert_eq!(layout(&replicate("    option arbiter-count 1\n", "a b c")), (false, true, true));
-        assert_eq!(layout("volume e\n    type cluster/disperse\n    subvolumes a b c\n"), (false, true, false));
-        assert_eq!(layout("volume s\n    type features/shard\n    subvolumes d\n"), (true, false, false));
+        assert_eq!(
+            layout(&replicate("    option arbiter-count 1\n", "a b c")),
+            (false, true, true)
+        );
+        assert_eq!(
+            layout("volume e\n    type cluster/disperse\n    subvolumes a b c\n"),
+            (false, true, false)
+        );
+        assert_eq!(
+            layout("volume s\n    type features/shard\n    subvolumes d\n"),
+            (true, false, false)
+        );
     }
 }

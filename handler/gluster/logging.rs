@@ -1,9 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! libgfapi's own log: a connection has a file and a level of its own.
 //!
-//! libgfapi never looks whether its file is still the one of that name; and it closes it, when it is given another, under the feet of
-//! threads that may be writing to it (10.3, `gf_log_init`; only glusterfsd's way, by SIGHUP, is safe, and belongs to tcmu-runner here).
-//! So whoever comes after the file has been renamed (logrotate) or another one is wanted silences it first. The level is set through
-//! the translator `meta`, which does nothing else.
+//! libgfapi never looks whether its file is still the one of that name; and it closes it, when it
+//! is given another, under the feet of threads that may be writing to it (10.3, `gf_log_init`; only
+//! glusterfsd's way, by SIGHUP, is safe, and belongs to tcmu-runner here). So whoever comes after
+//! the file has been renamed (logrotate) or another one is wanted silences it first. The level is
+//! set through the translator `meta`, which does nothing else.
 
 use std::ffi::c_int;
 use std::fs;
@@ -80,7 +82,8 @@ impl Logging {
     /// Changes what differs. Blocks for as long as the bricks do.
     ///
     /// # Errors
-    /// The file cannot be written, or the volume not be asked. What has not been done differs still.
+    /// The file cannot be written, or the volume not be asked. What has not been done differs
+    /// still.
     pub(super) fn change(&self, volume: &Volume, path: &Path, level: c_int) -> Result<(), Errno> {
         let mut told = self.told();
         told.again = Instant::now().checked_add(RESPITE);

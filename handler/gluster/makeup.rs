@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What a volume is made of, as its graph says.
 
 use std::fmt;
@@ -31,20 +32,25 @@ impl Makeup {
     pub(super) fn of(volfile: &str) -> Self {
         let mut makeup = Self::default();
         for translator in translators(volfile) {
-            let number = |key| translator.option(key).and_then(|number| number.parse().ok()).unwrap_or(0);
+            let number =
+                |key| translator.option(key).and_then(|number| number.parse().ok()).unwrap_or(0);
             match translator.kind {
                 "protocol/client" => {
                     makeup.bricks += 1;
                     makeup.tls |= translator.is_encrypted();
                 }
                 "features/shard" => {
-                    makeup.shard = Some(translator.option("shard-block-size").and_then(bytes).unwrap_or(SHARD));
+                    makeup.shard = Some(
+                        translator.option("shard-block-size").and_then(bytes).unwrap_or(SHARD),
+                    );
                 }
                 "cluster/replicate" => {
-                    (makeup.replicas, makeup.arbiters) = (translator.children.len(), number("arbiter-count"));
+                    (makeup.replicas, makeup.arbiters) =
+                        (translator.children.len(), number("arbiter-count"));
                 }
                 "cluster/disperse" => {
-                    (makeup.dispersed, makeup.redundancy) = (translator.children.len(), number("redundancy"));
+                    (makeup.dispersed, makeup.redundancy) =
+                        (translator.children.len(), number("redundancy"));
                 }
                 _ => {}
             }
@@ -81,7 +87,11 @@ impl fmt::Display for Makeup {
         if self.replicas > 0 {
             write!(f, "{} replicas", self.replicas)?;
         } else if self.dispersed > 0 {
-            write!(f, "{} bricks, any {} of which may be missing", self.dispersed, self.redundancy)?;
+            write!(
+                f,
+                "{} bricks, any {} of which may be missing",
+                self.dispersed, self.redundancy
+            )?;
         }
         match self.arbiters {
             0 => Ok(()),
@@ -113,19 +123,28 @@ mod tests {
     #[test]
     fn replicas_arbiters_and_dispersed_sets() {
         let set = |kind: &str, options: &str| {
-            format!("volume s\n    type cluster/{kind}\n{options}    subvolumes a b c\nend-volume\n")
+            format!(
+                "volume s\n    type cluster/{kind}\n{options}    subvolumes a b c\nend-volume\n"
+            )
         };
-        let arbiter = Makeup::of(&(clients(3, "") + &set("replicate", "    option arbiter-count 1\n")));
+        let arbiter =
+            Makeup::of(&(clients(3, "") + &set("replicate", "    option arbiter-count 1\n")));
         assert_eq!(arbiter.to_string(), "3 replicas, one of them an arbiter");
         let disperse = set("disperse", "    option redundancy 1\n");
         let many = Makeup::of(&(clients(6, "") + &disperse + &disperse));
-        assert_eq!(many.to_string(), "distributed over 2 sets of 3 bricks, any 1 of which may be missing");
+        assert_eq!(
+            many.to_string(),
+            "distributed over 2 sets of 3 bricks, any 1 of which may be missing"
+        );
     }
 
     #[test]
     fn shards_and_their_size() {
         let shard = |options: &str| {
-            Makeup::of(&format!("volume s\n    type features/shard\n{options}    subvolumes c\nend-volume\n")).shard
+            Makeup::of(&format!(
+                "volume s\n    type features/shard\n{options}    subvolumes c\nend-volume\n"
+            ))
+            .shard
         };
         assert_eq!(shard(""), Some(64 << 20));
         assert_eq!(shard("    option shard-block-size 4MB\n"), Some(4 << 20));

@@ -1,4 +1,6 @@
-//! The files of libgfapi's meta translator, below `/.meta`: what it knows of itself, answered from its memory.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! The files of libgfapi's meta translator, below `/.meta`: what it knows of itself, answered from
+//! its memory.
 
 use std::ffi::{CStr, CString, c_int};
 use std::marker::PhantomData;
@@ -39,7 +41,16 @@ impl<'a> File<'a> {
             let offset = i64::try_from(text.len()).map_err(|_| Errno::EFBIG)?;
             let (room, none) = (piece.len(), ptr::null_mut());
             // SAFETY: the descriptor is open; the buffer has the room given.
-            let read = unsafe { gfapi::glfs_pread(self.fd.as_ptr(), piece.as_mut_ptr().cast(), room, offset, 0, none) };
+            let read = unsafe {
+                gfapi::glfs_pread(
+                    self.fd.as_ptr(),
+                    piece.as_mut_ptr().cast(),
+                    room,
+                    offset,
+                    0,
+                    none,
+                )
+            };
             let read = usize::try_from(read).map_err(|_| Errno::last())?;
             text.extend_from_slice(piece.get(..read).unwrap_or_default());
             if read == 0 {
@@ -56,8 +67,17 @@ impl<'a> File<'a> {
         let bytes = text.to_bytes_with_nul();
         let none = ptr::null_mut();
         // SAFETY: the descriptor is open; the bytes outlive the call.
-        let written =
-            unsafe { gfapi::glfs_pwrite(self.fd.as_ptr(), bytes.as_ptr().cast(), bytes.len(), 0, 0, none, none) };
+        let written = unsafe {
+            gfapi::glfs_pwrite(
+                self.fd.as_ptr(),
+                bytes.as_ptr().cast(),
+                bytes.len(),
+                0,
+                0,
+                none,
+                none,
+            )
+        };
         if written < 0 { Err(Errno::last()) } else { Ok(()) }
     }
 }

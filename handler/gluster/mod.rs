@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Everything that knows libgfapi: connections, files, asynchronous calls. Nothing here knows SCSI.
 //!
-//! An [`Opener`] gives a [`File`], which implements the port that a LUN works with ([`Backend`](crate::lun::backend::Backend)).
+//! An [`Opener`] gives a [`File`], which implements the port that a LUN works with
+//! ([`Backend`](crate::lun::backend::Backend)).
 
 mod aio;
 mod caw;
@@ -69,11 +71,14 @@ impl Opener {
         Self { config: config.clone(), target: target(config), log_level, user: Arc::default() }
     }
 
-    /// The same through the volume's own graph, with its caches, as a client that knows nothing of LUNs has it: to compare speeds.
-    /// Nothing that this handler promises holds there.
+    /// The same through the volume's own graph, with its caches, as a client that knows nothing of
+    /// LUNs has it: to compare speeds. Nothing that this handler promises holds there.
     #[must_use]
     pub fn untouched(config: &Config) -> Self {
-        Self { target: Target { graph: Graph::untouched(config), ..target(config) }, ..Self::new(config) }
+        Self {
+            target: Target { graph: Graph::untouched(config), ..target(config) },
+            ..Self::new(config)
+        }
     }
 }
 
@@ -85,7 +90,8 @@ impl Source for Opener {
         let patience = patience.saturating_sub(pool::connecting(&self.target));
         let this = self.clone();
         let opened = worker::run_with_timeout(patience, move || this.open_blocking(after));
-        let late = || Err(OpenError::TimedOut { after: patience, tried: self.target.origin.to_string() });
+        let late =
+            || Err(OpenError::TimedOut { after: patience, tried: self.target.origin.to_string() });
         Ok(opened.unwrap_or_else(late)?)
     }
 
@@ -100,7 +106,8 @@ impl From<OpenError> for NotOpened {
     }
 }
 
-/// How the client's graph of translators is set up for `config`: translators (a pattern over their names), key, value.
+/// How the client's graph of translators is set up for `config`: translators (a pattern over their
+/// names), key, value.
 #[must_use]
 pub fn graph_options(config: &Config) -> Vec<graph::Option> {
     Graph::new(config).options().collect()
@@ -110,8 +117,8 @@ impl Opener {
     fn open_blocking(&self, after: Option<Instant>) -> Result<Opened<File>, OpenError> {
         let connection = self.connection(after)?;
         let open = |flags| File::open(Arc::clone(&connection), &self.config.path, flags);
-        // Not O_DIRECT: no translator that would cache is in the way, and O_DIRECT reaches the bricks, where it fails on sectors
-        // larger than a LUN's block.
+        // Not O_DIRECT: no translator that would cache is in the way, and O_DIRECT reaches the
+        // bricks, where it fails on sectors larger than a LUN's block.
         let (file, writable) = match self.config.access {
             Access::ReadOnly => (open(libc::O_RDONLY), false),
             Access::ReadWrite => (open(libc::O_RDWR), true),
@@ -140,13 +147,17 @@ impl Opener {
         }
     }
 
-    /// The connection that others share; or one of its own, if another LUN of this process may lock the image on that one.
+    /// The connection that others share; or one of its own, if another LUN of this process may lock
+    /// the image on that one.
     fn connection(&self, after: Option<Instant>) -> Result<Arc<Shared>, OpenError> {
         let connection = pool::acquire(&self.target, after, &self.log_level)?;
         if self.config.fence == Fence::Off || connection.claim(&self.config.path, &self.user) {
             return Ok(connection);
         }
-        let own = Target { own: u64::try_from(Arc::as_ptr(&self.user).addr()).unwrap_or(1), ..self.target.clone() };
+        let own = Target {
+            own: u64::try_from(Arc::as_ptr(&self.user).addr()).unwrap_or(1),
+            ..self.target.clone()
+        };
         pool::acquire(&own, after, &self.log_level)
     }
 }

@@ -1,7 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The volumes that are connected, and who shares them.
 //!
-//! A connection is made once per [`Target`] however many LUNs ask at the same time, is never seen half-made, and stays for a
-//! while after its last LUN: recovery closes and reopens LUNs, and a disconnect takes gluster up to 10 s.
+//! A connection is made once per [`Target`] however many LUNs ask at the same time, is never seen
+//! half-made, and stays for a while after its last LUN: recovery closes and reopens LUNs, and a
+//! disconnect takes gluster up to 10 s.
 
 use std::collections::HashMap;
 use std::ffi::c_int;
@@ -33,7 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 struct Pool {
     entries: HashMap<Target, Arc<Entry>>,
     log: Option<PathBuf>,
-    /// Connections that have been replaced, or turned out not to be needed. Kept until their last user has left: to end one takes long.
+    /// Connections that have been replaced, or turned out not to be needed. Kept until their last
+    /// user has left: to end one takes long.
     retired: Vec<Arc<Connection>>,
     reaping: bool,
 }
@@ -45,12 +48,17 @@ fn with_pool<R>(work: impl FnOnce(&mut Pool) -> R) -> R {
     work(pool.get_or_insert_default())
 }
 
-/// The connection to `target`: the one there is, or a new one; with `after`, one that was made later than that. Blocks while
-/// connecting, or while another thread connects. Its log is as detailed as `wish` says, or more.
+/// The connection to `target`: the one there is, or a new one; with `after`, one that was made
+/// later than that. Blocks while connecting, or while another thread connects. Its log is as
+/// detailed as `wish` says, or more.
 ///
 /// # Errors
 /// No volfile, or libgfapi cannot work with it.
-pub(super) fn acquire(target: &Target, after: Option<Instant>, wish: &Arc<Wish>) -> Result<Arc<Connection>, OpenError> {
+pub(super) fn acquire(
+    target: &Target,
+    after: Option<Instant>,
+    wish: &Arc<Wish>,
+) -> Result<Arc<Connection>, OpenError> {
     let entry = with_pool(|pool| {
         start_reaper(pool);
         Arc::clone(pool.entries.entry(target.clone()).or_default())
@@ -58,7 +66,8 @@ pub(super) fn acquire(target: &Target, after: Option<Instant>, wish: &Arc<Wish>)
     entry.add(wish);
     entry.wait_for_change();
     let mut slot = entry.lock();
-    let is_fit = |connection: &&Arc<Connection>| after.is_none_or(|after| connection.connected_at() > after);
+    let is_fit =
+        |connection: &&Arc<Connection>| after.is_none_or(|after| connection.connected_at() > after);
     if let Some(connection) = slot.connection.as_ref().filter(is_fit) {
         return Ok(Arc::clone(connection));
     }
@@ -94,7 +103,11 @@ pub(super) fn acquire(target: &Target, after: Option<Instant>, wish: &Arc<Wish>)
 }
 
 /// Makes a connection. One whose graph is the present one's supersedes nothing.
-fn connect(target: &Target, entry: &Entry, slot: &Slot) -> Result<(Connection, Option<Glusterd>), OpenError> {
+fn connect(
+    target: &Target,
+    entry: &Entry,
+    slot: &Slot,
+) -> Result<(Connection, Option<Glusterd>), OpenError> {
     let (volfile, glusterd) = match &target.origin {
         Origin::Servers(servers) => {
             let Fetched { volfile, glusterd } = target.fetch(servers)?;
@@ -102,7 +115,8 @@ fn connect(target: &Target, entry: &Entry, slot: &Slot) -> Result<(Connection, O
         }
         Origin::Volfile(path) => (Target::local_volfile(path)?, None),
     };
-    let is_new = slot.connection.as_ref().is_some_and(|present| !present.volfile().is_graph_of(&volfile));
+    let is_new =
+        slot.connection.as_ref().is_some_and(|present| !present.volfile().is_graph_of(&volfile));
     let generation = if is_new { slot.generation.next() } else { slot.generation.clone() };
     let (log, level) = entry.logging();
     let server = glusterd.as_ref().map(Glusterd::server);
@@ -156,15 +170,19 @@ fn follow_logging() {
         // In an outage the volume cannot be asked; it is, when it is over.
         if let Some(Err(errno)) = changed.filter(|changed| *changed != Err(Errno::ENOTCONN)) {
             let name = name.display();
-            report::warning!(report::PLUGIN, "libgfapi's log could not be changed ({name}, level {level}): {errno}");
+            report::warning!(
+                report::PLUGIN,
+                "libgfapi's log could not be changed ({name}, level {level}): {errno}"
+            );
         }
     }
 }
 
 /// Starts the watches that have ended, or could not be started.
 fn watch_volfiles() {
-    let entries: Vec<(Target, Arc<Entry>)> =
-        with_pool(|pool| pool.entries.iter().map(|(target, entry)| (target.clone(), Arc::clone(entry))).collect());
+    let entries: Vec<(Target, Arc<Entry>)> = with_pool(|pool| {
+        pool.entries.iter().map(|(target, entry)| (target.clone(), Arc::clone(entry))).collect()
+    });
     for (target, entry) in entries {
         let Ok(mut slot) = entry.slot.try_lock() else { continue };
         if slot.connection.is_some() && !std::mem::replace(&mut slot.watched, true) {
@@ -188,16 +206,20 @@ fn start_reaper(pool: &mut Pool) {
     }
 }
 
-/// The reaper thread, which also looks after libgfapi's log: ends when there is nothing left to watch.
+/// The reaper thread, which also looks after libgfapi's log: ends when there is nothing left to
+/// watch.
 fn reap() {
     loop {
         thread::sleep(ROUND);
         follow_logging();
         watch_volfiles();
         let (unused, done) = with_pool(|pool| {
-            let mut unused = take_unused(pool, |slot| slot.idle.get_or_insert_with(Instant::now).elapsed() >= LINGER);
+            let mut unused = take_unused(pool, |slot| {
+                slot.idle.get_or_insert_with(Instant::now).elapsed() >= LINGER
+            });
             unused.extend(take_retired(pool));
-            pool.reaping = !pool.entries.is_empty() || !unused.is_empty() || !pool.retired.is_empty();
+            pool.reaping =
+                !pool.entries.is_empty() || !unused.is_empty() || !pool.retired.is_empty();
             (unused, !pool.reaping)
         });
         for connection in unused {
@@ -214,7 +236,8 @@ fn reap() {
 
 /// The retired connections that nobody uses any more.
 fn take_retired(pool: &mut Pool) -> Vec<Arc<Connection>> {
-    let (unused, used) = pool.retired.drain(..).partition(|connection| Arc::strong_count(connection) == 1);
+    let (unused, used) =
+        pool.retired.drain(..).partition(|connection| Arc::strong_count(connection) == 1);
     pool.retired = used;
     unused
 }
@@ -223,8 +246,8 @@ fn take_retired(pool: &mut Pool) -> Vec<Arc<Connection>> {
 fn take_unused(pool: &mut Pool, mut due: impl FnMut(&mut Slot) -> bool) -> Vec<Arc<Connection>> {
     let mut unused = Vec::new();
     pool.entries.retain(|_, entry| {
-        // Someone is in `acquire`: new references to an entry are made only under the pool's lock, which we hold; or its volfile is
-        // being looked at.
+        // Someone is in `acquire`: new references to an entry are made only under the pool's lock,
+        // which we hold; or its volfile is being looked at.
         if Arc::strong_count(entry) > 1 {
             return true;
         }

@@ -1,4 +1,6 @@
-//! ONC RPC version 2 (RFC 5531) in XDR (RFC 4506): the few messages that glusterd's handshake needs.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! ONC RPC version 2 (RFC 5531) in XDR (RFC 4506): the few messages that glusterd's handshake
+//! needs.
 
 use std::io;
 
@@ -67,7 +69,8 @@ pub(super) fn parse(record: &[u8]) -> io::Result<Message<'_>> {
     let (xid, kind) = (body.number()?, body.number()?);
     match kind {
         CALL => {
-            let (_rpc, program, version, number) = (body.number()?, body.number()?, body.number()?, body.number()?);
+            let (_rpc, program, version, number) =
+                (body.number()?, body.number()?, body.number()?, body.number()?);
             Ok(Message::Call(Procedure { program, version, number }))
         }
         REPLY => {
@@ -181,7 +184,9 @@ mod tests {
         let Message::Reply { xid, mut body } = parse(&reply).unwrap() else { panic!("no reply") };
         assert_eq!((xid, body.number().unwrap()), (3, 42));
         assert!(body.number().is_err());
-        for refused in [&[3, 1, 1, 0, 0][..], &[3, 1, 0, 0, 0, 2], &[3, 1, 0, 0, 4000], &[3, 2], &[3]] {
+        for refused in
+            [&[3, 1, 1, 0, 0][..], &[3, 1, 0, 0, 0, 2], &[3, 1, 0, 0, 4000], &[3, 2], &[3]]
+        {
             assert!(parse(&words(refused)).is_err(), "{refused:?}");
         }
     }

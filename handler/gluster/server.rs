@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Volfile servers: which of them answer.
 
 use std::fmt;
@@ -33,9 +34,11 @@ impl Server {
     pub(super) fn all(config: &Config) -> Vec<Self> {
         match config.transport {
             Transport::Unix => vec![Self::Unix { socket: config.socket.clone() }],
-            Transport::Tcp => {
-                config.hosts.iter().map(|host| Self::Tcp { host: host.clone(), port: config.port }).collect()
-            }
+            Transport::Tcp => config
+                .hosts
+                .iter()
+                .map(|host| Self::Tcp { host: host.clone(), port: config.port })
+                .collect(),
         }
     }
 }
@@ -56,7 +59,8 @@ pub(super) enum FetchError {
     Refused { server: Server, errno: Errno },
 }
 
-/// Asks the servers in turn, up to the first that answers, for the volfile of `volume`. Blocks: some seconds for each that is silent.
+/// Asks the servers in turn, up to the first that answers, for the volfile of `volume`. Blocks:
+/// some seconds for each that is silent.
 ///
 /// # Errors
 /// [`FetchError`].
@@ -67,16 +71,20 @@ pub(super) fn fetch<'a>(
 ) -> Result<Fetched, FetchError> {
     let mut dead = Vec::new();
     for server in servers {
-        let fetched = Glusterd::connect(server).map_err(SpecError::Server).and_then(|mut glusterd| {
-            // One that hangs has a kernel that takes connections all the same.
-            glusterd.ping().map_err(SpecError::Server)?;
-            let text = glusterd.volfile(volume, op_version)?;
-            let volfile = Volfile::from_glusterd(text, volume).map_err(|why| SpecError::Server(rpc::invalid(why)))?;
-            Ok(Fetched { volfile, glusterd })
-        });
+        let fetched =
+            Glusterd::connect(server).map_err(SpecError::Server).and_then(|mut glusterd| {
+                // One that hangs has a kernel that takes connections all the same.
+                glusterd.ping().map_err(SpecError::Server)?;
+                let text = glusterd.volfile(volume, op_version)?;
+                let volfile = Volfile::from_glusterd(text, volume)
+                    .map_err(|why| SpecError::Server(rpc::invalid(why)))?;
+                Ok(Fetched { volfile, glusterd })
+            });
         match fetched {
             Ok(fetched) => return Ok(fetched),
-            Err(SpecError::Refused(errno)) => return Err(FetchError::Refused { server: server.clone(), errno }),
+            Err(SpecError::Refused(errno)) => {
+                return Err(FetchError::Refused { server: server.clone(), errno });
+            }
             Err(SpecError::Server(why)) => dead.push(Unreachable { server: server.clone(), why }),
         }
     }
@@ -90,8 +98,9 @@ pub(super) fn survey(servers: &[Server], patience: Duration) -> Vec<Answer> {
         let (sender, answer) = sync_channel(1);
         let asked = server.clone();
         let thread = Builder::new().name(String::from("glfs-call"));
-        let asking =
-            thread.spawn(move || sender.send(Glusterd::connect(&asked).and_then(|mut glusterd| glusterd.ping())));
+        let asking = thread.spawn(move || {
+            sender.send(Glusterd::connect(&asked).and_then(|mut glusterd| glusterd.ping()))
+        });
         (server.to_string(), asking.map(|_| answer))
     };
     // All are asked before the first is waited for.
@@ -99,8 +108,9 @@ pub(super) fn survey(servers: &[Server], patience: Duration) -> Vec<Answer> {
     let late = |_| Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"));
     let answer = |(server, answer): (String, io::Result<Receiver<io::Result<()>>>)| Answer {
         server,
-        answers: answer
-            .and_then(|answer| answer.recv_timeout(patience.saturating_sub(begin.elapsed())).unwrap_or_else(late)),
+        answers: answer.and_then(|answer| {
+            answer.recv_timeout(patience.saturating_sub(begin.elapsed())).unwrap_or_else(late)
+        }),
     };
     asked.into_iter().map(answer).collect()
 }
@@ -133,7 +143,8 @@ mod tests {
         Server::Tcp { host: String::from("127.0.0.1"), port }
     }
 
-    /// A server of one connection, which answers a ping, and gives `answer` to whatever it is asked then.
+    /// A server of one connection, which answers a ping, and gives `answer` to whatever it is asked
+    /// then.
     fn answering(answer: Vec<u8>) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -155,7 +166,8 @@ mod tests {
 
     /// A GETSPEC reply to the second call of a connection.
     fn spec(result: u32, errno: u32, text: &str) -> Vec<u8> {
-        let mut body = words(&[2, 1, 0, 0, 0, 0, result, errno, u32::try_from(text.len()).unwrap()]);
+        let mut body =
+            words(&[2, 1, 0, 0, 0, 0, result, errno, u32::try_from(text.len()).unwrap()]);
         body.extend(text.as_bytes());
         body.resize(body.len().next_multiple_of(4) + 4, 0);
         [words(&[0x8000_0000 | u32::try_from(body.len()).unwrap()]), body].concat()
@@ -182,9 +194,14 @@ mod tests {
     #[test]
     fn every_dead_server_is_named_with_its_reason() {
         let servers = [at(9), Server::Unix { socket: String::from("/no/such.sock") }];
-        let Err(FetchError::NoServer(dead)) = fetch(&servers, "v", ENOUGH) else { panic!("a server answered") };
+        let Err(FetchError::NoServer(dead)) = fetch(&servers, "v", ENOUGH) else {
+            panic!("a server answered")
+        };
         let text: Vec<String> = dead.iter().map(ToString::to_string).collect();
-        assert!(text[0].starts_with("127.0.0.1:9: ") && text[1].starts_with("/no/such.sock: "), "{text:?}");
+        assert!(
+            text[0].starts_with("127.0.0.1:9: ") && text[1].starts_with("/no/such.sock: "),
+            "{text:?}"
+        );
     }
 
     #[test]
@@ -194,17 +211,25 @@ mod tests {
             (b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(), "more than a volfile has"),
             (words(&[0x8000_0004, 7]), "does not speak"),
             (given(&half), "the volfile is broken"),
-            (given("volume v-client-0\n    type protocol/client\nend-volume\n"), "the volfile ends with"),
+            (
+                given("volume v-client-0\n    type protocol/client\nend-volume\n"),
+                "the volfile ends with",
+            ),
             (spec(5000, 0, &whole()), "of a volfile of 5000"),
             (words(&[0x8000_0000 | (10 << 20)]), "more than a volfile has"),
             (Vec::new(), "hangs up"),
         ] {
             match fetch(&[answering(answer)], "v", ENOUGH) {
-                Err(FetchError::NoServer(dead)) => assert!(dead[0].to_string().contains(why), "{why}: {dead:?}"),
+                Err(FetchError::NoServer(dead)) => {
+                    assert!(dead[0].to_string().contains(why), "{why}: {dead:?}")
+                }
                 other => panic!("{why}: {other:?}"),
             }
         }
         let unknown = fetch(&[answering(spec(u32::MAX, 2, "")), at(9)], "v", ENOUGH);
-        assert!(matches!(unknown, Err(FetchError::Refused { errno: Errno::ENOENT, .. })), "{unknown:?}");
+        assert!(
+            matches!(unknown, Err(FetchError::Refused { errno: Errno::ENOENT, .. })),
+            "{unknown:?}"
+        );
     }
 }

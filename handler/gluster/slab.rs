@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Memory for what accompanies calls, so that a command costs no allocation.
 //!
-//! What is allocated on the command thread is freed on a thread of libgfapi's, which is what `malloc` is slowest at.
+//! What is allocated on the command thread is freed on a thread of libgfapi's, which is what
+//! `malloc` is slowest at.
 
 use std::cell::UnsafeCell;
 use std::fmt;
@@ -10,7 +12,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 /// Bytes that a slot takes, and how they are aligned. A READ or WRITE needs them all.
 const ROOM: usize = 120;
 const ALIGN: usize = 64;
-/// A device's ring rarely has more commands in flight: the kernel's target allows 128 per session by default.
+/// A device's ring rarely has more commands in flight: the kernel's target allows 128 per session
+/// by default.
 const SLOTS: u32 = 128;
 /// No slot.
 const NONE: u32 = u32::MAX;
@@ -21,8 +24,8 @@ const NONE: u32 = u32::MAX;
 /// The free slots are a list from `first`. A slot that is not in it belongs to whoever took it.
 pub(super) struct Slab {
     slots: Box<[Slot]>,
-    /// The first free slot, and above it a count of changes: a slot that was taken and given back between another thread's look
-    /// and its exchange is not mistaken for one that never moved.
+    /// The first free slot, and above it a count of changes: a slot that was taken and given back
+    /// between another thread's look and its exchange is not mistaken for one that never moved.
     first: AtomicU64,
 }
 
@@ -39,7 +42,8 @@ struct Slot {
     next: AtomicU32,
 }
 
-// SAFETY: `room` is touched only by the owner of the slot, and ownership passes through `first` (acquire, release).
+// SAFETY: `room` is touched only by the owner of the slot, and ownership passes through `first`
+// (acquire, release).
 unsafe impl Sync for Slab {}
 
 impl Slab {
@@ -68,7 +72,8 @@ impl Slab {
     /// Takes a value back.
     ///
     /// # Safety
-    /// `place` is what [`put`](Self::put) of this slab gave, for this type, and is not used any more.
+    /// `place` is what [`put`](Self::put) of this slab gave, for this type, and is not used any
+    /// more.
     pub(super) unsafe fn get<T>(&self, place: *mut T) -> T {
         let slots = self.slots.as_ptr_range();
         let slot = place.cast_const().cast::<Slot>();
@@ -88,9 +93,15 @@ impl Slab {
         let mut seen = self.first.load(Ordering::Acquire);
         loop {
             let slot = self.slots.get(number(seen)?)?;
-            // Another thread may take the slot meanwhile and change this: then the exchange fails, because the count has moved.
+            // Another thread may take the slot meanwhile and change this: then the exchange fails,
+            // because the count has moved.
             let next = slot.next.load(Ordering::Relaxed);
-            match self.first.compare_exchange_weak(seen, changed(seen, next), Ordering::Acquire, Ordering::Acquire) {
+            match self.first.compare_exchange_weak(
+                seen,
+                changed(seen, next),
+                Ordering::Acquire,
+                Ordering::Acquire,
+            ) {
                 Ok(_) => return Some(slot),
                 Err(now) => seen = now,
             }
@@ -98,11 +109,18 @@ impl Slab {
     }
 
     fn give(&self, slot: u32) {
-        let Some(given) = usize::try_from(slot).ok().and_then(|slot| self.slots.get(slot)) else { return };
+        let Some(given) = usize::try_from(slot).ok().and_then(|slot| self.slots.get(slot)) else {
+            return;
+        };
         let mut seen = self.first.load(Ordering::Relaxed);
         loop {
             given.next.store(index(seen), Ordering::Relaxed);
-            match self.first.compare_exchange_weak(seen, changed(seen, slot), Ordering::Release, Ordering::Relaxed) {
+            match self.first.compare_exchange_weak(
+                seen,
+                changed(seen, slot),
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
                 Ok(_) => return,
                 Err(now) => seen = now,
             }
@@ -138,7 +156,9 @@ mod tests {
         for round in 0..3_u64 {
             let places: Vec<*mut u64> = (0..300).map(|n| slab.put(round * 1000 + n)).collect();
             assert_eq!(places.iter().collect::<HashSet<_>>().len(), 300, "a place was given twice");
-            let in_slots = places.iter().filter(|place| slab.slots.as_ptr_range().contains(&place.cast_const().cast()));
+            let in_slots = places
+                .iter()
+                .filter(|place| slab.slots.as_ptr_range().contains(&place.cast_const().cast()));
             assert_eq!(in_slots.count(), 128);
             // SAFETY: each place once.
             let values = places.into_iter().map(|place| unsafe { slab.get(place) });
@@ -167,7 +187,8 @@ mod tests {
                 });
             }
         });
-        let free = std::iter::from_fn(|| slab.take().map(std::ptr::from_ref)).collect::<HashSet<_>>();
+        let free =
+            std::iter::from_fn(|| slab.take().map(std::ptr::from_ref)).collect::<HashSet<_>>();
         assert_eq!(free.len(), 128, "slots were lost");
     }
 }

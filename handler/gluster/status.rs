@@ -1,7 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! How a connection is, in libgfapi's own words: the files of its meta translator, below `/.meta`.
 //!
-//! They are answered from the client's memory, in a tenth of a millisecond and with all bricks down as well (10.3). Still they are
-//! read by a thread of their own, with a bound: libgfapi's locks are taken.
+//! They are answered from the client's memory, in a tenth of a millisecond and with all bricks down
+//! as well (10.3). Still they are read by a thread of their own, with a bound: libgfapi's locks are
+//! taken.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -42,7 +44,8 @@ struct Cache {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Client {
     connected: bool,
-    /// Messages since it was connected: begins anew with each connect (10.3, `rpc_clnt_connection_cleanup`).
+    /// Messages since it was connected: begins anew with each connect (10.3,
+    /// `rpc_clnt_connection_cleanup`).
     sent: u64,
 }
 
@@ -62,7 +65,11 @@ impl ConnectionStatus {
 
     /// The bricks as they were seen of late.
     pub(super) fn bricks(&self) -> Option<Bricks> {
-        self.lock().last.as_ref().filter(|(when, _)| when.elapsed() < STALE).map(|(_, clients)| count(clients))
+        self.lock()
+            .last
+            .as_ref()
+            .filter(|(when, _)| when.elapsed() < STALE)
+            .map(|(_, clients)| count(clients))
     }
 
     /// Whether to query now: then that is under way.
@@ -113,16 +120,19 @@ pub fn version() -> Option<String> {
     VERSION.get().cloned()
 }
 
-/// The highest op-version that libgfapi supports, all of its major version: until a connection has told, of the one that this was
-/// built with. libgfapi's own number of version 10.3 is 7.10.3.
+/// The highest op-version that libgfapi supports, all of its major version: until a connection has
+/// told, of the one that this was built with. libgfapi's own number of version 10.3 is 7.10.3.
 pub(super) fn op_version() -> u32 {
     let built_with = libgfapi_sys::VERSION.split_once('.').map_or("", |(_, version)| version);
-    let major = |version: &str| version.split('.').next().and_then(|major| major.parse::<u32>().ok());
-    let major = VERSION.get().and_then(|version| major(version)).or_else(|| major(built_with)).unwrap_or(0);
+    let major =
+        |version: &str| version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    let major =
+        VERSION.get().and_then(|version| major(version)).or_else(|| major(built_with)).unwrap_or(0);
     major.saturating_mul(10_000).saturating_add(9_999)
 }
 
-/// Looks how the bricks are, unless that is known from `max_age` ago or later, or is being done. Blocks, within bounds.
+/// Looks how the bricks are, unless that is known from `max_age` ago or later, or is being done.
+/// Blocks, within bounds.
 pub(super) fn refresh(connection: &Arc<Connection>, max_age: Duration) {
     /// Ends the query, also if there was no thread to do it.
     struct Query(Arc<Connection>);
@@ -158,22 +168,36 @@ pub(super) fn bricks(connection: &Connection) -> Result<Bricks, Errno> {
     clients(connection).map(|clients| count(&clients))
 }
 
-/// The bricks that hold an image, by their numbers: all that may, where its name does not tell, and all where it is in pieces.
+/// The bricks that hold an image, by their numbers: all that may, where its name does not tell, and
+/// all where it is in pieces.
 pub(super) fn holders(connection: &Connection, path: &str) -> Vec<usize> {
     let clients = connection.volfile().clients();
     let is_in_pieces = connection.layout().is_replicated() || connection.layout().is_sharded();
-    let place = if is_in_pieces || clients.len() == 1 { None } else { connection.volume().pathinfo(path).ok() };
+    let place = if is_in_pieces || clients.len() == 1 {
+        None
+    } else {
+        connection.volume().pathinfo(path).ok()
+    };
     let all = 0..clients.len();
     let Some(place) = place else { return all.collect() };
     let holds = |client: &Translator<'_>| {
-        client.option("remote-subvolume").is_some_and(|brick| place.contains(&format!("<POSIX({brick}):")))
+        client
+            .option("remote-subvolume")
+            .is_some_and(|brick| place.contains(&format!("<POSIX({brick}):")))
     };
-    all.clone().zip(&clients).filter(|(_, client)| holds(client)).map(|(number, _)| number).collect()
+    all.clone()
+        .zip(&clients)
+        .filter(|(_, client)| holds(client))
+        .map(|(number, _)| number)
+        .collect()
 }
 
 fn count(clients: &[Client]) -> Bricks {
     let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-    Bricks { connected: number(clients.iter().filter(|client| client.connected).count()), all: number(clients.len()) }
+    Bricks {
+        connected: number(clients.iter().filter(|client| client.connected).count()),
+        all: number(clients.len()),
+    }
 }
 
 fn clients(connection: &Connection) -> Result<Vec<Client>, Errno> {
@@ -212,7 +236,10 @@ mod tests {
 
     #[test]
     fn the_version_is_between_quotes() {
-        assert_eq!(package_version("{ \n  \"Package Version\": \"10.3\"\n}\n").as_deref(), Some("10.3"));
+        assert_eq!(
+            package_version("{ \n  \"Package Version\": \"10.3\"\n}\n").as_deref(),
+            Some("10.3")
+        );
         assert_eq!(package_version("{}"), None);
     }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The text of a graph (a volfile), translator by translator.
 
 use std::fmt;
@@ -60,20 +61,28 @@ impl Volfile {
         Self(text)
     }
 
-    /// What glusterd gave for `volume`. A graph that was cut off could be one that libgfapi takes, with bricks missing: so it must end
-    /// with the translator of the volume's name, on top of all (10.3, `client_graph_builder`).
+    /// What glusterd gave for `volume`. A graph that was cut off could be one that libgfapi takes,
+    /// with bricks missing: so it must end with the translator of the volume's name, on top of all
+    /// (10.3, `client_graph_builder`).
     ///
     /// # Errors
     /// What is wrong with it.
     pub(super) fn from_glusterd(text: String, volume: &str) -> Result<Self, String> {
-        let count = |word| text.lines().filter(|line| line.split_whitespace().next() == Some(word)).count();
+        let count =
+            |word| text.lines().filter(|line| line.split_whitespace().next() == Some(word)).count();
         let found = translators(&text);
-        if found.is_empty() || found.len() != count("end-volume") || found.iter().any(|it| it.kind.is_empty()) {
+        if found.is_empty()
+            || found.len() != count("end-volume")
+            || found.iter().any(|it| it.kind.is_empty())
+        {
             return Err(String::from("the volfile is broken"));
         }
         match found.last() {
             Some(top) if top.name == volume => Ok(Self(text)),
-            top => Err(format!("the volfile ends with {}, not with {volume}", top.map_or("nothing", |top| top.name))),
+            top => Err(format!(
+                "the volfile ends with {}, not with {volume}",
+                top.map_or("nothing", |top| top.name)
+            )),
         }
     }
 
@@ -87,19 +96,24 @@ impl Volfile {
 
     /// The connections to bricks; the daemon for snapshots is none.
     pub(super) fn clients(&self) -> Vec<Translator<'_>> {
-        let is_snapd =
-            |client: &Translator<'_>| client.option("remote-subvolume").is_some_and(|of| of.starts_with("snapd-"));
-        let is_client = |translator: &Translator<'_>| translator.kind == "protocol/client" && !is_snapd(translator);
+        let is_snapd = |client: &Translator<'_>| {
+            client.option("remote-subvolume").is_some_and(|of| of.starts_with("snapd-"))
+        };
+        let is_client = |translator: &Translator<'_>| {
+            translator.kind == "protocol/client" && !is_snapd(translator)
+        };
         self.translators().into_iter().filter(is_client).collect()
     }
 
-    /// Whether it describes the graph of `other`. glusterd gives clients on its own host a user name and a password besides (10.3,
-    /// `__server_getspec`): which server is asked makes no difference.
+    /// Whether it describes the graph of `other`. glusterd gives clients on its own host a user
+    /// name and a password besides (10.3, `__server_getspec`): which server is asked makes no
+    /// difference.
     pub(super) fn is_graph_of(&self, other: &Self) -> bool {
         fn graph(volfile: &Volfile) -> impl Iterator<Item = &str> {
             let is_credential = |line: &str| {
                 let mut words = line.split_whitespace();
-                words.next() == Some("option") && matches!(words.next(), Some("username" | "password"))
+                words.next() == Some("option")
+                    && matches!(words.next(), Some("username" | "password"))
             };
             volfile.0.lines().filter(move |line| !is_credential(line))
         }
@@ -124,7 +138,10 @@ mod tests {
                     volume r\n    type cluster/replicate\n    option a 1\n    option a 2\n    subvolumes c d e\nend-volume\n";
         let read = translators(text);
         let [client, replicate] = read.as_slice() else { panic!("{read:?}") };
-        assert_eq!((client.name, client.kind, client.is_encrypted()), ("c", "protocol/client", true));
+        assert_eq!(
+            (client.name, client.kind, client.is_encrypted()),
+            ("c", "protocol/client", true)
+        );
         assert_eq!((replicate.option("a"), replicate.option("b")), (Some("2"), None));
         assert_eq!(replicate.children, ["c", "d", "e"]);
         assert!(!replicate.is_encrypted());
@@ -133,7 +150,9 @@ mod tests {
     #[test]
     fn the_clients_of_a_graph_are_its_bricks() {
         let client = |name: &str, options: &str| {
-            format!("volume {name}\n    type protocol/client\n    option remote-host h\n{options}end-volume\n\n")
+            format!(
+                "volume {name}\n    type protocol/client\n    option remote-host h\n{options}end-volume\n\n"
+            )
         };
         let volfile = Volfile(
             client("v-client-0", "    option transport.socket.ssl-enabled on\n")
@@ -141,15 +160,19 @@ mod tests {
                 + &client("v-snapd-client", "    option remote-subvolume snapd-v\n")
                 + "volume v-dht\n    type cluster/distribute\nend-volume\n",
         );
-        let found: Vec<_> = volfile.clients().iter().map(|client| (client.name, client.is_encrypted())).collect();
+        let found: Vec<_> =
+            volfile.clients().iter().map(|client| (client.name, client.is_encrypted())).collect();
         assert_eq!(found, [("v-client-0", true), ("v-client-1", false)]);
     }
 
     #[test]
     fn credentials_make_no_other_graph_and_options_do() {
-        let client = |options: &str| Volfile(format!("volume c\n    type protocol/client\n{options}end-volume\n"));
+        let client = |options: &str| {
+            Volfile(format!("volume c\n    type protocol/client\n{options}end-volume\n"))
+        };
         let plain = client("    option ping-timeout 42\n");
-        let trusted = client("    option ping-timeout 42\n    option username a-b\n    option password c\n");
+        let trusted =
+            client("    option ping-timeout 42\n    option username a-b\n    option password c\n");
         assert!(trusted.is_graph_of(&plain) && plain.is_graph_of(&trusted));
         assert!(!plain.is_graph_of(&client("    option ping-timeout 43\n")));
         assert!(!plain.is_graph_of(&client("")));

@@ -1,9 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Learns that a volume has changed, and makes the connection with its new graph.
 //!
-//! A thread for each connected volume keeps a connection to one of its servers. glusterd calls back after every change, and the
-//! volfile is asked for again. A server that is lost, or does not answer a ping, is replaced by the next one at once, and the volfile
-//! is asked for there: no change is missed for long. The new connection takes the place of the old one when its bricks have answered;
-//! LUNs move their images over by themselves (`lun::recovery`). Until then, and if that never comes, all stays as it was.
+//! A thread for each connected volume keeps a connection to one of its servers. glusterd calls back
+//! after every change, and the volfile is asked for again. A server that is lost, or does not
+//! answer a ping, is replaced by the next one at once, and the volfile is asked for there: no
+//! change is missed for long. The new connection takes the place of the old one when its bricks
+//! have answered; LUNs move their images over by themselves (`lun::recovery`). Until then, and if
+//! that never comes, all stays as it was.
 
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::sync::{Arc, Weak};
@@ -21,7 +24,8 @@ use super::volfile::Volfile;
 use super::worker::hand_over;
 use crate::report;
 
-/// Between two signs of life of the server. With the bound of an answer it makes the 5 s within which the next one is asked.
+/// Between two signs of life of the server. With the bound of an answer it makes the 5 s within
+/// which the next one is asked.
 const PROBE_INTERVAL: Duration = Duration::from_millis(1500);
 /// Between two looks at a new connection that its bricks have not answered yet.
 const CANDIDATE_INTERVAL: Duration = Duration::from_millis(250);
@@ -52,8 +56,14 @@ enum Next {
     None,
     /// It could not be made.
     Failed { volfile: Volfile, retry_at: Instant, delay: Duration },
-    /// Being made, on a thread of its own: libgfapi waits for bricks as long as the kernel tries to reach them.
-    Connecting { volfile: Volfile, outcome: Receiver<Result<Connection, OpenError>>, since: Instant, delay: Duration },
+    /// Being made, on a thread of its own: libgfapi waits for bricks as long as the kernel tries to
+    /// reach them.
+    Connecting {
+        volfile: Volfile,
+        outcome: Receiver<Result<Connection, OpenError>>,
+        since: Instant,
+        delay: Duration,
+    },
     /// Made, but not as well connected as the one in use.
     Candidate { connection: Arc<Connection>, since: Instant },
 }
@@ -67,7 +77,14 @@ impl Watch {
     pub(super) fn new(entry: &Arc<Entry>, target: Target, glusterd: Option<Glusterd>) -> Self {
         let asked = glusterd.as_ref().map(Glusterd::server);
         let server = asked.or(target.servers().last()).cloned();
-        Self { entry: Arc::downgrade(entry), target, glusterd, server, next: Next::None, reported: false }
+        Self {
+            entry: Arc::downgrade(entry),
+            target,
+            glusterd,
+            server,
+            next: Next::None,
+            reported: false,
+        }
     }
 
     fn run(mut self) {
@@ -134,7 +151,11 @@ impl Watch {
             match glusterd.volfile(volume, status::op_version()) {
                 Ok(text) => match Volfile::from_glusterd(text, volume) {
                     Ok(volfile) => return Some(volfile),
-                    Err(why) => report::warning!(report::PLUGIN, "Volume {volume}: {}: {why}", glusterd.server()),
+                    Err(why) => report::warning!(
+                        report::PLUGIN,
+                        "Volume {volume}: {}: {why}",
+                        glusterd.server()
+                    ),
                 },
                 Err(SpecError::Refused(errno)) => {
                     report::warning!(
@@ -145,22 +166,34 @@ impl Watch {
                     return None;
                 }
                 Err(SpecError::Server(why)) => {
-                    report::warning!(report::PLUGIN, "Volume {volume}: {}: {why}", glusterd.server());
+                    report::warning!(
+                        report::PLUGIN,
+                        "Volume {volume}: {}: {why}",
+                        glusterd.server()
+                    );
                 }
             }
             self.glusterd = None;
         }
-        let last = servers.iter().position(|server| Some(server) == self.server.as_ref()).unwrap_or(0);
+        let last =
+            servers.iter().position(|server| Some(server) == self.server.as_ref()).unwrap_or(0);
         let in_turn = servers.iter().cycle().skip(last + 1).take(servers.len());
         match self.target.fetch(in_turn) {
             Ok(Fetched { volfile, glusterd }) => {
-                report::info_always!(report::PLUGIN, "Volume {volume}: {} is asked for changes", glusterd.server());
+                report::info_always!(
+                    report::PLUGIN,
+                    "Volume {volume}: {} is asked for changes",
+                    glusterd.server()
+                );
                 self.server = Some(glusterd.server().clone());
                 self.glusterd = Some(glusterd);
                 Some(volfile)
             }
             Err(why) => {
-                report::warning!(report::PLUGIN, "Volume {volume}: changes of it are not seen: {why}");
+                report::warning!(
+                    report::PLUGIN,
+                    "Volume {volume}: changes of it are not seen: {why}"
+                );
                 None
             }
         }
@@ -170,7 +203,9 @@ impl Watch {
     fn follow(&mut self, entry: &Entry, current: &Connection, volfile: Volfile) {
         let is_known = match &self.next {
             Next::None => false,
-            Next::Failed { volfile: next, .. } | Next::Connecting { volfile: next, .. } => next.is_graph_of(&volfile),
+            Next::Failed { volfile: next, .. } | Next::Connecting { volfile: next, .. } => {
+                next.is_graph_of(&volfile)
+            }
             Next::Candidate { connection, .. } => connection.volfile().is_graph_of(&volfile),
         };
         if is_known {
@@ -190,7 +225,8 @@ impl Watch {
         let (text, generation) = (volfile.clone(), current.generation().next());
         // Without a thread nothing is sent: that is a failure, too.
         let _no_thread = hand_over("glfs-call", (), move |()| {
-            let connected = Connection::open(&target, text, server.as_ref(), generation, (&log, level));
+            let connected =
+                Connection::open(&target, text, server.as_ref(), generation, (&log, level));
             // Where nobody waits any more, it is ended here.
             drop(sender.send(connected));
         });
@@ -208,7 +244,9 @@ impl Watch {
             Next::Connecting { volfile, outcome, since, delay } => match outcome.try_recv() {
                 Ok(Ok(connection)) => Next::Candidate { connection: Arc::new(connection), since },
                 Ok(Err(why)) => self.failed(volfile, delay, &why.to_string()),
-                Err(TryRecvError::Disconnected) => self.failed(volfile, delay, "no thread could be had for it"),
+                Err(TryRecvError::Disconnected) => {
+                    self.failed(volfile, delay, "no thread could be had for it")
+                }
                 Err(TryRecvError::Empty) => {
                     self.report_late(since, || String::from("its bricks do not answer"));
                     Next::Connecting { volfile, outcome, since, delay }
@@ -219,7 +257,13 @@ impl Watch {
     }
 
     /// Takes a connection as soon as it reaches all its bricks, or as many as the present one.
-    fn judge(&mut self, entry: &Entry, current: &Connection, connection: Arc<Connection>, since: Instant) -> Next {
+    fn judge(
+        &mut self,
+        entry: &Entry,
+        current: &Connection,
+        connection: Arc<Connection>,
+        since: Instant,
+    ) -> Next {
         status::refresh(&connection, CANDIDATE_INTERVAL / 2);
         let (new, old) = (connection.status().bricks(), current.status().bricks());
         let (connected, all) = new.map_or((0, 0), |bricks| (bricks.connected, bricks.all));
@@ -228,7 +272,10 @@ impl Watch {
             return Next::Candidate { connection, since };
         }
         let (volume, number) = (&self.target.volume, connection.generation().number());
-        report::info_always!(report::PLUGIN, "Volume {volume}: new graph, number {number}; LUNs move to it");
+        report::info_always!(
+            report::PLUGIN,
+            "Volume {volume}: new graph, number {number}; LUNs move to it"
+        );
         self.reported = false;
         entry.supersede(connection);
         Next::None

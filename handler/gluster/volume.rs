@@ -1,8 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! A `glfs_t`, from new to fini: one graph, for its whole life.
 //!
-//! libgfapi can take a new graph under open files, but not with calls in flight: each answer then gives up a reference of a file that
-//! is not its own, and a file that could not be taken along makes the next READ end the process (10.3: `glfs_io_async_cbk`,
-//! `glfs_preadv_async`; glusterfs issue 4799). So it is given its volfile, and no server to hear of another one from.
+//! libgfapi can take a new graph under open files, but not with calls in flight: each answer then
+//! gives up a reference of a file that is not its own, and a file that could not be taken along
+//! makes the next READ end the process (10.3: `glfs_io_async_cbk`, `glfs_preadv_async`; glusterfs
+//! issue 4799). So it is given its volfile, and no server to hear of another one from.
 
 use std::borrow::Cow;
 use std::ffi::{CString, c_int};
@@ -25,7 +27,8 @@ use crate::report;
 /// Bytes: one place, with the names of a brick, its host and the image.
 const LONGEST_PATHINFO: usize = 16 << 10;
 
-/// A connected volume. Dropping it disconnects, which takes up to 10 s, or as long as a brick is silent.
+/// A connected volume. Dropping it disconnects, which takes up to 10 s, or as long as a brick is
+/// silent.
 #[derive(Debug)]
 pub(super) struct Volume {
     fs: NonNull<glfs_t>,
@@ -51,7 +54,8 @@ pub(super) enum ConnectError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Bricks {
     Answer,
-    /// libgfapi goes on trying to reach them, and calls succeed as soon as it has (10.3, `pub_glfs_init`, `glfs_graph_setup`).
+    /// libgfapi goes on trying to reach them, and calls succeed as soon as it has (10.3,
+    /// `pub_glfs_init`, `glfs_graph_setup`).
     Silent,
 }
 
@@ -87,21 +91,32 @@ impl Volume {
         Ok((volume, logging, bricks))
     }
 
-    fn set_up(&self, volfile: &File, options: impl Iterator<Item = GraphOption>) -> Result<(), Errno> {
+    fn set_up(
+        &self,
+        volfile: &File,
+        options: impl Iterator<Item = GraphOption>,
+    ) -> Result<(), Errno> {
         let path = c_string(&format!("/proc/self/fd/{}", volfile.as_raw_fd()))?;
         // SAFETY: not initialised yet; the path is NUL-terminated and copied.
         check(unsafe { gfapi::glfs_set_volfile(self.as_ptr(), path.as_ptr()) })?;
         for (translators, key, value) in options {
-            let (translators, key, value) = (c_string(translators)?, c_string(key)?, c_string(&value)?);
+            let (translators, key, value) =
+                (c_string(translators)?, c_string(key)?, c_string(&value)?);
             // SAFETY: not initialised yet; the strings are NUL-terminated and copied.
             check(unsafe {
-                gfapi::glfs_set_xlator_option(self.as_ptr(), translators.as_ptr(), key.as_ptr(), value.as_ptr())
+                gfapi::glfs_set_xlator_option(
+                    self.as_ptr(),
+                    translators.as_ptr(),
+                    key.as_ptr(),
+                    value.as_ptr(),
+                )
             })?;
         }
         Ok(())
     }
 
-    /// Where a file is: `(<DISTRIBUTE:v-dht> <POSIX(/brick):host:/brick/path>)` (10.3, `dht_getxattr`). Blocks.
+    /// Where a file is: `(<DISTRIBUTE:v-dht> <POSIX(/brick):host:/brick/path>)` (10.3,
+    /// `dht_getxattr`). Blocks.
     ///
     /// # Errors
     /// The volume's.
@@ -109,9 +124,16 @@ impl Volume {
         let path = c_string(&format!("/{path}"))?;
         let mut value = vec![0_u8; LONGEST_PATHINFO];
         let (name, room) = (c"trusted.glusterfs.pathinfo", value.len());
-        // SAFETY: the volume is connected; the strings are NUL-terminated; the buffer has the room given.
+        // SAFETY: the volume is connected; the strings are NUL-terminated; the buffer has the room
+        // given.
         let found = unsafe {
-            gfapi::glfs_getxattr(self.as_ptr(), path.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast(), room)
+            gfapi::glfs_getxattr(
+                self.as_ptr(),
+                path.as_ptr(),
+                name.as_ptr(),
+                value.as_mut_ptr().cast(),
+                room,
+            )
         };
         value.truncate(usize::try_from(found).map_err(|_| Errno::last())?);
         Ok(String::from_utf8_lossy(&value).into_owned())
@@ -141,12 +163,13 @@ impl Drop for Volume {
 /// A file without a name, which holds `text`.
 fn memory_file(text: &str) -> Result<File, Errno> {
     let mut file = File::from(memfd_create(c"volfile", MFdFlags::MFD_CLOEXEC)?);
-    file.write_all(text.as_bytes()).map_err(|why| why.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
+    file.write_all(text.as_bytes())
+        .map_err(|why| why.raw_os_error().map_or(Errno::EIO, Errno::from_raw))?;
     Ok(file)
 }
 
-/// An option that a snapshot daemon's client needs: a volfile has no host for it, because it runs wherever glusterd does (10.3,
-/// `client_check_remote_host`).
+/// An option that a snapshot daemon's client needs: a volfile has no host for it, because it runs
+/// wherever glusterd does (10.3, `client_check_remote_host`).
 pub(super) fn snapd_host(host: &str) -> GraphOption {
     ("*-snapd-client", "remote-host", Cow::Owned(host.to_owned()))
 }

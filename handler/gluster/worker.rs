@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Threads for calls that block.
 
 use std::fmt;
@@ -12,13 +13,15 @@ use crate::report;
 /// Threads of one call that may hang as long as the volume does.
 const CALL: &str = "glfs-call";
 
-/// Runs `work` on a thread of its own and waits for its result, at most for `patience`. None: it takes longer (it goes on,
-/// and its result is dropped when it comes), it panicked, no thread could be had, or there is no patience.
+/// Runs `work` on a thread of its own and waits for its result, at most for `patience`. None: it
+/// takes longer (it goes on, and its result is dropped when it comes), it panicked, no thread could
+/// be had, or there is no patience.
 pub(super) fn run_with_timeout<T: Send + 'static>(
     patience: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
-    // A call that hangs would keep its thread: whoever tries again every few seconds would have thousands.
+    // A call that hangs would keep its thread: whoever tries again every few seconds would have
+    // thousands.
     if patience.is_zero() {
         return None;
     }
@@ -80,10 +83,12 @@ impl Worker {
         Self { name, jobs: Mutex::new(Jobs::Waiting(Vec::new())) }
     }
 
-    /// Leaves a job to the thread. Where no thread can be had, the job waits for the next one, with which that is tried again:
-    /// never is it done here, on the stack of whoever submits a command.
+    /// Leaves a job to the thread. Where no thread can be had, the job waits for the next one, with
+    /// which that is tried again: never is it done here, on the stack of whoever submits a command.
     pub(super) fn run(&self, job: Job) {
-        self.run_with(job, |name, jobs| Builder::new().name(name.to_owned()).spawn(|| work(jobs)).is_ok());
+        self.run_with(job, |name, jobs| {
+            Builder::new().name(name.to_owned()).spawn(|| work(jobs)).is_ok()
+        });
     }
 
     fn run_with(&self, job: Job, spawn: impl FnOnce(&str, Receiver<Job>) -> bool) {
@@ -111,7 +116,10 @@ impl Worker {
 fn work(jobs: Receiver<Job>) {
     for job in jobs {
         if catch_unwind(AssertUnwindSafe(job)).is_err() {
-            report::error!(report::PLUGIN, "PANIC in a job of a worker thread; it goes on with the next");
+            report::error!(
+                report::PLUGIN,
+                "PANIC in a job of a worker thread; it goes on with the next"
+            );
         }
     }
 }
@@ -128,7 +136,10 @@ mod tests {
     fn who_has_no_time_left_starts_no_thread() {
         let begun = Arc::new(AtomicBool::new(false));
         let work = Arc::clone(&begun);
-        assert_eq!(run_with_timeout(Duration::ZERO, move || work.store(true, Ordering::SeqCst)), None);
+        assert_eq!(
+            run_with_timeout(Duration::ZERO, move || work.store(true, Ordering::SeqCst)),
+            None
+        );
         thread::sleep(Duration::from_millis(100));
         assert!(!begun.load(Ordering::SeqCst));
     }
@@ -139,7 +150,9 @@ mod tests {
         let (sender, done) = channel();
         let job = |number: u32| -> Job {
             let sender = sender.clone();
-            Box::new(move || sender.send((number, thread::current().name().map(str::to_owned))).unwrap())
+            Box::new(move || {
+                sender.send((number, thread::current().name().map(str::to_owned))).unwrap()
+            })
         };
         queue.run_with(job(1), |_, _| false);
         queue.run_with(job(2), |_, _| false);

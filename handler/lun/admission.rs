@@ -1,5 +1,6 @@
-//! Which commands are under way, for whoever must wait until those that began before a change have ended, and cannot hold up
-//! those that begin after it.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! Which commands are under way, for whoever must wait until those that began before a change have
+//! ended, and cannot hold up those that begin after it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
@@ -9,7 +10,8 @@ use std::time::{Duration, Instant};
 /// Kept by a command until it is answered.
 pub(super) type Admission = Arc<()>;
 
-/// Counts commands by the reference counts of two tokens, of which new commands take the one whose turn it is.
+/// Counts commands by the reference counts of two tokens, of which new commands take the one whose
+/// turn it is.
 #[derive(Debug, Default)]
 pub(super) struct Admissions {
     even: Admission,
@@ -18,15 +20,16 @@ pub(super) struct Admissions {
 }
 
 impl Admissions {
-    /// Counts a command. Whatever [`drain`](Self::drain)'s caller has changed before is seen by the command from here on, or the
-    /// command is waited for.
+    /// Counts a command. Whatever [`drain`](Self::drain)'s caller has changed before is seen by the
+    /// command from here on, or the command is waited for.
     pub(super) fn begin(&self) -> Admission {
         let admission = Arc::clone(self.token(self.turn.load(Ordering::Relaxed)));
         fence(Ordering::SeqCst);
         admission
     }
 
-    /// Waits for the commands that have begun, at most for `timeout`. Whether all have ended. One caller at a time.
+    /// Waits for the commands that have begun, at most for `timeout`. Whether all have ended. One
+    /// caller at a time.
     pub(super) fn drain(&self, timeout: Duration) -> bool {
         fence(Ordering::SeqCst);
         let begin = Instant::now();

@@ -1,4 +1,6 @@
-//! The port between a LUN and what stores its bytes. `gluster` implements it with libgfapi; tests do in memory.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! The port between a LUN and what stores its bytes. `gluster` implements it with libgfapi; tests
+//! do in memory.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
@@ -15,8 +17,9 @@ pub trait Request: Send + Sized + 'static {
     /// Where to read into or write from. Stays as it is while the request is at the backend.
     fn data(&self) -> &Data;
 
-    /// The request is over: how many bytes it moved from the beginning of [`data`](Self::data), or why none. Called exactly
-    /// once, on a thread of the backend's, never inside the call that submitted the request; must not block.
+    /// The request is over: how many bytes it moved from the beginning of [`data`](Self::data), or
+    /// why none. Called exactly once, on a thread of the backend's, never inside the call that
+    /// submitted the request; must not block.
     fn done(self, outcome: Result<usize, Errno>);
 }
 
@@ -51,7 +54,11 @@ impl Unsupported {
     pub fn fall_back(&self, mut method: ZeroMethod) -> ZeroMethod {
         let unsupported = self.0.load(Ordering::Relaxed);
         while unsupported & method.bit() != 0 {
-            method = if method == ZeroMethod::Discard { ZeroMethod::Zerofill } else { ZeroMethod::Write };
+            method = if method == ZeroMethod::Discard {
+                ZeroMethod::Zerofill
+            } else {
+                ZeroMethod::Write
+            };
         }
         method
     }
@@ -106,8 +113,8 @@ pub enum Preempt {
     Never,
     /// From whoever holds it.
     Always,
-    /// From another descriptor of this LUN, whose heartbeats begin like this. If the last heartbeat is none of them, another
-    /// gateway has served commands since: the lock is given back then.
+    /// From another descriptor of this LUN, whose heartbeats begin like this. If the last heartbeat
+    /// is none of them, another gateway has served commands since: the lock is given back then.
     Own(String),
 }
 
@@ -130,7 +137,8 @@ pub enum AcquireError {
     /// Commands of ours are in flight: an answer may be missing.
     #[error("commands are in flight")]
     InFlight,
-    /// The image must be opened anew: its locks have an owner of their own (COMPARE AND WRITE without a lock).
+    /// The image must be opened anew: its locks have an owner of their own (COMPARE AND WRITE
+    /// without a lock).
     #[error("the image must be opened anew")]
     Reopen,
     /// What the storage said.
@@ -138,8 +146,8 @@ pub enum AcquireError {
     Storage(Errno),
 }
 
-/// The lock over a whole image: one connection at a time may use it, and the bricks refuse all others. What blocks does so
-/// within bounds.
+/// The lock over a whole image: one connection at a time may use it, and the bricks refuse all
+/// others. What blocks does so within bounds.
 pub trait ImageLock {
     /// What the volume can do.
     ///
@@ -147,8 +155,9 @@ pub trait ImageLock {
     /// It could not be asked.
     fn enforcement(&self) -> Result<Enforcement, Errno>;
 
-    /// Acquires the lock, which the bricks enforce from then on; waits until commands of the last holder cannot be in the way any
-    /// more; leaves the heartbeat. In this order, and nothing stays acquired where one of it fails.
+    /// Acquires the lock, which the bricks enforce from then on; waits until commands of the last
+    /// holder cannot be in the way any more; leaves the heartbeat. In this order, and nothing stays
+    /// acquired where one of it fails.
     ///
     /// # Errors
     /// [`AcquireError`].
@@ -172,20 +181,27 @@ pub trait ImageLock {
     /// What the storage said; ENODATA if there is none.
     fn heartbeat(&self) -> Result<String, Errno>;
 
-    /// Leaves a heartbeat with the image. Does not block: `done` is called later, on another thread, or dropped if there is none.
-    fn send_heartbeat(&self, heartbeat: String, done: impl FnOnce(Result<(), Errno>) + Send + 'static);
+    /// Leaves a heartbeat with the image. Does not block: `done` is called later, on another
+    /// thread, or dropped if there is none.
+    fn send_heartbeat(
+        &self,
+        heartbeat: String,
+        done: impl FnOnce(Result<(), Errno>) + Send + 'static,
+    );
 }
 
-/// An open image. Requests may be submitted from any thread and finish in any order. None of the methods takes ownership of
-/// failure: whatever goes wrong reaches [`Request::done`].
+/// An open image. Requests may be submitted from any thread and finish in any order. None of the
+/// methods takes ownership of failure: whatever goes wrong reaches [`Request::done`].
 pub trait Backend: ImageLock + Send + Sync + 'static {
-    /// Reads into the request's data from `offset` (bytes). May move less than asked; 0 is the end of the file.
+    /// Reads into the request's data from `offset` (bytes). May move less than asked; 0 is the end
+    /// of the file.
     fn read(&self, request: impl Request, offset: u64);
 
     /// Writes the request's data at `offset` (bytes). May move less than asked.
     fn write(&self, request: impl Request, offset: u64);
 
-    /// Frees `len` bytes at `offset`: they read as zeros afterwards. All or an error. The request's data is not looked at.
+    /// Frees `len` bytes at `offset`: they read as zeros afterwards. All or an error. The request's
+    /// data is not looked at.
     fn discard(&self, request: impl Request, offset: u64, len: u64);
 
     /// Makes `len` bytes at `offset` zeros. All or an error. The request's data is not looked at.
@@ -197,9 +213,14 @@ pub trait Backend: ImageLock + Send + Sync + 'static {
     /// What the volume has turned out not to support: known to all its images.
     fn unsupported(&self) -> &Unsupported;
 
-    /// Replaces bytes if they are what is expected, atomically against all other such calls on this image, by whatever gateway.
-    /// Calls on the same bytes are served in order, calls on others do not wait for them. `done` is called as [`Request::done`] is.
-    fn compare_and_write(&self, call: CompareAndWrite, done: impl FnOnce(Result<Compared, Errno>) + Send + 'static);
+    /// Replaces bytes if they are what is expected, atomically against all other such calls on this
+    /// image, by whatever gateway. Calls on the same bytes are served in order, calls on others do
+    /// not wait for them. `done` is called as [`Request::done`] is.
+    fn compare_and_write(
+        &self,
+        call: CompareAndWrite,
+        done: impl FnOnce(Result<Compared, Errno>) + Send + 'static,
+    );
 
     /// Makes every write that was done before this call durable.
     fn sync(&self, request: impl Request);
@@ -223,10 +244,12 @@ pub trait Backend: ImageLock + Send + Sync + 'static {
         None
     }
 
-    /// Whether there may be more than one copy of each byte, which are healed from each other. Does not block.
+    /// Whether there may be more than one copy of each byte, which are healed from each other. Does
+    /// not block.
     fn is_replicated(&self) -> bool;
 
-    /// The bricks of the image's connection, and how many of them can be reached. Blocks, within bounds.
+    /// The bricks of the image's connection, and how many of them can be reached. Blocks, within
+    /// bounds.
     ///
     /// # Errors
     /// Not known now.
@@ -237,21 +260,22 @@ pub trait Backend: ImageLock + Send + Sync + 'static {
         0
     }
 
-    /// Whether the volume has another graph by now: an image opened again from the [`Source`] would be on it. Does not block.
+    /// Whether the volume has another graph by now: an image opened again from the [`Source`] would
+    /// be on it. Does not block.
     fn is_superseded(&self) -> bool {
         false
     }
 
-    /// Waits until no call is in flight, for `patience` at most. Whether that is so. A call is in flight until
-    /// [`Request::done`] has returned.
+    /// Waits until no call is in flight, for `patience` at most. Whether that is so. A call is in
+    /// flight until [`Request::done`] has returned.
     fn drain(&self, patience: Duration) -> bool;
 
-    /// Waits for the last requests and closes the image, for `patience` at most; requests submitted later fail. Once it has
-    /// ended, each further call gives its outcome.
+    /// Waits for the last requests and closes the image, for `patience` at most; requests submitted
+    /// later fail. Once it has ended, each further call gives its outcome.
     ///
     /// # Errors
-    /// ETIMEDOUT or EBUSY: not closed yet; call again to wait on. Else what the storage said: with a write-back cache, data may be
-    /// lost.
+    /// ETIMEDOUT or EBUSY: not closed yet; call again to wait on. Else what the storage said: with
+    /// a write-back cache, data may be lost.
     fn close(&self, patience: Duration) -> Result<(), Errno>;
 }
 
@@ -280,12 +304,16 @@ pub trait Source: Send + Sync + 'static {
     /// What it opens.
     type Backend: Backend;
 
-    /// Opens the image. With `after`, by a connection to the storage that was made later than that, because those before it fail.
-    /// Blocks for `patience` at most.
+    /// Opens the image. With `after`, by a connection to the storage that was made later than that,
+    /// because those before it fail. Blocks for `patience` at most.
     ///
     /// # Errors
     /// Why not.
-    fn open(&self, patience: Duration, after: Option<Instant>) -> Result<Opened<Self::Backend>, NotOpened>;
+    fn open(
+        &self,
+        patience: Duration,
+        after: Option<Instant>,
+    ) -> Result<Opened<Self::Backend>, NotOpened>;
 
     /// How detailed a log of its own the storage's library is to keep, from now on.
     fn set_log_level(&self, level: LogLevel);

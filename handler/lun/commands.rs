@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The commands of a LUN: each passes the gate, and is submitted.
 
 use std::sync::Arc;
@@ -13,8 +14,14 @@ use crate::report;
 use crate::runner::{self, Cdb, Command, LockOutcome, LockState, Rejected, Status};
 
 impl<B: Backend> Lun<B> {
-    /// Lets `serve` submit a command over `range`: now, when the image has been moved, or not at all.
-    fn admit(self: Arc<Self>, command: Command, range: Range, serve: impl Serve<B>) -> Result<(), Rejected> {
+    /// Lets `serve` submit a command over `range`: now, when the image has been moved, or not at
+    /// all.
+    fn admit(
+        self: Arc<Self>,
+        command: Command,
+        range: Range,
+        serve: impl Serve<B>,
+    ) -> Result<(), Rejected> {
         let (admission, refusal) = match self.size.admit(range.op, range.offset, range.len) {
             Ok(admission) => (admission, None),
             Err(status) => (None, Some(status)),
@@ -100,12 +107,16 @@ impl<B: Backend> runner::Lun for Lun<B> {
 
     fn read(self: Arc<Self>, command: Command, offset: u64) -> Result<(), Rejected> {
         let range = Range { op: Op::Read, offset, len: length(&command) };
-        self.admit(command, range, move |lun, image, command| rw::transfer(lun, &**image, command, Op::Read, offset))
+        self.admit(command, range, move |lun, image, command| {
+            rw::transfer(lun, &**image, command, Op::Read, offset)
+        })
     }
 
     fn write(self: Arc<Self>, command: Command, offset: u64) -> Result<(), Rejected> {
         let range = Range { op: Op::Write, offset, len: length(&command) };
-        self.admit(command, range, move |lun, image, command| rw::transfer(lun, &**image, command, Op::Write, offset))
+        self.admit(command, range, move |lun, image, command| {
+            rw::transfer(lun, &**image, command, Op::Write, offset)
+        })
     }
 
     fn unmap(self: Arc<Self>, command: Command, offset: u64, len: u64) -> Result<(), Rejected> {
@@ -113,17 +124,26 @@ impl<B: Backend> runner::Lun for Lun<B> {
         self.admit(command, range, move |lun, _, command| unmap::unmap(&lun, command, offset, len))
     }
 
-    fn write_same(self: Arc<Self>, command: Command, offset: u64, len: u64) -> Result<(), Rejected> {
+    fn write_same(
+        self: Arc<Self>,
+        command: Command,
+        offset: u64,
+        len: u64,
+    ) -> Result<(), Rejected> {
         if command.data().len() != self.block_size.bytes() {
             return Err(Rejected(command, Status::InvalidCdb));
         }
         let range = Range { op: Op::WriteSame, offset, len };
-        self.admit(command, range, move |lun, _, command| unmap::write_same(&lun, command, offset, len))
+        self.admit(command, range, move |lun, _, command| {
+            unmap::write_same(&lun, command, offset, len)
+        })
     }
 
     fn compare_and_write(self: Arc<Self>, command: Command, offset: u64) -> Result<(), Rejected> {
         let range = Range { op: Op::CompareAndWrite, offset, len: length(&command) / 2 };
-        self.admit(command, range, move |lun, image, command| compare_and_write::start(lun, &**image, command, offset))
+        self.admit(command, range, move |lun, image, command| {
+            compare_and_write::start(lun, &**image, command, offset)
+        })
     }
 
     fn flush(self: Arc<Self>, command: Command) -> Result<(), Rejected> {
@@ -131,8 +151,8 @@ impl<B: Backend> runner::Lun for Lun<B> {
         self.admit(command, range, |lun, image, command| flush::start(lun, &**image, command))
     }
 
-    /// A disk that is removed is flushed through all of its paths. That must not move the lock to the last one: so a flush is looked
-    /// at before the core asks for the lock.
+    /// A disk that is removed is flushed through all of its paths. That must not move the lock to
+    /// the last one: so a flush is looked at before the core asks for the lock.
     fn prior(self: Arc<Self>, cdb: &Cdb) -> Option<Status> {
         const TEST_UNIT_READY: u8 = 0;
         let is_test = cdb.opcode() == TEST_UNIT_READY;
@@ -173,7 +193,10 @@ impl<B: Backend> runner::Lun for Lun<B> {
             return Ok(());
         }
         // Twice for every LUN of a restored configuration, which says that there is no cache.
-        report::info_always!(self.log, "the write cache bit stays set: the bricks cache, so initiators must flush");
+        report::info_always!(
+            self.log,
+            "the write cache bit stays set: the bricks cache, so initiators must flush"
+        );
         Err(Errno::EOPNOTSUPP)
     }
 
@@ -188,7 +211,10 @@ impl<B: Backend> runner::Lun for Lun<B> {
         match image.map(|image| image.close(image::CLOSE_TIMEOUT)) {
             None | Some(Ok(())) => report::info_always!(self.log, "closed"),
             Some(Err(errno)) => {
-                report::error_always!(self.log, "closing failed, cached writes may be lost: {errno}");
+                report::error_always!(
+                    self.log,
+                    "closing failed, cached writes may be lost: {errno}"
+                );
             }
         }
     }

@@ -1,7 +1,9 @@
-//! COMPARE AND WRITE: blocks are replaced if they are what the initiator believes. VMware calls it ATS, and locks with it.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! COMPARE AND WRITE: blocks are replaced if they are what the initiator believes. VMware calls it
+//! ATS, and locks with it.
 //!
-//! Atomic against every other COMPARE AND WRITE of the image, through whatever gateway: the backend holds a lock of the cluster
-//! meanwhile.
+//! Atomic against every other COMPARE AND WRITE of the image, through whatever gateway: the backend
+//! holds a lock of the cluster meanwhile.
 
 use std::sync::Arc;
 
@@ -25,7 +27,9 @@ pub(super) fn start<B: Backend>(lun: Arc<Lun<B>>, image: &B, command: Command, o
         }
         match outcome {
             Ok(Compared::Written) => finish(lun, command, OP, offset),
-            Ok(Compared::Miscompare(byte)) => command.complete(Status::Sense(Sense::miscompare(byte))),
+            Ok(Compared::Miscompare(byte)) => {
+                command.complete(Status::Sense(Sense::miscompare(byte)))
+            }
             Ok(Compared::Expired) => expire(&lun, command, OP, offset),
             Err(errno) => fail(&lun, command, OP, offset, errno),
         }

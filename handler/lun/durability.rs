@@ -1,9 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Writes that were acknowledged and may be lost before a flush has made them durable.
 //!
-//! A brick acknowledges a write that is in the page cache of its host. If that host loses power, and the brick returns, a flush
-//! finds nothing left to write, and is good. Where another brick has the bytes too, they are healed from there. Where none has, the
-//! next flush must not be good in silence: whoever has written then knows that it must look (a file system goes read-only, a
-//! database recovers). Whether it was a host that went, or only a connection, cannot be seen from here.
+//! A brick acknowledges a write that is in the page cache of its host. If that host loses power,
+//! and the brick returns, a flush finds nothing left to write, and is good. Where another brick has
+//! the bytes too, they are healed from there. Where none has, the next flush must not be good in
+//! silence: whoever has written then knows that it must look (a file system goes read-only, a
+//! database recovers). Whether it was a host that went, or only a connection, cannot be seen from
+//! here.
 
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -82,13 +85,19 @@ impl Durability {
         let mut state = self.state();
         if let Some(losses) = state.flushing.take() {
             // They only grow.
-            state.losses = if self.dirty.load(Ordering::Relaxed) { state.losses.min(losses) } else { losses };
+            state.losses =
+                if self.dirty.load(Ordering::Relaxed) { state.losses.min(losses) } else { losses };
             self.dirty.store(true, Ordering::Release);
         }
     }
 
     /// Another image takes the place of `old`, by `replace`; what it counts begins at `losses`.
-    pub(super) fn replacing<B: Backend, R>(&self, old: &B, losses: u64, replace: impl FnOnce() -> R) -> R {
+    pub(super) fn replacing<B: Backend, R>(
+        &self,
+        old: &B,
+        losses: u64,
+        replace: impl FnOnce() -> R,
+    ) -> R {
         let mut state = self.state();
         let counted = old.brick_losses();
         let dirty = self.dirty.load(Ordering::Relaxed) && state.losses != counted;

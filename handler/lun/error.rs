@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What an errno of the storage means for the initiator.
 
 use nix::errno::Errno;
@@ -15,13 +16,16 @@ pub(super) fn kind(op: Op) -> Kind {
     Kind { number: op as u32, name: op.name() }
 }
 
-/// The status for `errno` in `op`. Errors that pass by themselves are an outage: BUSY, so that the initiator repeats the command,
-/// until it has lasted too long. What an initiator can act upon has a sense of its own; the rest is a medium error.
+/// The status for `errno` in `op`. Errors that pass by themselves are an outage: BUSY, so that the
+/// initiator repeats the command, until it has lasted too long. What an initiator can act upon has
+/// a sense of its own; the rest is a medium error.
 pub(super) fn status<B: Backend>(op: Op, errno: Errno, gate: &Gate<B>) -> Status {
     match errno {
-        // The brick, the network or the quorum is away, or a graph switch has the file between two graphs.
-        // EBADF: the image has just been opened anew, and this was the old one.
-        Errno::ENOTCONN | Errno::ETIMEDOUT | Errno::ESTALE | Errno::EBADFD | Errno::EBADF => gate.storage_failed(),
+        // The brick, the network or the quorum is away, or a graph switch has the file between two
+        // graphs. EBADF: the image has just been opened anew, and this was the old one.
+        Errno::ENOTCONN | Errno::ETIMEDOUT | Errno::ESTALE | Errno::EBADFD | Errno::EBADF => {
+            gate.storage_failed()
+        }
         // Somebody else has it for a moment.
         Errno::EAGAIN | Errno::EBUSY | Errno::EINTR => Status::Busy,
         Errno::ENOMEM => Status::NoResource,
@@ -29,9 +33,12 @@ pub(super) fn status<B: Backend>(op: Op, errno: Errno, gate: &Gate<B>) -> Status
         Errno::EROFS | Errno::EPERM | Errno::EACCES => Status::Sense(Sense::WRITE_PROTECTED),
         // Only misaligned I/O to a volume that demands O_DIRECT is answered so.
         Errno::EINVAL => Status::InvalidCdb,
-        // ENOENT: the first changes on a sharded volume find the folder of the shards half made by each other (10.3,
-        // shard_mkdir_internal_dir). A flush that has failed must say so: the next one may find nothing left to write.
-        Errno::EIO | Errno::ENOENT if op != Op::Flush => gate.retry_transient().unwrap_or_else(|| medium_error(op)),
+        // ENOENT: the first changes on a sharded volume find the folder of the shards half made by
+        // each other (10.3, shard_mkdir_internal_dir). A flush that has failed must say so: the
+        // next one may find nothing left to write.
+        Errno::EIO | Errno::ENOENT if op != Op::Flush => {
+            gate.retry_transient().unwrap_or_else(|| medium_error(op))
+        }
         _ => medium_error(op),
     }
 }
@@ -39,7 +46,9 @@ pub(super) fn status<B: Backend>(op: Op, errno: Errno, gate: &Gate<B>) -> Status
 fn medium_error(op: Op) -> Status {
     match op {
         Op::Read => Status::ReadError,
-        Op::Write | Op::Flush | Op::Unmap | Op::WriteSame | Op::CompareAndWrite => Status::WriteError,
+        Op::Write | Op::Flush | Op::Unmap | Op::WriteSame | Op::CompareAndWrite => {
+            Status::WriteError
+        }
     }
 }
 

@@ -1,7 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Commands that must not reach the core's own emulation.
 //!
-//! The core asks before it looks at a command itself. The answers here are for what it gets wrong (1.5.4 to 1.6.2); everything
-//! else it handles, with the callbacks of the LUN.
+//! The core asks before it looks at a command itself. The answers here are for what it gets wrong
+//! (1.5.4 to 1.6.2); everything else it handles, with the callbacks of the LUN.
 
 use super::MAX_UNMAP;
 use super::unmap::MAX_WRITE_SAME;
@@ -21,14 +22,18 @@ const WRITE_AND_VERIFY_12: u8 = 0xae;
 #[must_use]
 pub fn filter(cdb: &Cdb, device: &Geometry) -> Verdict {
     let status = match cdb.opcode() {
-        INQUIRY if cdb.vpd_page() == Some(BLOCK_LIMITS) => return Verdict::Page(block_limits(device)),
+        INQUIRY if cdb.vpd_page() == Some(BLOCK_LIMITS) => {
+            return Verdict::Page(block_limits(device));
+        }
         // The core touches a copy command after having freed it (xcopy_read_cbk, xcopy_write_cbk).
         EXTENDED_COPY | RECEIVE_COPY_RESULTS => Some(Status::InvalidCommand),
         // READ, WRITE, WRITE AND VERIFY of 10, 12 and 16 bytes.
         0x28 | 0x2a | WRITE_AND_VERIFY_10 | 0x88 | 0x8a | WRITE_AND_VERIFY_16 | 0xa8 | 0xaa => {
             unprotected(cdb).or_else(|| zero_length(cdb, device.blocks))
         }
-        WRITE_SAME_10 | WRITE_SAME_16 => unprotected(cdb).or_else(|| unanchored(cdb)).or_else(|| too_long(cdb, device)),
+        WRITE_SAME_10 | WRITE_SAME_16 => {
+            unprotected(cdb).or_else(|| unanchored(cdb)).or_else(|| too_long(cdb, device))
+        }
         _ => None,
     };
     match status {
@@ -38,28 +43,30 @@ pub fn filter(cdb: &Cdb, device: &Geometry) -> Verdict {
     }
 }
 
-/// The LUN has no protection information, so a command that asks for some is wrong (SBC-3, RDPROTECT and WRPROTECT). The core
-/// does not look.
+/// The LUN has no protection information, so a command that asks for some is wrong (SBC-3,
+/// RDPROTECT and WRPROTECT). The core does not look.
 fn unprotected(cdb: &Cdb) -> Option<Status> {
     const PROTECT: u8 = 0b1110_0000;
     (cdb.flags() & PROTECT != 0).then_some(Status::InvalidCdb)
 }
 
-/// The LUN cannot anchor blocks (SBC-3, ANCHOR: `ANC_SUP` is 0), so a command that asks for it is wrong. The core looks only in UNMAP.
+/// The LUN cannot anchor blocks (SBC-3, ANCHOR: `ANC_SUP` is 0), so a command that asks for it is
+/// wrong. The core looks only in UNMAP.
 fn unanchored(cdb: &Cdb) -> Option<Status> {
     const ANCHOR: u8 = 0b0001_0000;
     (cdb.flags() & ANCHOR != 0).then_some(Status::InvalidCdb)
 }
 
-/// Whether the core answers this command into the initiator's buffer and may leave the rest of it as the ring had it: with data
-/// of other commands.
+/// Whether the core answers this command into the initiator's buffer and may leave the rest of it
+/// as the ring had it: with data of other commands.
 #[must_use]
 pub fn has_short_response(cdb: &Cdb) -> bool {
     // INQUIRY; MODE SENSE(6), (10); READ CAPACITY(10), (16); REPORT TARGET PORT GROUPS and its kin.
     matches!(cdb.opcode(), 0x12 | 0x1a | 0x5a | 0x25 | 0x9e | 0xa3)
 }
 
-/// A transfer of no blocks is no error (SBC-3, TRANSFER LENGTH), unless it begins beyond the end. The core answers HARDWARE ERROR.
+/// A transfer of no blocks is no error (SBC-3, TRANSFER LENGTH), unless it begins beyond the end.
+/// The core answers HARDWARE ERROR.
 fn zero_length(cdb: &Cdb, blocks: u64) -> Option<Status> {
     match cdb.extent() {
         Some((lba, 0)) if lba > blocks => Some(Status::OutOfRange),
@@ -81,8 +88,8 @@ fn blocks_in(bytes: u32, device: &Geometry) -> u32 {
 /// Block Limits (SBC-3, 6.5.3).
 const BLOCK_LIMITS: u8 = 0xb0;
 
-/// As the core fills it (`scsi.c`, `tcmu_emulate_evpd_inquiry`), but for MAXIMUM WRITE SAME LENGTH, which is
-/// `0xffff_ffff` there whatever the handler can do.
+/// As the core fills it (`scsi.c`, `tcmu_emulate_evpd_inquiry`), but for MAXIMUM WRITE SAME LENGTH,
+/// which is `0xffff_ffff` there whatever the handler can do.
 fn block_limits(device: &Geometry) -> [u8; 64] {
     const PAGE_LENGTH: u8 = 60;
     const WRITE_SAME_NON_ZERO: u8 = 1;
@@ -111,8 +118,8 @@ fn block_limits(device: &Geometry) -> [u8; 64] {
     page
 }
 
-/// Whether the data must be on stable storage when the command is answered. READ needs nothing for it: nothing
-/// that it could find in a cache is older than the bricks.
+/// Whether the data must be on stable storage when the command is answered. READ needs nothing for
+/// it: nothing that it could find in a cache is older than the bricks.
 pub(super) fn is_forced(cdb: &Cdb) -> bool {
     const FUA: u8 = 0b0000_1000;
     match cdb.opcode() {
@@ -135,7 +142,8 @@ mod tests {
     use super::*;
 
     fn filtered(cdb: &[u8]) -> Option<Status> {
-        match filter(&Cdb::of(cdb), &Geometry { block_size: 512, blocks: 1000, max_transfer: 2048 }) {
+        match filter(&Cdb::of(cdb), &Geometry { block_size: 512, blocks: 1000, max_transfer: 2048 })
+        {
             Verdict::End(status) => Some(status),
             Verdict::Pass | Verdict::HideUnmap => None,
             Verdict::Page(page) => panic!("{page:?}"),
@@ -156,7 +164,11 @@ mod tests {
     fn protection_is_refused_where_there_is_none() {
         for opcode in [0x28, 0x2a, 0x2e, 0x41, 0x88, 0x8a, 0x8e, 0x93, 0xa8, 0xaa] {
             for protect in 1..8 {
-                assert_eq!(filtered(&[opcode, protect << 5]), Some(Status::InvalidCdb), "{opcode:02x}");
+                assert_eq!(
+                    filtered(&[opcode, protect << 5]),
+                    Some(Status::InvalidCdb),
+                    "{opcode:02x}"
+                );
             }
         }
     }
@@ -182,7 +194,11 @@ mod tests {
     #[test]
     fn a_transfer_of_nothing_is_good_within_the_lun() {
         assert_eq!(filtered(&[0x28, 0, 0, 0, 3, 0xe8, 0, 0, 0, 0]), Some(Status::Ok), "at the end");
-        assert_eq!(filtered(&[0x28, 0, 0, 0, 3, 0xe9, 0, 0, 0, 0]), Some(Status::OutOfRange), "beyond");
+        assert_eq!(
+            filtered(&[0x28, 0, 0, 0, 3, 0xe9, 0, 0, 0, 0]),
+            Some(Status::OutOfRange),
+            "beyond"
+        );
         assert_eq!(filtered(&[0x8a]), Some(Status::Ok));
         assert_eq!(filtered(&[0x08, 0, 0, 0, 0, 0]), None, "0 means 256 in READ(6)");
     }

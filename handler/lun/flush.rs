@@ -1,9 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! SYNCHRONIZE CACHE, and the second half of a WRITE with FUA.
 //!
-//! A flush makes durable what was written before it began, so commands can share one: each may wait for any flush that begins
-//! after it has arrived. At most one is at the backend. Commands that arrive meanwhile do not know whether it began in time for
-//! them, and it has not: they gather, and the next one, begun when the first has ended, is for all of them. A database that
-//! flushes from many threads gets two fdatasyncs at a time in place of dozens.
+//! A flush makes durable what was written before it began, so commands can share one: each may wait
+//! for any flush that begins after it has arrived. At most one is at the backend. Commands that
+//! arrive meanwhile do not know whether it began in time for them, and it has not: they gather, and
+//! the next one, begun when the first has ended, is for all of them. A database that flushes from
+//! many threads gets two fdatasyncs at a time in place of dozens.
 
 use std::mem;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -49,7 +51,8 @@ pub(super) fn start<B: Backend>(lun: Arc<Lun<B>>, image: &B, command: Command) {
     }
 }
 
-/// Begins the flush that those who wait have been waiting for. Only by whoever has made, or ended, the one that is `running`.
+/// Begins the flush that those who wait have been waiting for. Only by whoever has made, or ended,
+/// the one that is `running`.
 fn next<B: Backend>(lun: Arc<Lun<B>>, image: Option<&B>) {
     let mut queue = lun.flushes.queue();
     let (expired, commands): (Vec<_>, Vec<_>) =
@@ -105,7 +108,9 @@ impl<B: Backend> Request for Shared<B> {
         let (lun, commands) = (&self.lun, mem::take(&mut self.commands));
         if let Err(errno) = outcome {
             lun.durability.flush_failed();
-            return commands.into_iter().for_each(|command| fail(lun, command, Op::Flush, 0, errno));
+            return commands
+                .into_iter()
+                .for_each(|command| fail(lun, command, Op::Flush, 0, errno));
         }
         lun.served(Op::Flush);
         let status = if lun.durability.flush_ended(&lun.gate) {

@@ -1,8 +1,11 @@
-//! What every command of a LUN passes: whether there is an image, whether it may be used, and by whom.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! What every command of a LUN passes: whether there is an image, whether it may be used, and by
+//! whom.
 //!
 //! # Decision table
-//! From top to bottom, the first line that applies. *repeat*: BUSY, and NOT READY 04/00 once the outage has lasted longer than
-//! `outage=`. *others*: WRITE SAME and COMPARE AND WRITE are WRITEs here.
+//! From top to bottom, the first line that applies. *repeat*: BUSY, and NOT READY 04/00 once the
+//! outage has lasted longer than `outage=`. *others*: WRITE SAME and COMPARE AND WRITE are WRITEs
+//! here.
 //!
 //! | state | READ | WRITE, others | UNMAP | SYNCHRONIZE CACHE | TEST UNIT READY |
 //! |---|---|---|---|---|---|
@@ -20,8 +23,8 @@
 //! | the image is read-only | served | DATA PROTECT 27/00 | DATA PROTECT 27/00 | served | GOOD |
 //! | `Up` | served | served | served | served | GOOD |
 //!
-//! What is served during an outage is what finds out that it is over. An UNMAP is not: once it is taken on, its failure cannot
-//! be told.
+//! What is served during an outage is what finds out that it is over. An UNMAP is not: once it is
+//! taken on, its failure cannot be told.
 
 mod transitions;
 
@@ -78,7 +81,8 @@ pub(super) enum Lock {
 /// A command at the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Request {
-    /// One that needs the image; and its status where its range is not in the LUN, or not in the image.
+    /// One that needs the image; and its status where its range is not in the LUN, or not in the
+    /// image.
     Io(Op, Option<Status>),
     TestUnitReady,
 }
@@ -113,9 +117,10 @@ struct State<B> {
     writable: bool,
     storage: Storage,
     lock: Lock,
-    /// What the next command tells in place of its own outcome: a change that initiators must know of, or an error that the command
-    /// it belongs to could not carry (the core reports GOOD for an UNMAP whatever its completion says). The core does not tell
-    /// initiators apart: it goes to the one that asks first.
+    /// What the next command tells in place of its own outcome: a change that initiators must know
+    /// of, or an error that the command it belongs to could not carry (the core reports GOOD for an
+    /// UNMAP whatever its completion says). The core does not tell initiators apart: it goes to the
+    /// one that asks first.
     pending: Option<Sense>,
     /// The commands that wait, while the image is being moved.
     waiting: Option<Vec<Waiter>>,
@@ -139,7 +144,9 @@ impl<B: Backend> State<B> {
     fn decide(&mut self, request: Request) -> Verdict<B> {
         let image = match (self.storage, &self.image) {
             (Storage::Closed, _) => return Verdict::Answer(Status::Busy),
-            (Storage::Opening, _) | (_, None) => return Verdict::Answer(Status::Sense(Sense::BECOMING_READY)),
+            (Storage::Opening, _) | (_, None) => {
+                return Verdict::Answer(Status::Sense(Sense::BECOMING_READY));
+            }
             (_, Some(image)) => image,
         };
         if let Some(sense) = self.pending.take() {
@@ -160,7 +167,9 @@ impl<B: Backend> State<B> {
             return Verdict::Wait;
         }
         match self.storage {
-            Storage::Settling { since } => return Verdict::Answer(self.outage.status(since, Instant::now())),
+            Storage::Settling { since } => {
+                return Verdict::Answer(self.outage.status(since, Instant::now()));
+            }
             Storage::Down { since } if op == Op::Unmap && !self.outage.is_quiet(Instant::now()) => {
                 return Verdict::Answer(self.outage.status(since, Instant::now()));
             }
@@ -175,10 +184,12 @@ impl<B: Backend> State<B> {
         Verdict::Serve(Arc::clone(image))
     }
 
-    /// Another gateway that serves the image is no outage, but a reason to go there. Until that is known a command is repeated.
+    /// Another gateway that serves the image is no outage, but a reason to go there. Until that is
+    /// known a command is repeated.
     fn standby_status(&mut self) -> Verdict<B> {
         let now = Instant::now();
-        let status = if self.heartbeat.is_alive(now) { Status::Sense(Sense::STANDBY) } else { Status::Busy };
+        let status =
+            if self.heartbeat.is_alive(now) { Status::Sense(Sense::STANDBY) } else { Status::Busy };
         if self.heartbeat.is_query_due(QUERY_INTERVAL, now) {
             Verdict::Standby(status)
         } else {
@@ -207,7 +218,12 @@ impl<B: Backend> Gate<B> {
             outage: Outage::new(config),
             heartbeat: OwnerHeartbeat::default(),
         };
-        Self { state: Mutex::new(state), up: AtomicBool::new(false), log: Arc::clone(log), meter: Arc::clone(meter) }
+        Self {
+            state: Mutex::new(state),
+            up: AtomicBool::new(false),
+            log: Arc::clone(log),
+            meter: Arc::clone(meter),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State<B>> {
@@ -219,8 +235,13 @@ impl<B: Backend> Gate<B> {
         self.up.store(storage == Storage::Up, Ordering::Release);
     }
 
-    /// What a command gets. If it is to wait, `park` makes the waiter of it, which runs when the image has been moved.
-    pub(super) fn check(&self, request: Request, park: impl FnOnce() -> Option<Waiter>) -> Verdict<B> {
+    /// What a command gets. If it is to wait, `park` makes the waiter of it, which runs when the
+    /// image has been moved.
+    pub(super) fn check(
+        &self,
+        request: Request,
+        park: impl FnOnce() -> Option<Waiter>,
+    ) -> Verdict<B> {
         let mut state = self.state();
         let verdict = state.decide(request);
         if let (Verdict::Wait, Some(waiting)) = (&verdict, &mut state.waiting) {
@@ -263,7 +284,12 @@ impl<B: Backend> Gate<B> {
     }
 
     /// The first image is there; commands are served from now on, after this sense.
-    pub(super) fn open(&self, opened: Opened<B>, lock: Lock, pending: Option<Sense>) -> Result<(), B> {
+    pub(super) fn open(
+        &self,
+        opened: Opened<B>,
+        lock: Lock,
+        pending: Option<Sense>,
+    ) -> Result<(), B> {
         let mut state = self.state();
         if state.storage != Storage::Opening {
             return Err(opened.image);
@@ -276,8 +302,14 @@ impl<B: Backend> Gate<B> {
         Ok(())
     }
 
-    /// Another image takes the place of `old`. A lock was that of the old one, unless it has been handed over.
-    pub(super) fn replace(&self, old: &Arc<B>, opened: Opened<Arc<B>>, handed_over: bool) -> Replaced {
+    /// Another image takes the place of `old`. A lock was that of the old one, unless it has been
+    /// handed over.
+    pub(super) fn replace(
+        &self,
+        old: &Arc<B>,
+        opened: Opened<Arc<B>>,
+        handed_over: bool,
+    ) -> Replaced {
         let mut state = self.state();
         let known = state.image.as_ref().is_some_and(|image| Arc::ptr_eq(image, old));
         if !known || handed_over && state.lock != Lock::Held {
@@ -311,7 +343,8 @@ impl<B: Backend> Gate<B> {
         false
     }
 
-    /// Commands pass again; those that have waited are looked at anew, in their order, on this thread.
+    /// Commands pass again; those that have waited are looked at anew, in their order, on this
+    /// thread.
     pub(super) fn resume(&self) {
         let waiting = self.state().waiting.take();
         waiting.into_iter().flatten().for_each(|waiter| waiter());

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Blocks and bytes, and the only conversions between them.
 
 /// Bytes of a logical block: a power of two from 512 to 65536.
@@ -11,7 +12,9 @@ pub(super) enum BadGeometry {
     #[error("a logical block of {0} bytes is not supported: a power of two from 512 to 65536 is")]
     BlockSize(u32),
     /// The image.
-    #[error("the image has {bytes} bytes, less than one logical block of {block}: grow it first (tcmu-glfs resize)")]
+    #[error(
+        "the image has {bytes} bytes, less than one logical block of {block}: grow it first (tcmu-glfs resize)"
+    )]
     Empty {
         /// Size of the image.
         bytes: u64,
@@ -54,8 +57,8 @@ impl BlockSize {
     }
 }
 
-/// Whether `len` bytes at `offset` lie within a LUN of `lun` bytes. The core checks that for most commands, but lets FORMAT UNIT
-/// run past the end of a LUN of 2^32 blocks.
+/// Whether `len` bytes at `offset` lie within a LUN of `lun` bytes. The core checks that for most
+/// commands, but lets FORMAT UNIT run past the end of a LUN of 2^32 blocks.
 #[must_use]
 pub(super) fn fits(lun: u64, offset: u64, len: u64) -> bool {
     offset.checked_add(len).is_some_and(|end| end <= lun)

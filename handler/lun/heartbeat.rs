@@ -1,12 +1,13 @@
-//! Heartbeats of the gateway that holds an image's lock, as it leaves them and as another one sees them, whose own initiators
-//! want the image.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! Heartbeats of the gateway that holds an image's lock, as it leaves them and as another one sees
+//! them, whose own initiators want the image.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// An owner without another heartbeat for so long, while commands are refused for it, serves nobody. Longer than between two
-/// heartbeats (`monitor.rs`) and over a busy volume.
+/// An owner without another heartbeat for so long, while commands are refused for it, serves
+/// nobody. Longer than between two heartbeats (`monitor.rs`) and over a busy volume.
 const OWNER_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long a heartbeat is good for.
 const ALIVE: Duration = Duration::from_secs(5);
@@ -34,7 +35,8 @@ impl Attempts {
 pub(super) struct OwnerHeartbeat {
     /// Refused commands of every kind.
     attempts: Attempts,
-    /// Requests of the core for WRITEs. Apart from the others: path checkers read from every path, for ever.
+    /// Requests of the core for WRITEs. Apart from the others: path checkers read from every path,
+    /// for ever.
     writes: Attempts,
     /// The owner's last heartbeat, and since when it has been the last one.
     seen: Option<(String, Instant)>,
@@ -48,8 +50,8 @@ pub(super) struct OwnerHeartbeat {
 }
 
 impl OwnerHeartbeat {
-    /// Records that commands are refused for an owner with this heartbeat. True if they have been for long enough, without
-    /// another one, to say that it serves nobody.
+    /// Records that commands are refused for an owner with this heartbeat. True if they have been
+    /// for long enough, without another one, to say that it serves nobody.
     pub(super) fn owner_timed_out(&mut self, heartbeat: String, now: Instant) -> bool {
         let first = self.attempts.record(now);
         let unchanged = match &self.seen {
@@ -94,7 +96,8 @@ impl OwnerHeartbeat {
     pub(super) fn prefix(&mut self) -> String {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let number = *self.number.get_or_insert_with(|| NEXT.fetch_add(1, Ordering::Relaxed));
-        let mut text = nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned();
+        let mut text =
+            nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned();
         // A string takes all that is written to it.
         let _ = write!(text, " {} {number}.", std::process::id());
         text
@@ -128,10 +131,14 @@ mod tests {
     fn an_owner_that_lives_and_a_command_long_ago_are_no_reason() {
         let (mut owner, begin) = (OwnerHeartbeat::default(), Instant::now());
         for second in 0..100 {
-            assert!(!owner.owner_timed_out(format!("a {}", second / 3), at(begin, second)), "beats every 3 s");
+            assert!(
+                !owner.owner_timed_out(format!("a {}", second / 3), at(begin, second)),
+                "beats every 3 s"
+            );
             assert_eq!(owner.is_alive(at(begin, second)), second >= 3);
         }
-        // A day later: that the heartbeat is another one by now tells nothing, nor that it does not change at once.
+        // A day later: that the heartbeat is another one by now tells nothing, nor that it does not
+        // change at once.
         assert!(!owner.owner_timed_out(String::from("a 99"), at(begin, 86_400)));
         assert!(!owner.is_alive(at(begin, 86_400)));
         assert!(!owner.owner_timed_out(String::from("a 99"), at(begin, 86_407)));

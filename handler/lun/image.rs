@@ -1,10 +1,14 @@
-//! Another image under a LUN that serves: opened anew after an outage, or moved to the connection of the volume's current graph.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! Another image under a LUN that serves: opened anew after an outage, or moved to the connection
+//! of the volume's current graph.
 //!
-//! A connection has one graph for its life. When the volume gets another one, its source opens images on a new connection, and
-//! each LUN moves: the new image is complete, with its bricks connected, before anything is held back. Commands in flight at the
-//! same time have no order in SCSI, so new ones may take the new image while old ones end on the old one. Not with writes held
-//! back, which might land over newer ones: there the old image is flushed first. Nor with the lock held, which only one of the two
-//! can hold: there the old one's commands end first. Commands that come meanwhile wait.
+//! A connection has one graph for its life. When the volume gets another one, its source opens
+//! images on a new connection, and each LUN moves: the new image is complete, with its bricks
+//! connected, before anything is held back. Commands in flight at the same time have no order in
+//! SCSI, so new ones may take the new image while old ones end on the old one. Not with writes held
+//! back, which might land over newer ones: there the old image is flushed first. Nor with the lock
+//! held, which only one of the two can hold: there the old one's commands end first. Commands that
+//! come meanwhile wait.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -19,17 +23,18 @@ use crate::report;
 
 /// How long the close of an image may take that commands wait for.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long calls may be in flight in an image that has been moved away from: longer than Gluster's frame-timeout (60 s).
+/// How long calls may be in flight in an image that has been moved away from: longer than Gluster's
+/// frame-timeout (60 s).
 const IN_FLIGHT_TIMEOUT: Duration = Duration::from_secs(90);
-/// How long commands may wait for those before them to end, and then for a flush. With the lock's call, which takes 5 s at most, it
-/// is less than 10 s.
+/// How long commands may wait for those before them to end, and then for a flush. With the lock's
+/// call, which takes 5 s at most, it is less than 10 s.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
 const DRAIN_INTERVAL: Duration = Duration::from_millis(1);
 /// Between two attempts to move.
 const MOVE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Puts an image in place of one that has gone bad. With writes held back the old one must have been closed before; until it is,
-/// the new one is given back.
+/// Puts an image in place of one that has gone bad. With writes held back the old one must have
+/// been closed before; until it is, the new one is given back.
 pub(super) fn replace<B: Backend>(lun: &Arc<Lun<B>>, opened: Opened<B>) -> Result<(), Opened<B>> {
     let _turn = lun.locking.turn();
     let Some(old) = lun.gate.image() else { return Ok(()) };
@@ -40,7 +45,10 @@ pub(super) fn replace<B: Backend>(lun: &Arc<Lun<B>>, opened: Opened<B>) -> Resul
             return Err(opened);
         }
         lun.durability.writes_lost();
-        report::error!(lun.log, "writes that were held back are lost: {errno}; the next flush fails");
+        report::error!(
+            lun.log,
+            "writes that were held back are lost: {errno}; the next flush fails"
+        );
     }
     let new = Arc::new(opened.image);
     if let Replaced::Old { lock_lost } = swap(lun, &old, &new, opened.writable, false) {
@@ -56,7 +64,10 @@ pub(super) fn replace<B: Backend>(lun: &Arc<Lun<B>>, opened: Opened<B>) -> Resul
 /// Closes an image that is not in use any more.
 fn close<B: Backend>(lun: &Lun<B>, image: &B, patience: Duration) {
     if let Err(errno) = image.close(patience) {
-        report::warning!(lun.log, "an image that is not in use any more could not be closed: {errno}");
+        report::warning!(
+            lun.log,
+            "an image that is not in use any more could not be closed: {errno}"
+        );
     }
 }
 
@@ -86,8 +97,8 @@ enum NotMoved {
     Changed,
 }
 
-/// Moves the LUN to an image on the connection of the volume's current graph, if it has been superseded. What goes wrong leaves
-/// it where it is, or without the lock; it is tried again later.
+/// Moves the LUN to an image on the connection of the volume's current graph, if it has been
+/// superseded. What goes wrong leaves it where it is, or without the lock; it is tried again later.
 pub(super) fn move_to_current_graph<B: Backend>(lun: &Arc<Lun<B>>) {
     let Some(old) = lun.gate.image().filter(|image| image.is_superseded()) else { return };
     if lun.gate.storage() != Storage::Up {
@@ -106,7 +117,10 @@ pub(super) fn move_to_current_graph<B: Backend>(lun: &Arc<Lun<B>>) {
         }
         Err(why) => {
             if lun.moves.failed() {
-                report::warning_always!(lun.log, "stays on the volume's old graph, tries on: {why}");
+                report::warning_always!(
+                    lun.log,
+                    "stays on the volume's old graph, tries on: {why}"
+                );
             }
         }
     }
@@ -114,7 +128,8 @@ pub(super) fn move_to_current_graph<B: Backend>(lun: &Arc<Lun<B>>) {
 
 /// The image on the new connection, with its bricks.
 fn open_there<B: Backend>(lun: &Arc<Lun<B>>) -> Result<Opened<B>, NotMoved> {
-    let opened = lun.source.open(lun.open_timeout, None).map_err(|not| NotMoved::NotOpened(not.why))?;
+    let opened =
+        lun.source.open(lun.open_timeout, None).map_err(|not| NotMoved::NotOpened(not.why))?;
     recovery::wait_before_first(&opened.image);
     let (here, there) = (lun.size.bytes(), opened.image.size().map_err(NotMoved::NoBricks)?);
     if opened.image.is_superseded() {
@@ -133,14 +148,20 @@ impl<B: Backend> Drop for Paused<'_, B> {
 }
 
 /// Puts the new image in place. For how long commands had to wait.
-fn move_over<B: Backend>(lun: &Arc<Lun<B>>, old: &Arc<B>, new: Opened<B>) -> Result<Duration, NotMoved> {
+fn move_over<B: Backend>(
+    lun: &Arc<Lun<B>>,
+    old: &Arc<B>,
+    new: Opened<B>,
+) -> Result<Duration, NotMoved> {
     let _turn = lun.locking.turn();
     let held = lun.gate.lock() == Lock::Held;
     if !held && !lun.holds_writes_back {
         swap_over(lun, old, &Arc::new(new.image), new.writable, false)?;
         return Ok(Duration::ZERO);
     }
-    if held && old.has_other_holder().map_err(|errno| NotMoved::Locked(AcquireError::Storage(errno)))? {
+    if held
+        && old.has_other_holder().map_err(|errno| NotMoved::Locked(AcquireError::Storage(errno)))?
+    {
         return Err(lock_lost(lun, AcquireError::Held));
     }
     // Outlives the pause: nobody waits for it to be closed, if it is not needed.
@@ -151,7 +172,8 @@ fn move_over<B: Backend>(lun: &Arc<Lun<B>>, old: &Arc<B>, new: Opened<B>) -> Res
     let paused = Paused(lun, Instant::now());
     wait_for_calls(old)?;
     if lun.holds_writes_back {
-        // When this is done nothing is held back any more, and closing the old image has nothing left to lose.
+        // When this is done nothing is held back any more, and closing the old image has nothing
+        // left to lose.
         match flush::flush_now(&**old, DRAIN_TIMEOUT) {
             Some(Ok(())) => {}
             Some(Err(errno)) => {
@@ -168,10 +190,17 @@ fn move_over<B: Backend>(lun: &Arc<Lun<B>>, old: &Arc<B>, new: Opened<B>) -> Res
     Ok(paused.1.elapsed())
 }
 
-fn swap<B: Backend>(lun: &Lun<B>, old: &Arc<B>, new: &Arc<B>, writable: bool, handed_over: bool) -> Replaced {
+fn swap<B: Backend>(
+    lun: &Lun<B>,
+    old: &Arc<B>,
+    new: &Arc<B>,
+    writable: bool,
+    handed_over: bool,
+) -> Replaced {
     // If it is not needed it is closed when the caller's goes, and not under a lock.
     let opened = Opened { image: Arc::clone(new), writable };
-    lun.durability.replacing(&**old, new.brick_losses(), || lun.gate.replace(old, opened, handed_over))
+    lun.durability
+        .replacing(&**old, new.brick_losses(), || lun.gate.replace(old, opened, handed_over))
 }
 
 /// Lets commands take the new image, while old ones end on the old one.
@@ -191,9 +220,10 @@ fn swap_over<B: Backend>(
     }
 }
 
-/// Waits until no command is in flight in `image`, of which the caller has one reference and the gate another. Commands pass no
-/// more; one that has passed before, and is on its way to be submitted, has a reference too. The second look at the calls is
-/// for a call that was submitted between the first one and the count.
+/// Waits until no command is in flight in `image`, of which the caller has one reference and the
+/// gate another. Commands pass no more; one that has passed before, and is on its way to be
+/// submitted, has a reference too. The second look at the calls is for a call that was submitted
+/// between the first one and the count.
 fn wait_for_calls<B: Backend>(image: &Arc<B>) -> Result<(), NotMoved> {
     const OURS: usize = 2;
     let begin = Instant::now();
@@ -209,19 +239,21 @@ fn wait_for_calls<B: Backend>(image: &Arc<B>) -> Result<(), NotMoved> {
     }
 }
 
-/// Has the lock on the new image. A gateway leaves its heartbeat before its first command: if the last heartbeat is one of this
-/// LUN, nobody else has served any since.
+/// Has the lock on the new image. A gateway leaves its heartbeat before its first command: if the
+/// last heartbeat is one of this LUN, nobody else has served any since.
 fn hand_over<B: Backend>(lun: &Lun<B>, new: &Arc<B>) -> Result<(), NotMoved> {
     let (prefix, heartbeat) = lun.gate.with_heartbeat(|own| (own.prefix(), own.next()));
     match new.acquire(&heartbeat, Preempt::Own(prefix)) {
         Ok(_) => Ok(()),
         Err(why @ AcquireError::Foreign(_)) => Err(lock_lost(lun, why)),
-        // The bricks have the last word: if the lock is not held on the old image any more either, its commands are refused.
+        // The bricks have the last word: if the lock is not held on the old image any more either,
+        // its commands are refused.
         Err(why) => Err(NotMoved::Locked(why)),
     }
 }
 
-/// Another gateway has the lock, or has had it. The core is told before the commands that wait are answered.
+/// Another gateway has the lock, or has had it. The core is told before the commands that wait are
+/// answered.
 fn lock_lost<B: Backend>(lun: &Lun<B>, why: AcquireError) -> NotMoved {
     if lun.gate.stand_by() == Lock::Held {
         lun.device.lock_lost();

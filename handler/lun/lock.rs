@@ -1,12 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The lock of a LUN's image. One gateway holds it; the bricks refuse all others (docs/fencing.md).
 //!
-//! With an implicit ALUA group the core asks for the lock before it passes on the first WRITE, with no command in flight; the
-//! initiator decides which gateway that is, by where it sends its commands. READs come without, and say less: a standby path is read
-//! from by every scan of the bus. So a READ acquires the lock only if nobody holds it, or if its holder serves nobody. Until that is
-//! known it gets BUSY, which fails no path.
+//! With an implicit ALUA group the core asks for the lock before it passes on the first WRITE, with
+//! no command in flight; the initiator decides which gateway that is, by where it sends its
+//! commands. READs come without, and say less: a standby path is read from by every scan of the
+//! bus. So a READ acquires the lock only if nobody holds it, or if its holder serves nobody. Until
+//! that is known it gets BUSY, which fails no path.
 //!
-//! An owner that is alive is not preempted at the first request either. A gateway that was frozen, and wakes up with old commands in
-//! its ring, asks for the lock too; it asks once, while an initiator that means it asks again.
+//! An owner that is alive is not preempted at the first request either. A gateway that was frozen,
+//! and wakes up with old commands in its ring, asks for the lock too; it asks once, while an
+//! initiator that means it asks again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -25,7 +28,8 @@ use super::recovery::{self, Task};
 use crate::report::{self, Log};
 use crate::runner::LockOutcome;
 
-/// An initiator that wants the image from an owner that seems alive must have asked for this long, by WRITEs.
+/// An initiator that wants the image from an owner that seems alive must have asked for this long,
+/// by WRITEs.
 const PREEMPT_DELAY: Duration = Duration::from_millis(1500);
 /// Between two requests by WRITEs.
 const RETRY_DELAY: Duration = Duration::from_millis(300);
@@ -44,7 +48,8 @@ pub(super) struct ImageLocking {
     beating: AtomicBool,
 }
 
-/// With a cache of writes there is nothing to enforce: they are acknowledged before a brick could refuse them.
+/// With a cache of writes there is nothing to enforce: they are acknowledged before a brick could
+/// refuse them.
 fn mode(config: &Config) -> Mode {
     if config.cache == Cache::Writeback { Mode::Off } else { config.fence }
 }
@@ -66,7 +71,8 @@ impl ImageLocking {
         }
     }
 
-    /// Looks at an image that has just been opened: the lock's state. An error is a sentence for the admin: it must not be served.
+    /// Looks at an image that has just been opened: the lock's state. An error is a sentence for
+    /// the admin: it must not be served.
     pub(super) fn engage(&self, image: &impl Backend, log: &Log) -> Result<Lock, String> {
         if self.mode == Mode::Off {
             return Ok(Lock::Unfenced);
@@ -78,9 +84,9 @@ impl ImageLocking {
             }
             Ok(Enforcement::Active) => Ok(Lock::Standby),
             Ok(_) => Ok(if required { Lock::Standby } else { Lock::Unfenced }),
-            Err(errno) if required => {
-                Err(format!("fence=required, but the volume does not say whether it can enforce it: {errno}"))
-            }
+            Err(errno) if required => Err(format!(
+                "fence=required, but the volume does not say whether it can enforce it: {errno}"
+            )),
             Err(errno) => {
                 report::warning!(log, "whether the image is fenced could not be asked: {errno}");
                 Ok(Lock::Unfenced)
@@ -133,14 +139,18 @@ pub(super) fn core_lock<B: Backend>(lun: &Lun<B>) -> LockOutcome {
             }
             Ok(_) => {}
             Err(errno) => {
-                report::warning!(log, "not locked: whether the image is fenced could not be asked: {errno}");
+                report::warning!(
+                    log,
+                    "not locked: whether the image is fenced could not be asked: {errno}"
+                );
                 return LockOutcome::NotNow;
             }
         }
     }
     let outcome = match acquire(lun, &image, Preempt::Never) {
         Err(AcquireError::Held) => {
-            let lasting = lun.gate.with_heartbeat(|owner| owner.record_write_attempt(Instant::now()));
+            let lasting =
+                lun.gate.with_heartbeat(|owner| owner.record_write_attempt(Instant::now()));
             if lasting < PREEMPT_DELAY {
                 drop(turn);
                 // The core asks again with the next command, which comes at once.
@@ -158,7 +168,8 @@ pub(super) fn core_lock<B: Backend>(lun: &Lun<B>) -> LockOutcome {
     }
 }
 
-/// Acquires the lock for commands that the core did not ask for, if nobody else is using the image. Blocks, within bounds.
+/// Acquires the lock for commands that the core did not ask for, if nobody else is using the image.
+/// Blocks, within bounds.
 pub(super) fn acquire_for_io<B: Backend>(lun: &Lun<B>) {
     let (log, locking) = (&lun.log, &lun.locking);
     let _turn = locking.turn();
@@ -170,7 +181,10 @@ pub(super) fn acquire_for_io<B: Backend>(lun: &Lun<B>) {
             Ok(Enforcement::Possible | Enforcement::Impossible(_)) => return lun.gate.unfence(),
             Ok(Enforcement::Active) => {}
             Err(errno) => {
-                return report::warning!(log, "whether the image is fenced could not be asked: {errno}");
+                return report::warning!(
+                    log,
+                    "whether the image is fenced could not be asked: {errno}"
+                );
             }
         }
     }
@@ -194,7 +208,11 @@ pub(super) fn acquire_for_io<B: Backend>(lun: &Lun<B>) {
 }
 
 /// Acquires the lock on `image`, and says so. Only by whoever has the [`turn`](ImageLocking::turn).
-pub(super) fn acquire<B: Backend>(lun: &Lun<B>, image: &Arc<B>, preempt: Preempt) -> Result<(), AcquireError> {
+pub(super) fn acquire<B: Backend>(
+    lun: &Lun<B>,
+    image: &Arc<B>,
+    preempt: Preempt,
+) -> Result<(), AcquireError> {
     let log = &lun.log;
     let heartbeat = lun.gate.with_heartbeat(OwnerHeartbeat::next);
     let acquired = image.acquire(&heartbeat, preempt).inspect_err(|why| match why {
@@ -279,7 +297,8 @@ pub(super) fn command_failed<B: Backend>(lun: &Arc<Lun<B>>, op: Op, errno: Errno
         );
         return;
     }
-    // Not known: it could not be asked when the image was opened, and is asked before the lock is acquired.
+    // Not known: it could not be asked when the image was opened, and is asked before the lock is
+    // acquired.
     if matches!(lun.locking.known(), Some(Enforcement::Impossible(_))) {
         return;
     }
@@ -288,7 +307,8 @@ pub(super) fn command_failed<B: Backend>(lun: &Arc<Lun<B>>, op: Op, errno: Errno
             report::warning!(lun.log, "fencing: not owned any more ({errno})");
             // Before the command is answered; and once, for all that fail alike.
             lun.device.lock_lost();
-            // Good for nothing more, with the lock or without: a write has reached too few bricks (10.3, `ec_validate_fd`).
+            // Good for nothing more, with the lock or without: a write has reached too few bricks
+            // (10.3, `ec_validate_fd`).
             if errno == Errno::EBADF {
                 lun.recovery.request(Task::Reopen);
             }

@@ -1,5 +1,6 @@
-//! What a LUN does with its commands. Knows SCSI and the runner's safe types; knows nothing of who stores the bytes
-//! ([`backend`]), has no `unsafe`, and sees no status number.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! What a LUN does with its commands. Knows SCSI and the runner's safe types; knows nothing of who
+//! stores the bytes ([`backend`]), has no `unsafe`, and sees no status number.
 
 mod admission;
 pub mod backend;
@@ -81,28 +82,38 @@ pub struct Lun<B: Backend> {
 
 impl<B: Backend> fmt::Debug for Lun<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Lun").field("log", &self.log).field("size", &self.size).finish_non_exhaustive()
+        f.debug_struct("Lun")
+            .field("log", &self.log)
+            .field("size", &self.size)
+            .finish_non_exhaustive()
     }
 }
 
-/// Bytes of the largest READ or WRITE that initiators are told of. tcmu-runner's own default is 64 KiB, which cuts large transfers
-/// into pieces that each pay the way to the bricks.
+/// Bytes of the largest READ or WRITE that initiators are told of. tcmu-runner's own default is 64
+/// KiB, which cuts large transfers into pieces that each pay the way to the bricks.
 const MAX_TRANSFER: u32 = 1 << 20;
 /// Bytes of the largest UNMAP descriptor.
 const MAX_UNMAP: u32 = 512 << 20;
 
-/// Bounds an open that may be deferred: meanwhile tcmu-runner's main thread can neither open nor close another LUN.
+/// Bounds an open that may be deferred: meanwhile tcmu-runner's main thread can neither open nor
+/// close another LUN.
 const DEFERRED_OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl<B: Backend> Lun<B> {
-    /// Opens the image, and makes a LUN of it. From then on the image is watched: its growth becomes the LUN's.
+    /// Opens the image, and makes a LUN of it. From then on the image is watched: its growth
+    /// becomes the LUN's.
     ///
-    /// If the cluster cannot be reached now, and the configuration allows it, the LUN comes up all the same, is not ready, and goes
-    /// on trying. The image decides: if the size the kernel was told at creation differs, the kernel is told the image's.
+    /// If the cluster cannot be reached now, and the configuration allows it, the LUN comes up all
+    /// the same, is not ready, and goes on trying. The image decides: if the size the kernel was
+    /// told at creation differs, the kernel is told the image's.
     ///
     /// # Errors
     /// The image cannot be opened, or is unfit; the reason is logged.
-    pub fn open(device: &Device<'_>, config: &Config, source: impl Source<Backend = B>) -> Result<Arc<Self>, Errno> {
+    pub fn open(
+        device: &Device<'_>,
+        config: &Config,
+        source: impl Source<Backend = B>,
+    ) -> Result<Arc<Self>, Errno> {
         let log = Arc::new(Log::new(config.label()));
         log.set_detail(monitor::detail(config.log_level));
         let meter = metrics::meter(&observe::name(device, config), &log);
@@ -111,7 +122,11 @@ impl<B: Backend> Lun<B> {
             Errno::EINVAL
         })?;
         let deferrable = config.open == OnUnreachable::Defer;
-        let patience = if deferrable { config.open_timeout.min(DEFERRED_OPEN_TIMEOUT) } else { config.open_timeout };
+        let patience = if deferrable {
+            config.open_timeout.min(DEFERRED_OPEN_TIMEOUT)
+        } else {
+            config.open_timeout
+        };
         let opened = match source.open(patience, None) {
             Ok(opened) => Some(opened),
             Err(not) if deferrable && not.passes => {
@@ -130,7 +145,8 @@ impl<B: Backend> Lun<B> {
             xcopy: max_transfer,
         });
         device.set_solid_state();
-        // Even without a cache on our side the bricks have one (their page cache): initiators must flush.
+        // Even without a cache on our side the bricks have one (their page cache): initiators must
+        // flush.
         device.set_write_cache(true);
         let lun = Arc::new(Self {
             gate: Gate::new(config, &log, &meter),
@@ -138,7 +154,10 @@ impl<B: Backend> Lun<B> {
             open_timeout: config.open_timeout,
             holds_writes_back: config.cache == Cache::Writeback,
             block_size,
-            size: Size::new(device.blocks().saturating_mul(device.block_size().into()), config.grow),
+            size: Size::new(
+                device.blocks().saturating_mul(device.block_size().into()),
+                config.grow,
+            ),
             device: device.handle(),
             looking: AtomicBool::new(false),
             brick_losses: AtomicU64::new(0),
@@ -162,12 +181,20 @@ impl<B: Backend> Lun<B> {
         Ok(lun)
     }
 
-    /// Begins to serve an image that has just been opened, for the first time; initiators are told `pending` first. `device` is
-    /// there on the thread of the core's `open`.
-    fn attach(&self, opened: Opened<B>, device: Option<&Device<'_>>, pending: Option<Sense>) -> Result<(), Errno> {
+    /// Begins to serve an image that has just been opened, for the first time; initiators are told
+    /// `pending` first. `device` is there on the thread of the core's `open`.
+    fn attach(
+        &self,
+        opened: Opened<B>,
+        device: Option<&Device<'_>>,
+        pending: Option<Sense>,
+    ) -> Result<(), Errno> {
         let log = &self.log;
         let size = opened.image.size().inspect_err(|errno| {
-            report::error!(log, "not opened: no size: {errno}; are the bricks up? (gluster volume status)");
+            report::error!(
+                log,
+                "not opened: no size: {errno}; are the bricks up? (gluster volume status)"
+            );
         })?;
         size::open(self, size, device)?;
         let lock = self.locking.engage(&opened.image, log).map_err(|why| {

@@ -1,4 +1,6 @@
-//! Sees to every LUN every few seconds, and to what concerns all of them: the site file, and the plugin's own lines.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! Sees to every LUN every few seconds, and to what concerns all of them: the site file, and the
+//! plugin's own lines.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
@@ -94,7 +96,8 @@ impl<B: Backend> Lun<B> {
         }
     }
 
-    /// Follows the size of the image, on a thread of its own: it blocks as long as the storage does.
+    /// Follows the size of the image, on a thread of its own: it blocks as long as the storage
+    /// does.
     fn follow_size(self: &Arc<Self>) {
         /// Ends the look, however it ends.
         struct Looking<B: Backend>(Arc<Lun<B>>);
@@ -137,7 +140,8 @@ impl<B: Backend> Monitored for Lun<B> {
     }
 }
 
-/// What a LUN's `log-level=` means for its own lines. Between the ends it is tcmu-runner's level that counts.
+/// What a LUN's `log-level=` means for its own lines. Between the ends it is tcmu-runner's level
+/// that counts.
 pub(super) fn detail(level: LogLevel) -> LevelFilter {
     match level {
         LogLevel::Critical | LogLevel::Error => LevelFilter::Error,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What a LUN shows of itself to whoever keeps an eye on it.
 
 use std::sync::{Arc, Weak};

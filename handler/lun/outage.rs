@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! How long an outage may last, and what initiators are told meanwhile.
 
 use std::time::{Duration, Instant};
@@ -5,8 +6,8 @@ use std::time::{Duration, Instant};
 use super::config::{Cache, Config};
 use crate::runner::{Sense, Status};
 
-/// How long an EIO may be a sign of an outage: replicas answer so for a moment when they lose each other, before they know. The
-/// same goes for an ENOENT, for an image that is open.
+/// How long an EIO may be a sign of an outage: replicas answer so for a moment when they lose each
+/// other, before they know. The same goes for an ENOENT, for an image that is open.
 const TRANSIENT: Duration = Duration::from_secs(3);
 /// After so long without one the next one may be a sign again.
 const CLEAR: Duration = Duration::from_secs(60);
@@ -17,7 +18,8 @@ const QUIET: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(super) struct Outage {
     budget: Duration,
-    /// Whether a command that failed may be repeated without harm. With writes held back it may have been told of another one's loss.
+    /// Whether a command that failed may be repeated without harm. With writes held back it may
+    /// have been told of another one's loss.
     repeatable: bool,
     last_failure: Option<Instant>,
     /// The first transient error of late, and the last.
@@ -26,7 +28,12 @@ pub(super) struct Outage {
 
 impl Outage {
     pub(super) fn new(config: &Config) -> Self {
-        Self { budget: config.outage, repeatable: config.cache == Cache::None, last_failure: None, transient: None }
+        Self {
+            budget: config.outage,
+            repeatable: config.cache == Cache::None,
+            last_failure: None,
+            transient: None,
+        }
     }
 
     /// How long initiators are told to repeat.
@@ -49,12 +56,14 @@ impl Outage {
         now.duration_since(since) >= self.budget
     }
 
-    /// Status of a command during an outage that began at `since`: the initiator is to repeat it, but not for ever.
+    /// Status of a command during an outage that began at `since`: the initiator is to repeat it,
+    /// but not for ever.
     pub(super) fn status(&self, since: Instant, now: Instant) -> Status {
         if self.is_exhausted(since, now) { Status::Sense(Sense::NOT_READY) } else { Status::Busy }
     }
 
-    /// Records an error that may be transient. Whether the command is worth another try: it is the first such error for long.
+    /// Records an error that may be transient. Whether the command is worth another try: it is the
+    /// first such error for long.
     pub(super) fn is_transient(&mut self, now: Instant) -> bool {
         if !self.repeatable {
             return false;

@@ -1,9 +1,12 @@
-//! What a LUN does while it is not ready, on one thread: opens the image when the first open did not reach the cluster; opens it
-//! anew when an outage does not end by itself; waits for bricks; acquires the lock for commands that came without one; moves to
-//! another connection when the volume has another graph.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! What a LUN does while it is not ready, on one thread: opens the image when the first open did
+//! not reach the cluster; opens it anew when an outage does not end by itself; waits for bricks;
+//! acquires the lock for commands that came without one; moves to another connection when the
+//! volume has another graph.
 //!
-//! libgfapi reconnects to bricks on its own, within three seconds of their return, and most outages end so. What it does not get
-//! over: a descriptor that its brick has forgotten, a graph whose bricks have moved while no glusterd could say so.
+//! libgfapi reconnects to bricks on its own, within three seconds of their return, and most outages
+//! end so. What it does not get over: a descriptor that its brick has forgotten, a graph whose
+//! bricks have moved while no glusterd could say so.
 
 mod bricks;
 
@@ -24,19 +27,20 @@ use crate::runner::Sense;
 
 pub(super) use self::bricks::wait_before_first;
 
-/// Between two attempts to open an image for the first time. Cheap: the connection, once made, is kept.
+/// Between two attempts to open an image for the first time. Cheap: the connection, once made, is
+/// kept.
 const OPEN_INTERVAL: Duration = Duration::from_secs(2);
 /// Between two looks whether an outage is over.
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
-/// How long an outage may last before the image is opened anew, and then before another connection is tried; twice as long after
-/// each that did not help.
+/// How long an outage may last before the image is opened anew, and then before another connection
+/// is tried; twice as long after each that did not help.
 const REOPEN_AFTER: Duration = Duration::from_secs(10);
 const LONGEST_REOPEN_INTERVAL: Duration = Duration::from_secs(300);
 /// The same for storage that answers: a volume that has lost its quorum for writes does.
 const REOPEN_ANSWERING_AFTER: Duration = Duration::from_secs(60);
 
-/// What a LUN wants of its `glfs-recover` thread, if it has one. The thread keeps this, and the LUN only while it works: a LUN that
-/// is closed meanwhile goes.
+/// What a LUN wants of its `glfs-recover` thread, if it has one. The thread keeps this, and the LUN
+/// only while it works: a LUN that is closed meanwhile goes.
 #[derive(Debug, Default)]
 pub(super) struct Recovery {
     requests: Mutex<Requests>,
@@ -98,7 +102,8 @@ impl Recovery {
     }
 }
 
-/// Starts the thread, unless there is one or nothing to do. If none can be had, the monitor tries again.
+/// Starts the thread, unless there is one or nothing to do. If none can be had, the monitor tries
+/// again.
 pub(super) fn start<B: Backend>(lun: &Arc<Lun<B>>) {
     let wanted = match lun.gate.storage() {
         Storage::Opening | Storage::Down { .. } | Storage::Settling { .. } => true,
@@ -216,7 +221,8 @@ impl<B: Backend> Worker<B> {
                     return None;
                 }
             }
-            // An outage has been reported when it began; that nothing will come of it when it ends has not.
+            // An outage has been reported when it began; that nothing will come of it when it ends
+            // has not.
             Err(not) if !not.passes && !mem::replace(&mut self.complained, true) => {
                 report::error_always!(lun.log, "cannot be opened: {}", not.why);
             }
@@ -225,7 +231,8 @@ impl<B: Backend> Worker<B> {
         Some(OPEN_INTERVAL)
     }
 
-    /// If the connections made so far have been tried for long enough: another one is needed, made later than this.
+    /// If the connections made so far have been tried for long enough: another one is needed, made
+    /// later than this.
     fn next_connection(&mut self) -> Option<Instant> {
         let tried = *self.tried.get_or_insert_with(Instant::now);
         if tried.elapsed() < self.patience {
@@ -253,7 +260,8 @@ impl<B: Backend> Worker<B> {
     fn probe_or_reopen(&mut self, lun: &Arc<Lun<B>>, image: &B, lasting: Duration) {
         let answers = image.size().is_ok();
         if answers && lun.gate.is_quiet() {
-            // Nobody has asked since. Nobody will where the LUN is not ready, and the initiator's driver only checks that.
+            // Nobody has asked since. Nobody will where the LUN is not ready, and the initiator's
+            // driver only checks that.
             return lun.gate.storage_is_back();
         }
         if lasting < if answers { REOPEN_ANSWERING_AFTER } else { REOPEN_AFTER } {
@@ -268,7 +276,8 @@ impl<B: Backend> Worker<B> {
 
     /// Opens the image anew, with a connection made later than `after`, and puts it in place.
     fn reopen(&mut self, lun: &Arc<Lun<B>>, after: Option<Instant>, why: &str) {
-        let successor = self.successor.take().or_else(|| lun.source.open(lun.open_timeout, after).ok());
+        let successor =
+            self.successor.take().or_else(|| lun.source.open(lun.open_timeout, after).ok());
         let Some(opened) = successor.filter(|opened| opened.image.size().is_ok()) else { return };
         match image::replace(lun, opened) {
             Ok(()) => {

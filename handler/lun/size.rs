@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Size of a LUN, and how it follows that of its image.
 //!
 //! | image, in whole blocks | `dev_size` is set | otherwise |
@@ -7,15 +8,17 @@
 //! | smaller ("cut off") | the image's size: the LUN shrinks | writes past its end fail; an ERROR after a minute |
 //! | cannot be looked at | accepted, and settled by the next look that succeeds | nothing |
 //!
-//! The size changes where the core asks for it ([`resize`], on the daemon's main thread), and when a LUN is opened. The
-//! monitor only has the kernel ask ([`announce`]): whatever it saw is looked at again by then.
+//! The size changes where the core asks for it ([`resize`], on the daemon's main thread), and when
+//! a LUN is opened. The monitor only has the kernel ask ([`announce`]): whatever it saw is looked
+//! at again by then.
 //!
-//! An image is *at rest* ([`Settling`](image_size::Settling)) when for 10 s its size and its allocated blocks have stayed the same, and its time of
-//! modification as well unless initiators may have written. Tools that fill what they have added before they announce it
-//! (gluster-block 0.5.1: truncate, zeros, `dev_size`) allocate blocks, or on an idle LUN change the time, all the while: a LUN
-//! that grew under them would lose what is written where the zeros have not come yet. What this does not see is a tool that
-//! does nothing for 10 s between two steps, or that fills blocks which are allocated already while initiators write. Such
-//! tools need `grow=manual`.
+//! An image is *at rest* ([`Settling`](image_size::Settling)) when for 10 s its size and its
+//! allocated blocks have stayed the same, and its time of modification as well unless initiators
+//! may have written. Tools that fill what they have added before they announce it (gluster-block
+//! 0.5.1: truncate, zeros, `dev_size`) allocate blocks, or on an idle LUN change the time, all the
+//! while: a LUN that grew under them would lose what is written where the zeros have not come yet.
+//! What this does not see is a tool that does nothing for 10 s between two steps, or that fills
+//! blocks which are allocated already while initiators write. Such tools need `grow=manual`.
 
 mod image_size;
 
@@ -46,8 +49,8 @@ const UNLIMITED: u64 = u64::MAX;
 pub(super) struct Size {
     /// Bytes that are served: the kernel's number, or less.
     bytes: AtomicU64,
-    /// Where writes must end: before `bytes` while the image is cut off. They would extend the image, and be lost when it
-    /// is cut off there again.
+    /// Where writes must end: before `bytes` while the image is cut off. They would extend the
+    /// image, and be lost when it is cut off there again.
     writes_end: AtomicU64,
     /// A command has changed the image since the monitor's last look.
     has_written: AtomicBool,
@@ -64,7 +67,12 @@ impl Size {
             writes_end: AtomicU64::new(UNLIMITED),
             has_written: AtomicBool::new(false),
             admissions: Admissions::default(),
-            monitored: Mutex::new(Monitored { grow, image: Image::Fits, promised: None, kernel_differs: false }),
+            monitored: Mutex::new(Monitored {
+                grow,
+                image: Image::Fits,
+                promised: None,
+                kernel_differs: false,
+            }),
         }
     }
 
@@ -76,14 +84,15 @@ impl Size {
         self.bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// Lets a command over `len` bytes at `offset` begin. A command that writes is to keep what it is given until it is
-    /// answered.
+    /// Lets a command over `len` bytes at `offset` begin. A command that writes is to keep what it
+    /// is given until it is answered.
     ///
     /// # Errors
     /// What the initiator is told.
     pub(super) fn admit(&self, op: Op, offset: u64, len: u64) -> Result<Option<Admission>, Status> {
         let writes = !matches!(op, Op::Read | Op::Flush);
-        // Before the look at the size: `shrink` either sees the command, or the command sees the new size.
+        // Before the look at the size: `shrink` either sees the command, or the command sees the
+        // new size.
         let admission = writes.then(|| self.admissions.begin());
         if !fits(self.bytes(), offset, len) {
             return Err(Status::OutOfRange);
@@ -107,12 +116,16 @@ impl Size {
     }
 }
 
-/// Decides the size of a LUN whose image has just been opened and has `image` bytes. `device` is there on the thread of the
-/// core's `open`.
+/// Decides the size of a LUN whose image has just been opened and has `image` bytes. `device` is
+/// there on the thread of the core's `open`.
 ///
 /// # Errors
 /// The image is unfit, or the kernel refuses its size; the reason is logged.
-pub(super) fn open<B: Backend>(lun: &Lun<B>, image: u64, device: Option<&Device<'_>>) -> Result<(), Errno> {
+pub(super) fn open<B: Backend>(
+    lun: &Lun<B>,
+    image: u64,
+    device: Option<&Device<'_>>,
+) -> Result<(), Errno> {
     let (log, told) = (&lun.log, lun.size.bytes());
     let whole = lun.block_size.lun_in(image).map_err(|why| {
         report::error!(log, "not opened: {why}");
@@ -129,7 +142,10 @@ pub(super) fn open<B: Backend>(lun: &Lun<B>, image: u64, device: Option<&Device<
         Grow::Auto => " until the image has been at rest for 10 s",
         Grow::Manual => " until dev_size is set (grow=manual)",
     };
-    report::warning!(log, "created with {told} bytes, but the image holds {image}: the LUN has {bytes}{grows}");
+    report::warning!(
+        log,
+        "created with {told} bytes, but the image holds {image}: the LUN has {bytes}{grows}"
+    );
     if bytes == told {
         return Ok(());
     }
@@ -141,11 +157,15 @@ pub(super) fn open<B: Backend>(lun: &Lun<B>, image: u64, device: Option<&Device<
         return Ok(());
     };
     device.set_size(bytes).inspect_err(|errno| {
-        report::error!(log, "not opened: the kernel refused a size of {bytes} bytes: {errno}; see dmesg");
+        report::error!(
+            log,
+            "not opened: the kernel refused a size of {bytes} bytes: {errno}; see dmesg"
+        );
     })
 }
 
-/// Sets the size as the kernel asks, for an admin or because we announced it. On the daemon's main thread: one at a time.
+/// Sets the size as the kernel asks, for an admin or because we announced it. On the daemon's main
+/// thread: one at a time.
 ///
 /// # Errors
 /// The LUN keeps its size; the reason is logged.
@@ -170,7 +190,10 @@ pub(super) fn resize<B: Backend>(lun: &Lun<B>, bytes: u64) -> Result<(), Errno> 
         }
     };
     if wanted > image {
-        report::error_always!(log, "{bytes} bytes do not fit, the image has {image}: grow it first (tcmu-glfs resize)");
+        report::error_always!(
+            log,
+            "{bytes} bytes do not fit, the image has {image}: grow it first (tcmu-glfs resize)"
+        );
         return Err(Errno::ENOSPC);
     }
     if wanted < now {
@@ -188,18 +211,23 @@ pub(super) fn resize<B: Backend>(lun: &Lun<B>, bytes: u64) -> Result<(), Errno> 
     Ok(())
 }
 
-/// Size of the image now, in whole blocks. The daemon's main thread does not wait for a storage that is away.
+/// Size of the image now, in whole blocks. The daemon's main thread does not wait for a storage
+/// that is away.
 fn look<B: Backend>(lun: &Lun<B>) -> Result<u64, Errno> {
     let image = lun.gate.image().ok_or(Errno::EAGAIN)?;
     let stat = if lun.gate.outage().is_some() { Err(Errno::ENOTCONN) } else { image.stat() };
     stat.map(|stat| lun.block_size.lun_in(stat.bytes).unwrap_or(0))
 }
 
-/// Accepts a size for an image that cannot be looked at, as tcmu-runner's C handler does (1.5.4, `tcmu_glfs_reconfig`: "Let
-/// the targetcli command return success"): the image has been prepared before, and for an error gluster-block gives up the
-/// block on this gateway. It costs nothing: no command is let past what is known to be there.
+/// Accepts a size for an image that cannot be looked at, as tcmu-runner's C handler does (1.5.4,
+/// `tcmu_glfs_reconfig`: "Let the targetcli command return success"): the image has been prepared
+/// before, and for an error gluster-block gives up the block on this gateway. It costs nothing: no
+/// command is let past what is known to be there.
 fn accept_unseen<B: Backend>(lun: &Lun<B>, wanted: u64, errno: Errno) {
-    report::warning_always!(lun.log, "resize to {wanted} bytes: accepted without a look at the image ({errno})");
+    report::warning_always!(
+        lun.log,
+        "resize to {wanted} bytes: accepted without a look at the image ({errno})"
+    );
     let is_open = lun.gate.image().is_some();
     let mut monitored = lun.size.monitored();
     if is_open && wanted > lun.size.bytes() {
@@ -212,17 +240,23 @@ fn accept_unseen<B: Backend>(lun: &Lun<B>, wanted: u64, errno: Errno) {
     lun.size.set(wanted);
 }
 
-/// Shrinks the LUN to an image that has been cut off. An admin's deliberate act: the data is gone already.
+/// Shrinks the LUN to an image that has been cut off. An admin's deliberate act: the data is gone
+/// already.
 fn shrink<B: Backend>(lun: &Lun<B>, now: u64, wanted: u64) -> Result<(), Errno> {
     let log = &lun.log;
-    // Before the kernel knows: what comes from here on stays within the new end; what came before is waited for, and must not
-    // have made the image larger again.
+    // Before the kernel knows: what comes from here on stays within the new end; what came before
+    // is waited for, and must not have made the image larger again.
     lun.size.set(wanted);
-    let image = if lun.size.admissions.drain(DRAIN_TIMEOUT) { look(lun) } else { Err(Errno::EBUSY) };
+    let image =
+        if lun.size.admissions.drain(DRAIN_TIMEOUT) { look(lun) } else { Err(Errno::EBUSY) };
     if image != Ok(wanted) {
         lun.size.set(now);
-        let why = image.map_or_else(|errno| errno.to_string(), |image| format!("the image has {image} again"));
-        report::error_always!(log, "not shrunk to {wanted} bytes: writes past the new end were in flight ({why})");
+        let why = image
+            .map_or_else(|errno| errno.to_string(), |image| format!("the image has {image} again"));
+        report::error_always!(
+            log,
+            "not shrunk to {wanted} bytes: writes past the new end were in flight ({why})"
+        );
         return Err(Errno::EBUSY);
     }
     let mut monitored = lun.size.monitored();
@@ -242,7 +276,8 @@ pub(super) fn follow<B: Backend>(lun: &Lun<B>) {
     let Some(Ok(stat)) = lun.gate.image().map(|image| image.stat()) else { return };
     let whole = lun.block_size.lun_in(stat.bytes).unwrap_or(0);
     // In standby it is another gateway's initiators who write.
-    let written = size.has_written.swap(false, Ordering::Relaxed) || lun.gate.lock() == Lock::Standby;
+    let written =
+        size.has_written.swap(false, Ordering::Relaxed) || lun.gate.lock() == Lock::Standby;
     let (finding, bytes) = {
         let mut monitored = size.monitored();
         if let Some(promised) = monitored.promised.take() {
@@ -274,8 +309,13 @@ pub(super) fn follow<B: Backend>(lun: &Lun<B>) {
 /// Has the kernel ask for a size ([`resize`]), and tell initiators.
 fn announce<B: Backend>(lun: &Lun<B>, bytes: u64) {
     let log = Arc::clone(&lun.log);
-    let refused = move |errno| report::warning!(log, "the kernel refused a size of {bytes} bytes: {errno}; see dmesg");
+    let refused = move |errno| {
+        report::warning!(log, "the kernel refused a size of {bytes} bytes: {errno}; see dmesg")
+    };
     if let Err(errno) = lun.device.announce_size(bytes, refused) {
-        report::warning!(lun.log, "the kernel could not be told of a size of {bytes} bytes: {errno}");
+        report::warning!(
+            lun.log,
+            "the kernel could not be told of a size of {bytes} bytes: {errno}"
+        );
     }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! A volume in memory, its images and LUNs: for all tests of LUNs.
 
 mod calls;
@@ -14,12 +15,13 @@ use nix::errno::Errno;
 
 use self::calls::Calls;
 use super::backend::{
-    AcquireError, Acquired, Backend, Bricks, CompareAndWrite, Compared, Enforcement, ImageLock, ImageStat, NotOpened,
-    Preempt, Request, Unsupported,
+    AcquireError, Acquired, Backend, Bricks, CompareAndWrite, Compared, Enforcement, ImageLock,
+    ImageStat, NotOpened, Preempt, Request, Unsupported,
 };
 
 pub(super) use self::luns::{
-    GOOD, Seen, away, closed_lun, compare_and_write, eventually, flush, image, lun, lun_of, read, submit_write, write,
+    GOOD, Seen, away, closed_lun, compare_and_write, eventually, flush, image, lun, lun_of, read,
+    submit_write, write,
 };
 
 /// Bytes of an image.
@@ -151,8 +153,13 @@ impl Memory {
         state.enforcement == Ok(Enforcement::Active) && state.holder != Some(self.number)
     }
 
-    /// Answers `request` later with what `work` makes of the image and the number of bytes that may be moved.
-    fn later<R: Request>(&self, request: R, work: impl FnOnce(&R, &mut Vec<u8>, usize) -> usize + Send + 'static) {
+    /// Answers `request` later with what `work` makes of the image and the number of bytes that may
+    /// be moved.
+    fn later<R: Request>(
+        &self,
+        request: R,
+        work: impl FnOnce(&R, &mut Vec<u8>, usize) -> usize + Send + 'static,
+    ) {
         let fault = self.faults.lock().unwrap().pop();
         let (volume, calls) = (Arc::clone(&self.volume), Arc::clone(&self.calls));
         let closed = self.closed.lock().unwrap().is_some();
@@ -166,7 +173,8 @@ impl Memory {
                 _ if refused => request.done(Err(Errno::EBUSY)),
                 Some(Fault::Fails(errno)) => request.done(Err(errno)),
                 fault => {
-                    let limit = if let Some(Fault::Short(limit)) = fault { limit } else { usize::MAX };
+                    let limit =
+                        if let Some(Fault::Short(limit)) = fault { limit } else { usize::MAX };
                     let moved = work(&request, &mut volume.state().bytes, limit);
                     request.done(Ok(moved));
                 }
@@ -189,7 +197,8 @@ impl ImageLock for Memory {
         }
         self.calls.wait();
         let mut state = self.volume.state();
-        let previous = state.holder.filter(|holder| *holder != self.number).and(state.heartbeat.clone());
+        let previous =
+            state.holder.filter(|holder| *holder != self.number).and(state.heartbeat.clone());
         let last = state.heartbeat.clone().unwrap_or_default();
         match (&preempt, &previous) {
             (Preempt::Never, Some(_)) => return Err(AcquireError::Held),
@@ -217,7 +226,11 @@ impl ImageLock for Memory {
         self.volume.state().heartbeat.clone().ok_or(Errno::ENODATA)
     }
 
-    fn send_heartbeat(&self, heartbeat: String, done: impl FnOnce(Result<(), Errno>) + Send + 'static) {
+    fn send_heartbeat(
+        &self,
+        heartbeat: String,
+        done: impl FnOnce(Result<(), Errno>) + Send + 'static,
+    ) {
         let (volume, calls) = (Arc::clone(&self.volume), Arc::clone(&self.calls));
         let thread = thread::Builder::new().name(String::from("memory"));
         let sent = thread.spawn(move || {
@@ -279,7 +292,8 @@ impl Backend for Memory {
             calls.wait();
             let at = usize::try_from(exchange.offset).unwrap();
             let bytes = &mut volume.state().bytes[at..at + exchange.new.len()];
-            let differs = bytes.iter().zip(&exchange.expected).position(|(is, expected)| is != expected);
+            let differs =
+                bytes.iter().zip(&exchange.expected).position(|(is, expected)| is != expected);
             if differs.is_none() {
                 bytes.copy_from_slice(&exchange.new);
             }

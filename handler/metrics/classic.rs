@@ -1,7 +1,10 @@
-//! The text format that Prometheus had before OpenMetrics, which `promtool` and the node exporter's textfile collector still want.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! The text format that Prometheus had before OpenMetrics, which `promtool` and the node exporter's
+//! textfile collector still want.
 //!
-//! The samples are the same. What differs is what a family is called in its description (a counter by its samples' name, with
-//! `_total`), that there is no type `info`, and that there are neither units nor an end.
+//! The samples are the same. What differs is what a family is called in its description (a counter
+//! by its samples' name, with `_total`), that there is no type `info`, and that there are neither
+//! units nor an end.
 
 /// Turns OpenMetrics text into it.
 pub(super) fn from_openmetrics(text: &str) -> String {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The numbers as text.
 
 use std::fmt;
@@ -96,7 +97,12 @@ impl Snapshot {
         })
     }
 
-    fn events(&self, encoder: &mut DescriptorEncoder<'_>, name: Family, event: Event) -> fmt::Result {
+    fn events(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: Family,
+        event: Event,
+    ) -> fmt::Result {
         self.counters(encoder, name, |meter| once((None, meter.events(event))))
     }
 
@@ -118,9 +124,11 @@ impl Snapshot {
         let per_op = |value: fn(&Meter, Op) -> u64| {
             move |meter: &Meter| Op::ALL.map(|op| (Some(("op", op.label())), value(meter, op)))
         };
-        let name = ("tcmu_glfs_operations", "Commands that have been answered, failed ones too", None);
+        let name =
+            ("tcmu_glfs_operations", "Commands that have been answered, failed ones too", None);
         self.counters(encoder, name, per_op(Meter::operations))?;
-        let name = ("tcmu_glfs_data", "Bytes that commands which succeeded were about", Some(Unit::Bytes));
+        let name =
+            ("tcmu_glfs_data", "Bytes that commands which succeeded were about", Some(Unit::Bytes));
         self.counters(encoder, name, |meter| {
             let moves_data = |op: &Op| *op != Op::Flush;
             Op::ALL
@@ -129,16 +137,19 @@ impl Snapshot {
                 .map(|op| (Some(("op", op.label())), meter.bytes(op)))
                 .collect::<Vec<_>>()
         })?;
-        let name = ("tcmu_glfs_errors", "Commands that failed, by what the initiator was told", None);
+        let name =
+            ("tcmu_glfs_errors", "Commands that failed, by what the initiator was told", None);
         self.luns(encoder, name, MetricType::Counter, |lun, family| {
             let all = Op::ALL.into_iter().flat_map(|op| Class::ALL.map(|class| (op, class)));
             all.into_iter().try_for_each(|(op, class)| {
-                let labels = [("lun", lun.name.as_str()), ("op", op.label()), ("class", class.label())];
+                let labels =
+                    [("lun", lun.name.as_str()), ("op", op.label()), ("class", class.label())];
                 let errors = lun.meter.errors(op, class);
                 family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&errors, None)
             })
         })?;
-        let name = ("tcmu_glfs_latency", "From a command's arrival to its answer", Some(Unit::Seconds));
+        let name =
+            ("tcmu_glfs_latency", "From a command's arrival to its answer", Some(Unit::Seconds));
         self.luns(encoder, name, MetricType::Histogram, |lun, family| {
             Op::ALL.into_iter().try_for_each(|op| {
                 let Some(read) = lun.meter.latencies(op) else { return Ok(()) };
@@ -149,30 +160,54 @@ impl Snapshot {
         })?;
         let name = ("tcmu_glfs_in_flight", "Commands that are being served", None);
         self.luns(encoder, name, MetricType::Gauge, |lun, family| {
-            family.encode_family(&[("lun", lun.name.as_str())])?.encode_gauge(&lun.meter.in_flight())
+            family
+                .encode_family(&[("lun", lun.name.as_str())])?
+                .encode_gauge(&lun.meter.in_flight())
         })?;
-        let name = ("tcmu_glfs_slow_commands", "Commands that took longer than a slow one may", None);
+        let name =
+            ("tcmu_glfs_slow_commands", "Commands that took longer than a slow one may", None);
         self.events(encoder, name, Event::Slow)?;
-        let name = ("tcmu_glfs_deferred_errors", "Errors that were left for a later command to tell", None);
+        let name = (
+            "tcmu_glfs_deferred_errors",
+            "Errors that were left for a later command to tell",
+            None,
+        );
         self.events(encoder, name, Event::Deferred)
     }
 
     fn states(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let flag = |value: fn(&LunState) -> bool| move |state: &LunState| once((None, u64::from(value(state))));
+        let flag = |value: fn(&LunState) -> bool| {
+            move |state: &LunState| once((None, u64::from(value(state))))
+        };
         let name = ("tcmu_glfs_lun", "What the LUN is", None);
-        self.luns(encoder, name, MetricType::Info, |lun, family| family.encode_info(&lun.labels().as_slice()))?;
+        self.luns(encoder, name, MetricType::Info, |lun, family| {
+            family.encode_info(&lun.labels().as_slice())
+        })?;
         let name = ("tcmu_glfs_size", "Size of the LUN", Some(Unit::Bytes));
         self.gauges(encoder, name, |state| once((None, state.bytes)))?;
-        self.gauges(encoder, ("tcmu_glfs_ready", "Whether the image is open", None), flag(|state| state.ready))?;
-        let name = ("tcmu_glfs_outage", "Whether the storage is away, as far as commands have shown", None);
+        self.gauges(
+            encoder,
+            ("tcmu_glfs_ready", "Whether the image is open", None),
+            flag(|state| state.ready),
+        )?;
+        let name = (
+            "tcmu_glfs_outage",
+            "Whether the storage is away, as far as commands have shown",
+            None,
+        );
         self.gauges(encoder, name, flag(|state| state.outage))?;
         let name = ("tcmu_glfs_outages", "How often the storage went away", None);
         self.events(encoder, name, Event::Outage)?;
         let name = ("tcmu_glfs_reopens", "How often the image was opened anew under the LUN", None);
         self.events(encoder, name, Event::Reopened)?;
-        let name = ("tcmu_glfs_moves", "How often the image was moved to a new graph of its volume", None);
+        let name =
+            ("tcmu_glfs_moves", "How often the image was moved to a new graph of its volume", None);
         self.events(encoder, name, Event::Moved)?;
-        let name = ("tcmu_glfs_move_pause_seconds_max", "For how long commands had to wait for a move at most", None);
+        let name = (
+            "tcmu_glfs_move_pause_seconds_max",
+            "For how long commands had to wait for a move at most",
+            None,
+        );
         self.luns(encoder, name, MetricType::Gauge, |lun, family| {
             let labels = [("lun", lun.name.as_str())];
             family.encode_family(&labels)?.encode_gauge(&lun.meter.longest_pause().as_secs_f64())
@@ -182,11 +217,18 @@ impl Snapshot {
         let name = ("tcmu_glfs_fence_state", "Who may use the image: 1 for what is the case", None);
         self.gauges(encoder, name, |state| {
             let is = |fence| u64::from(state.fence == fence);
-            let all = [("open", FenceState::Open), ("owned", FenceState::Owned), ("standby", FenceState::Standby)];
+            let all = [
+                ("open", FenceState::Open),
+                ("owned", FenceState::Owned),
+                ("standby", FenceState::Standby),
+            ];
             all.map(|(name, fence)| (Some(("state", name)), is(fence)))
         })?;
-        let name =
-            ("tcmu_glfs_fence_transitions", "How often the image has become this gateway's, or ceased to be", None);
+        let name = (
+            "tcmu_glfs_fence_transitions",
+            "How often the image has become this gateway's, or ceased to be",
+            None,
+        );
         self.counters(encoder, name, |meter| {
             [("owned", Event::Owned), ("standby", Event::Standby)]
                 .map(|(to, event)| (Some(("to", to)), meter.events(event)))
@@ -197,17 +239,20 @@ impl Snapshot {
         if self.volumes.is_empty() {
             return Ok(());
         }
-        let labels = |volume: &VolumeState| [("volume", volume.volume.clone()), ("server", volume.server.clone())];
+        let labels = |volume: &VolumeState| {
+            [("volume", volume.volume.clone()), ("server", volume.server.clone())]
+        };
         let mut gauge = |name, help, value: fn(&VolumeState) -> u64| {
             let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-            self.volumes
-                .iter()
-                .try_for_each(|volume| family.encode_family(&labels(volume))?.encode_gauge(&value(volume)))
+            self.volumes.iter().try_for_each(|volume| {
+                family.encode_family(&labels(volume))?.encode_gauge(&value(volume))
+            })
         };
         gauge("tcmu_glfs_volume_bricks", "Bricks in the volume's layout", |volume| volume.bricks)?;
         let help = "Bricks that this gateway is connected to";
         gauge("tcmu_glfs_volume_bricks_connected", help, |volume| volume.connected)?;
-        let (name, help) = ("tcmu_glfs_volume_graph_switches", "How often the client has taken a new layout");
+        let (name, help) =
+            ("tcmu_glfs_volume_graph_switches", "How often the client has taken a new layout");
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
         self.volumes.iter().try_for_each(|volume| {
             let labels = labels(volume);
@@ -221,7 +266,9 @@ impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let gfapi = self.gfapi.as_deref().unwrap_or("unknown");
         let labels = [("version", env!("CARGO_PKG_VERSION")), ("gfapi", gfapi)];
-        encoder.encode_descriptor("tcmu_glfs_build", "What runs", None, MetricType::Info)?.encode_info(&labels)?;
+        encoder
+            .encode_descriptor("tcmu_glfs_build", "What runs", None, MetricType::Info)?
+            .encode_info(&labels)?;
         self.states(&mut encoder)?;
         self.commands(&mut encoder)?;
         self.volumes(&mut encoder)
@@ -319,17 +366,24 @@ mod tests {
         ];
         let text = snapshot(vec![lun("d0")]).text(Format::OpenMetrics);
         assert_has(&text, &shared);
-        assert_has(&text, &["# TYPE tcmu_glfs_operations counter", "# UNIT tcmu_glfs_size_bytes bytes"]);
+        assert_has(
+            &text,
+            &["# TYPE tcmu_glfs_operations counter", "# UNIT tcmu_glfs_size_bytes bytes"],
+        );
         assert!(text.ends_with("# EOF\n"));
         let text = snapshot(vec![lun("d0")]).text(Format::Classic);
         assert_has(&text, &shared);
-        assert_has(&text, &["# TYPE tcmu_glfs_operations_total counter", "# TYPE tcmu_glfs_lun_info gauge"]);
+        assert_has(
+            &text,
+            &["# TYPE tcmu_glfs_operations_total counter", "# TYPE tcmu_glfs_lun_info gauge"],
+        );
     }
 
     #[test]
     fn without_luns_there_are_no_empty_families() {
         let text = snapshot(Vec::new()).text(Format::Classic);
-        let described: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
+        let described: Vec<&str> =
+            text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
         assert_eq!(described.len(), 4, "{described:?}");
     }
 

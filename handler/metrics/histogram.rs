@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! How long commands take: a count for each power of two of microseconds.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -5,13 +6,15 @@ use std::time::Duration;
 
 /// The first bucket ends at 2^4 = 16 microseconds: no command that crosses a network is faster.
 const FIRST: u32 = 4;
-/// The last one that ends does so at 2^26 microseconds, about 67 seconds: no command takes longer (`frame-timeout`).
+/// The last one that ends does so at 2^26 microseconds, about 67 seconds: no command takes longer
+/// (`frame-timeout`).
 const LAST: u32 = 26;
 /// All that end, and one for the rest.
 const BUCKETS: usize = 24;
 const _: () = assert!(BUCKETS == (LAST - FIRST) as usize + 2);
 
-/// Each update is one addition to a count and one to the sum. A reader may see the one without the other.
+/// Each update is one addition to a count and one to the sum. A reader may see the one without the
+/// other.
 #[derive(Debug, Default)]
 pub(super) struct Histogram {
     counts: [AtomicU64; BUCKETS],
@@ -30,7 +33,8 @@ pub(super) struct Latencies {
 
 impl Histogram {
     pub(super) fn add(&self, nanoseconds: u64) {
-        // The index is never out of range; without a panic in the code, there is none to reckon with.
+        // The index is never out of range; without a panic in the code, there is none to reckon
+        // with.
         if let Some(count) = self.counts.get(bucket(nanoseconds)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
@@ -43,8 +47,11 @@ impl Histogram {
 
     pub(super) fn read(&self) -> Latencies {
         let sum = Duration::from_nanos(self.nanoseconds.load(Ordering::Relaxed)).as_secs_f64();
-        let ends = (FIRST..=LAST).map(|power| Duration::from_micros(1 << power).as_secs_f64()).chain([f64::INFINITY]);
-        let buckets: Vec<_> = ends.zip(self.counts.iter().map(|count| count.load(Ordering::Relaxed))).collect();
+        let ends = (FIRST..=LAST)
+            .map(|power| Duration::from_micros(1 << power).as_secs_f64())
+            .chain([f64::INFINITY]);
+        let buckets: Vec<_> =
+            ends.zip(self.counts.iter().map(|count| count.load(Ordering::Relaxed))).collect();
         // Of the same look at the buckets: a reader adds them up, and expects this number.
         let count = buckets.iter().map(|(_, count)| count).sum();
         Latencies { buckets, count, sum }
@@ -69,9 +76,12 @@ mod tests {
         let ends = Histogram::default().read().buckets;
         assert_eq!((ends.len(), ends[0].0, ends[1].0), (BUCKETS, 0.000_016, 0.000_032));
         assert_eq!((ends[22].0, ends[23].0), (67.108_864, f64::INFINITY));
-        let edges = (0..64).flat_map(|power| [-1, 0, 1].map(|by| (1_u64 << power).saturating_add_signed(by)));
+        let edges = (0..64)
+            .flat_map(|power| [-1, 0, 1].map(|by| (1_u64 << power).saturating_add_signed(by)));
         for nanoseconds in
-            edges.chain((0..30).flat_map(|power| [-1, 0, 1].map(|by| (1000_i64 << power) + by).map(i64::unsigned_abs)))
+            edges.chain((0..30).flat_map(|power| {
+                [-1, 0, 1].map(|by| (1000_i64 << power) + by).map(i64::unsigned_abs)
+            }))
         {
             let seconds = Duration::from_nanos(nanoseconds).as_secs_f64();
             let first = ends.iter().position(|(end, _)| seconds <= *end).unwrap();

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! One question over a socket, and its answer: as much of HTTP/1.0 as it takes.
 
 use std::io::{self, Read as _};
@@ -9,17 +10,25 @@ use nix::sys::socket::{MsgFlags, send};
 
 use super::encode::Format;
 
-/// How long a client may take for its question, and again for taking the answer. Others wait meanwhile.
+/// How long a client may take for its question, and again for taking the answer. Others wait
+/// meanwhile.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes of a question. Prometheus' own have some 300.
 const LONGEST: usize = 4096;
 
 /// Answers a client. What goes wrong is the client's affair: it has hung up, or is too slow.
-pub(super) fn answer(mut stream: UnixStream, text: impl FnOnce(Format) -> String) -> io::Result<()> {
+pub(super) fn answer(
+    mut stream: UnixStream,
+    text: impl FnOnce(Format) -> String,
+) -> io::Result<()> {
     let question = read(&mut stream)?;
     let (status, content_type, body) = match interpret(&question) {
         Ok(format) => ("200 OK", format.content_type(), text(format)),
-        Err(status) => (status, Format::Classic.content_type(), format!("{status}; the numbers are at /metrics\n")),
+        Err(status) => (
+            status,
+            Format::Classic.content_type(),
+            format!("{status}; the numbers are at /metrics\n"),
+        ),
     };
     let head = format!(
         "HTTP/1.0 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
@@ -33,7 +42,8 @@ pub(super) fn answer(mut stream: UnixStream, text: impl FnOnce(Format) -> String
 fn interpret(question: &str) -> Result<Format, &'static str> {
     let mut lines = question.lines();
     let mut words = lines.next().unwrap_or_default().split(' ');
-    let (Some(method), Some(target), Some(version)) = (words.next(), words.next(), words.next()) else {
+    let (Some(method), Some(target), Some(version)) = (words.next(), words.next(), words.next())
+    else {
         return Err("400 Bad Request");
     };
     if !version.starts_with("HTTP/1.") {
@@ -57,9 +67,13 @@ fn interpret(question: &str) -> Result<Format, &'static str> {
 fn read(stream: &mut UnixStream) -> io::Result<String> {
     let begin = Instant::now();
     let mut question = Vec::new();
-    while !question.windows(2).any(|end| end == b"\n\n") && !question.windows(4).any(|end| end == b"\r\n\r\n") {
-        let left =
-            PATIENCE.checked_sub(begin.elapsed()).filter(|left| !left.is_zero()).ok_or(io::ErrorKind::TimedOut)?;
+    while !question.windows(2).any(|end| end == b"\n\n")
+        && !question.windows(4).any(|end| end == b"\r\n\r\n")
+    {
+        let left = PATIENCE
+            .checked_sub(begin.elapsed())
+            .filter(|left| !left.is_zero())
+            .ok_or(io::ErrorKind::TimedOut)?;
         stream.set_read_timeout(Some(left))?;
         let mut piece = [0; 1024];
         let bytes = stream.read(&mut piece)?;
@@ -76,8 +90,10 @@ fn read(stream: &mut UnixStream) -> io::Result<String> {
 fn write(stream: &UnixStream, mut bytes: &[u8]) -> io::Result<()> {
     let begin = Instant::now();
     while !bytes.is_empty() {
-        let left =
-            PATIENCE.checked_sub(begin.elapsed()).filter(|left| !left.is_zero()).ok_or(io::ErrorKind::TimedOut)?;
+        let left = PATIENCE
+            .checked_sub(begin.elapsed())
+            .filter(|left| !left.is_zero())
+            .ok_or(io::ErrorKind::TimedOut)?;
         stream.set_write_timeout(Some(left))?;
         let sent = send(stream.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL)?;
         bytes = bytes.get(sent..).unwrap_or_default();
@@ -94,7 +110,8 @@ mod tests {
         let get = |rest: &str| interpret(&format!("GET /metrics HTTP/1.1\r\n{rest}\r\n"));
         assert_eq!(get(""), Ok(Format::Classic));
         assert_eq!(get("Accept: */*\r\n"), Ok(Format::Classic));
-        let prometheus = "Host: x\r\naccept: application/openmetrics-text;version=1.0.0,text/plain;q=0.3\r\n";
+        let prometheus =
+            "Host: x\r\naccept: application/openmetrics-text;version=1.0.0,text/plain;q=0.3\r\n";
         assert_eq!(get(prometheus), Ok(Format::OpenMetrics));
         assert_eq!(get("X-Other: application/openmetrics-text\r\n"), Ok(Format::Classic));
     }

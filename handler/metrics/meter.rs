@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What one LUN has done.
 
 use std::mem;
@@ -23,8 +24,8 @@ pub(super) fn enable(enabled: bool, slow: std::time::Duration) {
     ENABLED.store(enabled, Ordering::Relaxed);
 }
 
-/// The counters of a LUN. They outlive it for a while: the core closes and opens a LUN when it has lost its lock, and what led to that
-/// must not be forgotten.
+/// The counters of a LUN. They outlive it for a while: the core closes and opens a LUN when it has
+/// lost its lock, and what led to that must not be forgotten.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Meter {
@@ -68,8 +69,15 @@ pub enum Event {
 
 impl Event {
     /// All of them, in order.
-    const ALL: [Self; 7] =
-        [Self::Slow, Self::Outage, Self::Reopened, Self::Owned, Self::Standby, Self::Deferred, Self::Moved];
+    const ALL: [Self; 7] = [
+        Self::Slow,
+        Self::Outage,
+        Self::Reopened,
+        Self::Owned,
+        Self::Standby,
+        Self::Deferred,
+        Self::Moved,
+    ];
 }
 
 /// A command, as far as it is measured.
@@ -113,12 +121,21 @@ impl Meter {
         }
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         let Work { op, offset, bytes } = work;
-        Some(Span { meter: Arc::clone(self), begin: now(), offset, bytes, op, error: Some(Class::Hardware) })
+        Some(Span {
+            meter: Arc::clone(self),
+            begin: now(),
+            offset,
+            bytes,
+            op,
+            error: Some(Class::Hardware),
+        })
     }
 
     /// Something has happened.
     pub fn count(&self, event: Event) {
-        if let Some(count) = self.events.get(event as usize).filter(|_| ENABLED.load(Ordering::Relaxed)) {
+        if let Some(count) =
+            self.events.get(event as usize).filter(|_| ENABLED.load(Ordering::Relaxed))
+        {
             count.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -126,7 +143,8 @@ impl Meter {
     /// The image was moved, and commands had to wait for so long.
     pub fn moved(&self, pause: std::time::Duration) {
         self.count(Event::Moved);
-        self.longest_pause.fetch_max(u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.longest_pause
+            .fetch_max(u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// For how long commands had to wait for a move at most.
@@ -150,7 +168,11 @@ impl Meter {
             self.count(Event::Slow);
             let (log, Work { op, offset, bytes }) = (Arc::clone(&self.log()), work);
             let seconds = std::time::Duration::from_nanos(nanoseconds).as_secs_f64();
-            report::warning!(log, "slow: {} offset={offset} len={bytes} took {seconds:.1} s", op.name());
+            report::warning!(
+                log,
+                "slow: {} offset={offset} len={bytes} took {seconds:.1} s",
+                op.name()
+            );
         }
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
@@ -187,12 +209,14 @@ impl Meter {
     }
 
     pub(super) fn errors(&self, op: Op, class: Class) -> u64 {
-        let count = self.tallies.get(op as usize).and_then(|tally| tally.errors.get(class as usize));
+        let count =
+            self.tallies.get(op as usize).and_then(|tally| tally.errors.get(class as usize));
         count.map_or(0, |count| count.load(Ordering::Relaxed))
     }
 }
 
-/// A command that is being served. However it ends, it is counted: one that is dropped has met with a defect.
+/// A command that is being served. However it ends, it is counted: one that is dropped has met with
+/// a defect.
 #[derive(Debug)]
 #[must_use]
 pub struct Span {
@@ -219,11 +243,14 @@ impl Drop for Span {
     }
 }
 
-/// Nanoseconds of a clock that is never set. Half as long as an `Instant`, since a command has little room (`gluster/slab.rs`), and for
-/// a third of the instructions.
+/// Nanoseconds of a clock that is never set. Half as long as an `Instant`, since a command has
+/// little room (`gluster/slab.rs`), and for a third of the instructions.
 fn now() -> u64 {
     let time = clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap_or(TimeSpec::new(0, 0));
-    time.tv_sec().unsigned_abs().wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec().unsigned_abs())
+    time.tv_sec()
+        .unsigned_abs()
+        .wrapping_mul(1_000_000_000)
+        .wrapping_add(time.tv_nsec().unsigned_abs())
 }
 
 /// What travels with every command.
@@ -242,16 +269,23 @@ mod tests {
         enable(false, Duration::MAX);
         assert!(begin(Op::Read, 512).is_none(), "off");
         enable(true, Duration::MAX);
-        let (good, bad, dropped) = (begin(Op::Read, 512), begin(Op::Read, 512), begin(Op::Write, 7));
+        let (good, bad, dropped) =
+            (begin(Op::Read, 512), begin(Op::Read, 512), begin(Op::Write, 7));
         assert_eq!((meter.in_flight(), meter.operations(Op::Read)), (3, 0));
         good.unwrap().end(None);
         // Off meanwhile: what has begun ends.
         enable(false, Duration::MAX);
         bad.unwrap().end(Some(Class::Space));
         drop(dropped);
-        assert_eq!((meter.in_flight(), meter.operations(Op::Read), meter.operations(Op::Write)), (0, 2, 1));
+        assert_eq!(
+            (meter.in_flight(), meter.operations(Op::Read), meter.operations(Op::Write)),
+            (0, 2, 1)
+        );
         assert_eq!((meter.bytes(Op::Read), meter.bytes(Op::Write)), (512, 0));
-        assert_eq!((meter.errors(Op::Read, Class::Space), meter.errors(Op::Write, Class::Hardware)), (1, 1));
+        assert_eq!(
+            (meter.errors(Op::Read, Class::Space), meter.errors(Op::Write, Class::Hardware)),
+            (1, 1)
+        );
         assert_eq!(meter.latencies(Op::Read).unwrap().count, 2);
     }
 }

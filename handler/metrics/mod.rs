@@ -1,9 +1,10 @@
-//! What the LUNs of this daemon do, in numbers: counters and latencies of each LUN, the bricks that each volume has, for
-//! Prometheus and whatever else reads its formats.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! What the LUNs of this daemon do, in numbers: counters and latencies of each LUN, the bricks that
+//! each volume has, for Prometheus and whatever else reads its formats.
 //!
-//! Counting is all that happens on the data path: a few relaxed atomics a command, no lock, no memory ([`Meter`]). Everything else
-//! is done when somebody asks, on one thread (`server`): what can be looked up is not counted, and what has to be asked of the
-//! storage is asked then.
+//! Counting is all that happens on the data path: a few relaxed atomics a command, no lock, no
+//! memory ([`Meter`]). Everything else is done when somebody asks, on one thread (`server`): what
+//! can be looked up is not counted, and what has to be asked of the storage is asked then.
 //!
 //! This folder knows neither the daemon nor the storage: who has numbers registers himself.
 

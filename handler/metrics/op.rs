@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The kinds of work, and of failure.
 
 /// The kinds of work a LUN asks of its storage.

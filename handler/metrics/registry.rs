@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Who has numbers.
 
 use std::collections::BTreeMap;
@@ -99,7 +100,8 @@ const REMEMBERED: usize = 256;
 /// By name: no two LUNs may have the same.
 static METERS: Mutex<BTreeMap<String, Arc<Meter>>> = Mutex::new(BTreeMap::new());
 
-/// The meter of the LUN called `name`, for which `log` speaks: the one that it had before, if it is back.
+/// The meter of the LUN called `name`, for which `log` speaks: the one that it had before, if it is
+/// back.
 #[must_use]
 pub(crate) fn meter(name: &str, log: &Arc<Log>) -> Arc<Meter> {
     let mut meters = METERS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -148,7 +150,8 @@ pub struct VolumeState {
 /// What knows the volumes.
 #[derive(Debug, Clone, Copy)]
 pub struct Storage {
-    /// The connections that there are. Called before the LUNs are looked at; may block, within bounds.
+    /// The connections that there are. Called before the LUNs are looked at; may block, within
+    /// bounds.
     pub volumes: fn() -> Vec<VolumeState>,
     /// The version of the library that makes them, if it is known.
     pub version: fn() -> Option<String>,
@@ -161,7 +164,8 @@ pub fn set_storage(storage: Storage) {
     let _first = STORAGE.set(storage).is_ok();
 }
 
-/// The volumes: one entry for a volume and server. Of several connections, the bricks that all of them have.
+/// The volumes: one entry for a volume and server. Of several connections, the bricks that all of
+/// them have.
 pub(super) fn volumes() -> Vec<VolumeState> {
     merge(STORAGE.get().map(|storage| (storage.volumes)()).unwrap_or_default())
 }
@@ -208,7 +212,14 @@ mod tests {
         impl Observed for Disk {
             fn observe(&self) -> LunState {
                 let fence = FenceState::Open;
-                LunState { bytes: 1, ready: true, outage: false, read_only: false, fence, encrypted: None }
+                LunState {
+                    bytes: 1,
+                    ready: true,
+                    outage: false,
+                    read_only: false,
+                    fence,
+                    encrypted: None,
+                }
             }
         }
         let shown = |name: &str| luns().iter().any(|lun| lun.name == name);

@@ -1,4 +1,6 @@
-//! The thread that has the numbers told: over the socket to whoever asks, into the file now and then.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! The thread that has the numbers told: over the socket to whoever asks, into the file now and
+//! then.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd as _;
@@ -16,8 +18,8 @@ use super::socket::Socket;
 use super::{Settings, http, meter, textfile};
 use crate::report;
 
-/// How often to look whether the socket is there, and to try again if it could not be had: a daemon that is being replaced goes on
-/// for a while beside its successor.
+/// How often to look whether the socket is there, and to try again if it could not be had: a daemon
+/// that is being replaced goes on for a while beside its successor.
 const ROUND: Duration = Duration::from_secs(5);
 /// Between two versions of the file at least.
 const LEAST: Duration = Duration::from_secs(1);
@@ -38,7 +40,8 @@ fn server() -> MutexGuard<'static, Option<Server>> {
     SERVER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Counts and tells from now on as `settings` say. May be called again; what has been counted stays.
+/// Counts and tells from now on as `settings` say. May be called again; what has been counted
+/// stays.
 pub fn configure(settings: Settings) {
     meter::enable(settings.enabled, settings.slow);
     let mut server = server();
@@ -50,7 +53,9 @@ pub fn configure(settings: Settings) {
         }
         None if settings.enabled => match start() {
             Ok(bell) => *server = Some(Server { settings, bell }),
-            Err(why) => report::warning_always!(report::PLUGIN, "Metrics: nobody can ask for them: {why}"),
+            Err(why) => {
+                report::warning_always!(report::PLUGIN, "Metrics: nobody can ask for them: {why}")
+            }
         },
         None => {}
     }
@@ -60,7 +65,9 @@ fn start() -> io::Result<UnixStream> {
     let (bell, heard) = UnixStream::pair()?;
     bell.set_nonblocking(true)?;
     heard.set_nonblocking(true)?;
-    thread::Builder::new().name(String::from("glfs-metrics")).spawn(move || serve(&Arc::new(heard)))?;
+    thread::Builder::new()
+        .name(String::from("glfs-metrics"))
+        .spawn(move || serve(&Arc::new(heard)))?;
     Ok(bell)
 }
 
@@ -121,7 +128,10 @@ impl Teller {
         self.socket = None;
         match Socket::bind(&settings.socket) {
             Ok(socket) => self.socket = Some(socket),
-            Err(why) => self.complain(format!("nobody can ask for them at {}: {why}", settings.socket.display())),
+            Err(why) => self.complain(format!(
+                "nobody can ask for them at {}: {why}",
+                settings.socket.display()
+            )),
         }
     }
 
@@ -161,7 +171,8 @@ impl Teller {
     /// Until somebody asks, or there is something else to do.
     fn wait(&self, time: Duration) {
         let fds = [Some(self.bell.as_fd()), self.socket.as_ref().map(Socket::as_fd)];
-        let mut fds: Vec<PollFd<'_>> = fds.into_iter().flatten().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
+        let mut fds: Vec<PollFd<'_>> =
+            fds.into_iter().flatten().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         let time = PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX);
         // An interruption is as good as a reason.
         let _ready = poll(&mut fds, time).is_ok();

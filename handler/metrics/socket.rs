@@ -1,9 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The socket that is listened on: root's alone, and one daemon's at a time.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _,
+};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
@@ -17,7 +20,8 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    /// Listens at `path`. What a dead daemon has left there is removed; one that answers is left alone.
+    /// Listens at `path`. What a dead daemon has left there is removed; one that answers is left
+    /// alone.
     pub(super) fn bind(path: &Path) -> io::Result<Self> {
         if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
@@ -26,11 +30,19 @@ impl Socket {
             Err(missing) if missing.kind() == io::ErrorKind::NotFound => {}
             Err(why) => return Err(why),
             Ok(found) if !found.file_type().is_socket() => {
-                return Err(io::Error::other("there is a file of this name that is no socket; move it away"));
+                return Err(io::Error::other(
+                    "there is a file of this name that is no socket; move it away",
+                ));
             }
             Ok(_) => match UnixStream::connect(path) {
-                Ok(_) => return Err(io::Error::other("another tcmu-runner listens there; each needs its own")),
-                Err(dead) if dead.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)?,
+                Ok(_) => {
+                    return Err(io::Error::other(
+                        "another tcmu-runner listens there; each needs its own",
+                    ));
+                }
+                Err(dead) if dead.kind() == io::ErrorKind::ConnectionRefused => {
+                    fs::remove_file(path)?
+                }
                 Err(why) => return Err(why),
             },
         }

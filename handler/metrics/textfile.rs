@@ -1,5 +1,6 @@
-//! A file with the numbers, for the node exporter's textfile collector. It reads every `*.prom` in a folder whenever it is asked
-//! itself, so the file is never seen half-written.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! A file with the numbers, for the node exporter's textfile collector. It reads every `*.prom` in
+//! a folder whenever it is asked itself, so the file is never seen half-written.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
@@ -9,8 +10,8 @@ use std::path::{Path, PathBuf};
 /// Replaces what is in `path`. Everybody may read it, as the node exporter runs as nobody special.
 pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
     let new = beside(path);
-    // Left by a daemon that died here, or by whoever may write in the folder: a link would lead anywhere. A link is removed
-    // itself, and O_EXCL follows none that comes after.
+    // Left by a daemon that died here, or by whoever may write in the folder: a link would lead
+    // anywhere. A link is removed itself, and O_EXCL follows none that comes after.
     if let Err(why) = fs::remove_file(&new)
         && why.kind() != io::ErrorKind::NotFound
     {

@@ -1,15 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! One failure after another, at one place of one LUN: what of it is told.
 
 use std::time::{Duration, Instant};
 
 /// Lines before anything is held back.
 const BURST: u32 = 5;
-/// Then one line after so long, and after each line four times as long: a storm of a year has a dozen more.
+/// Then one line after so long, and after each line four times as long: a storm of a year has a
+/// dozen more.
 const FIRST_WINDOW: Duration = Duration::from_secs(5);
 const GROWTH: u32 = 4;
 /// After so long without a failure a storm is over: as long as the window, within these bounds.
 const CALM: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
-/// Work that fails for so long is told when it works again, however often that has been told before.
+/// Work that fails for so long is told when it works again, however often that has been told
+/// before.
 const WORTH_TELLING: Duration = Duration::from_secs(1);
 
 /// A storm that is going on.
@@ -89,7 +92,8 @@ mod tests {
     fn lines(pace: Duration, length: Duration) -> (usize, Storm) {
         let begin = Instant::now();
         let mut storm = Storm::new(begin);
-        let times = (0..).map(|n| begin + pace * n).take_while(|now| now.duration_since(begin) < length);
+        let times =
+            (0..).map(|n| begin + pace * n).take_while(|now| now.duration_since(begin) < length);
         (times.filter(|&now| storm.failure(now).is_some()).count(), storm)
     }
 
@@ -127,7 +131,8 @@ mod tests {
         let mut lines = 0;
         for n in 0..100_000 {
             let now = begin + Duration::from_millis(1) * n;
-            lines += usize::from(storm.failure(now).is_some()) + usize::from(storm.success(now).is_some());
+            lines += usize::from(storm.failure(now).is_some())
+                + usize::from(storm.success(now).is_some());
         }
         assert!(lines <= 20, "{lines} lines");
         assert!(storm.untold().is_some());

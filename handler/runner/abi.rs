@@ -1,7 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The C ABI of tcmu-runner 1.5.4 and later, written down: no distribution installs its headers.
 //!
-//! Source: `tcmu-runner.h`, `libtcmu.h`, `libtcmu_common.h` of tags v1.5.4 to v1.6.2, which agree in everything below.
-//! Layouts are for 64-bit targets; `tests/abi.rs` holds the plugin's symbols against the installed daemon.
+//! Source: `tcmu-runner.h`, `libtcmu.h`, `libtcmu_common.h` of tags v1.5.4 to v1.6.2, which agree
+//! in everything below. Layouts are for 64-bit targets; `tests/abi.rs` holds the plugin's symbols
+//! against the installed daemon.
 
 use std::ffi::{c_char, c_int, c_void};
 use std::mem::{offset_of, size_of};
@@ -15,8 +17,9 @@ pub(super) struct TcmuDevice {
     _opaque: [u8; 0],
 }
 
-/// `struct tcmur_cmd`: one command. **Its address is usually misaligned** (it follows the CDB in one allocation), so it is
-/// opaque here: no reference to it is ever formed, and its one field of interest is read with [`lib_cmd`].
+/// `struct tcmur_cmd`: one command. **Its address is usually misaligned** (it follows the CDB in
+/// one allocation), so it is opaque here: no reference to it is ever formed, and its one field of
+/// interest is read with [`lib_cmd`].
 #[repr(C)]
 #[derive(Debug)]
 pub(super) struct TcmurCmd {
@@ -46,7 +49,8 @@ pub(super) const SENSE_LEN: usize = 96;
 /// `cmd` is a command that the core handed to a callback and that has not been completed.
 pub(super) unsafe fn lib_cmd(cmd: *mut TcmurCmd) -> *mut TcmulibCmd {
     let field = cmd.cast::<*mut TcmulibCmd>();
-    // SAFETY: the command is alive (caller), and `lib_cmd` is its first field; the read tolerates any alignment.
+    // SAFETY: the command is alive (caller), and `lib_cmd` is its first field; the read tolerates
+    // any alignment.
     unsafe { field.read_unaligned() }
 }
 
@@ -56,7 +60,8 @@ pub(super) unsafe fn lib_cmd(cmd: *mut TcmurCmd) -> *mut TcmulibCmd {
 pub(super) struct CfgInfo {
     /// One of the `TCMULIB_CFG_*` below.
     pub(super) kind: u32,
-    /// A union: bytes (`DEV_SIZE`), a C string (`DEV_CFGSTR`), or one meaningful byte (`WRITE_CACHE`).
+    /// A union: bytes (`DEV_SIZE`), a C string (`DEV_CFGSTR`), or one meaningful byte
+    /// (`WRITE_CACHE`).
     pub(super) value: u64,
 }
 
@@ -67,7 +72,8 @@ pub(super) const TCMULIB_CFG_WRITE_CACHE: u32 = 2;
 pub(super) mod sts {
     use std::ffi::c_int;
 
-    /// As the return value of a data callback: queued, the handler completes the command. As a completion: GOOD.
+    /// As the return value of a data callback: queued, the handler completes the command. As a
+    /// completion: GOOD.
     pub(in crate::runner) const OK: c_int = 0;
     /// As the return value of `handle_cmd`: the core looks at the command itself.
     pub(in crate::runner) const NOT_HANDLED: c_int = -1;
@@ -95,12 +101,15 @@ pub(super) mod lock {
 
 pub(super) type Control = unsafe extern "C" fn(*mut TcmuDevice) -> c_int;
 pub(super) type Plain = unsafe extern "C" fn(*mut TcmuDevice, *mut TcmurCmd) -> c_int;
-pub(super) type Transfer = unsafe extern "C" fn(*mut TcmuDevice, *mut TcmurCmd, *mut iovec, usize, usize, i64) -> c_int;
+pub(super) type Transfer =
+    unsafe extern "C" fn(*mut TcmuDevice, *mut TcmurCmd, *mut iovec, usize, usize, i64) -> c_int;
 pub(super) type Unmap = unsafe extern "C" fn(*mut TcmuDevice, *mut TcmurCmd, u64, u64) -> c_int;
-pub(super) type Ranged = unsafe extern "C" fn(*mut TcmuDevice, *mut TcmurCmd, u64, u64, *mut iovec, usize) -> c_int;
+pub(super) type Ranged =
+    unsafe extern "C" fn(*mut TcmuDevice, *mut TcmurCmd, u64, u64, *mut iovec, usize) -> c_int;
 
-/// `struct tcmur_handler`: the table of callbacks. The core keeps the pointer for the life of the process and has no notion of the
-/// struct's size; `reserved` lets a later, longer layout find NULLs.
+/// `struct tcmur_handler`: the table of callbacks. The core keeps the pointer for the life of the
+/// process and has no notion of the struct's size; `reserved` lets a later, longer layout find
+/// NULLs.
 #[repr(C)]
 #[derive(Debug)]
 pub(super) struct TcmurHandler {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The CDB of a command: what the core does not pass on in words.
 
 /// Longest CDB that is looked at. Longer ones (7Fh) keep their first bytes.
@@ -19,7 +20,8 @@ impl Cdb {
             1 | 2 => 10,
             4 => 16,
             5 => 12,
-            // Variable or vendor-specific: the core completes or drops what it does not know; one byte says enough.
+            // Variable or vendor-specific: the core completes or drops what it does not know; one
+            // byte says enough.
             _ => 1,
         };
         // SAFETY: that many bytes are there (caller), and in `cdb`.
@@ -57,7 +59,8 @@ impl Cdb {
         (flags & EVPD != 0).then_some(page)
     }
 
-    /// LOGICAL BLOCK ADDRESS and TRANSFER LENGTH of a 10, 12 or 16-byte command that has both. None for other sizes.
+    /// LOGICAL BLOCK ADDRESS and TRANSFER LENGTH of a 10, 12 or 16-byte command that has both. None
+    /// for other sizes.
     #[must_use]
     pub fn extent(&self) -> Option<(u64, u32)> {
         let [opcode, _, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, ..] = self.0;
@@ -91,11 +94,14 @@ mod tests {
 
     #[test]
     fn no_more_is_read_than_the_command_has() {
-        for (opcode, len) in [(0x12, 6), (0x28, 10), (0x41, 10), (0x88, 16), (0xa8, 12), (0x7f, 1), (0xc0, 1)] {
+        for (opcode, len) in
+            [(0x12, 6), (0x28, 10), (0x41, 10), (0x88, 16), (0xa8, 12), (0x7f, 1), (0xc0, 1)]
+        {
             let mut bytes = vec![0xff; len];
             bytes[0] = opcode;
             let exact = bytes.into_boxed_slice();
-            // SAFETY: as many bytes as the group says; a tool that watches memory sees one too many.
+            // SAFETY: as many bytes as the group says; a tool that watches memory sees one too
+            // many.
             let cdb = unsafe { Cdb::read(exact.as_ptr()) };
             assert!(cdb.0[len..].iter().all(|&byte| byte == 0) && cdb.0[len - 1] != 0);
         }

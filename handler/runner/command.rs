@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! A SCSI command in flight.
 
 use std::ffi::c_int;
@@ -17,9 +18,10 @@ use crate::report;
 
 /// One command of the core, owned by whoever is working on it.
 ///
-/// It is answered exactly once, by construction: it cannot be copied, [`complete`](Self::complete) consumes it, and a command
-/// that is dropped unanswered (a panic, a defect) is completed with HARDWARE ERROR. Never answering would be worse than
-/// answering wrong: the ring would never drain, and neither would removal of the LUN nor the daemon's shutdown.
+/// It is answered exactly once, by construction: it cannot be copied, [`complete`](Self::complete)
+/// consumes it, and a command that is dropped unanswered (a panic, a defect) is completed with
+/// HARDWARE ERROR. Never answering would be worse than answering wrong: the ring would never drain,
+/// and neither would removal of the LUN nor the daemon's shutdown.
 #[must_use]
 pub struct Command {
     /// None once answered.
@@ -39,8 +41,9 @@ struct Raw {
     cmd: NonNull<TcmurCmd>,
 }
 
-// SAFETY: the core lets a command be completed from any thread (tcmur_cmd_complete takes its own locks), and the pointers are
-// used by one owner at a time. The device outlives its commands: the core removes it only when all are completed.
+// SAFETY: the core lets a command be completed from any thread (tcmur_cmd_complete takes its own
+// locks), and the pointers are used by one owner at a time. The device outlives its commands: the
+// core removes it only when all are completed.
 unsafe impl Send for Command {}
 
 /// A command given back unserved by a data callback, and why. The core answers the initiator.
@@ -57,15 +60,21 @@ impl Command {
     /// Takes a command over from the core.
     ///
     /// # Safety
-    /// `device` and `cmd` are the arguments of a data callback that is running, nothing else answers the command, and `data`
-    /// was made from the same callback's arguments.
+    /// `device` and `cmd` are the arguments of a data callback that is running, nothing else
+    /// answers the command, and `data` was made from the same callback's arguments.
     pub(super) unsafe fn new(
         symbols: &'static Symbols,
         device: NonNull<TcmuDevice>,
         cmd: NonNull<TcmurCmd>,
         data: IoVecs,
     ) -> Self {
-        Self { raw: Some(Raw { symbols, device, cmd }), data, deadline: None, span: None, admission: None }
+        Self {
+            raw: Some(Raw { symbols, device, cmd }),
+            data,
+            deadline: None,
+            span: None,
+            admission: None,
+        }
     }
 
     /// Measures the command from here on.
@@ -83,8 +92,9 @@ impl Command {
         self.deadline = deadline;
     }
 
-    /// The moment from which nothing may be submitted for the command: the kernel answers it soon after, and
-    /// its initiator goes on as if it had failed. What is begun then would change the disk under it.
+    /// The moment from which nothing may be submitted for the command: the kernel answers it soon
+    /// after, and its initiator goes on as if it had failed. What is begun then would change the
+    /// disk under it.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         self.deadline
@@ -114,8 +124,8 @@ impl Command {
         self.raw.as_ref().map(|raw| unsafe { cdb(raw.cmd.as_ptr()) })
     }
 
-    /// Answers the command, from any thread but never inside the callback that submitted it: the core may submit the next step
-    /// of a compound command from within, on this stack.
+    /// Answers the command, from any thread but never inside the callback that submitted it: the
+    /// core may submit the next step of a compound command from within, on this stack.
     pub fn complete(mut self, status: Status) {
         self.finish(status);
     }
@@ -125,14 +135,22 @@ impl Command {
             self.end(status);
             // SAFETY: the command is not answered yet.
             unsafe { set_sense(raw.cmd.as_ptr(), status) };
-            // SAFETY: the command is the core's and not answered yet (`raw` was still there); no lock of ours is held.
-            unsafe { (raw.symbols.tcmur_cmd_complete)(raw.device.as_ptr(), raw.cmd.as_ptr(), status.number()) };
+            // SAFETY: the command is the core's and not answered yet (`raw` was still there); no
+            // lock of ours is held.
+            unsafe {
+                (raw.symbols.tcmur_cmd_complete)(
+                    raw.device.as_ptr(),
+                    raw.cmd.as_ptr(),
+                    status.number(),
+                )
+            };
         }
     }
 
     /// Gives the command back to the core by return value of the callback it came with.
     pub(super) fn reject(mut self, status: Status) -> c_int {
-        // As a return value, the number of Ok would mean "queued": the one status that cannot be rejected with.
+        // As a return value, the number of Ok would mean "queued": the one status that cannot be
+        // rejected with.
         let status = if status == Status::Ok { Status::HardwareError } else { status };
         self.end(status);
         if let Some(raw) = self.raw.take() {
@@ -180,15 +198,16 @@ pub(super) unsafe fn change_flags(cmd: *mut TcmurCmd, change: impl FnOnce(u8) ->
     *flags = change(*flags);
 }
 
-/// The data of the initiator's command, for a callback that is not given it. The steps of one command
-/// share the iovecs, so they must not be advanced.
+/// The data of the initiator's command, for a callback that is not given it. The steps of one
+/// command share the iovecs, so they must not be advanced.
 ///
 /// # Safety
 /// As for [`cdb`].
 pub(super) unsafe fn initiators_data(cmd: *mut TcmurCmd) -> IoVecs {
     // SAFETY: the command is alive (caller).
     let lib_cmd = unsafe { abi::lib_cmd(cmd) };
-    // SAFETY: lib_cmd points at the aligned head of this command, of which nobody changes these fields.
+    // SAFETY: lib_cmd points at the aligned head of this command, of which nobody changes these
+    // fields.
     let iov = unsafe { (*lib_cmd).iovec };
     // SAFETY: as above.
     let count = unsafe { (*lib_cmd).iov_cnt };
@@ -196,7 +215,8 @@ pub(super) unsafe fn initiators_data(cmd: *mut TcmurCmd) -> IoVecs {
     unsafe { IoVecs::new(iov, count) }
 }
 
-/// Readies a command that ends in `handle_cmd` for the core, which answers it: the return value of that callback.
+/// Readies a command that ends in `handle_cmd` for the core, which answers it: the return value of
+/// that callback.
 ///
 /// # Safety
 /// As for [`cdb`].
@@ -212,7 +232,8 @@ unsafe fn set_sense(cmd: *mut TcmurCmd, status: Status) {
     if let Status::Sense(sense) = status {
         // SAFETY: the command is not answered yet (caller).
         let lib_cmd = unsafe { abi::lib_cmd(cmd) };
-        // SAFETY: lib_cmd points at the aligned head of this command; nobody else writes its sense buffer.
+        // SAFETY: lib_cmd points at the aligned head of this command; nobody else writes its sense
+        // buffer.
         unsafe { (*lib_cmd).sense_buf = sense.to_bytes() };
     }
 }

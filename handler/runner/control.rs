@@ -1,4 +1,6 @@
-//! The callbacks that are not about a command: opening and closing, the lock, changes of a LUN, the handler as a whole.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! The callbacks that are not about a command: opening and closing, the lock, changes of a LUN, the
+//! handler as a whole.
 //!
 //! As in `vtable.rs`, no decision is taken here.
 
@@ -94,7 +96,8 @@ pub(super) unsafe extern "C" fn reconfig_cb(device: *mut TcmuDevice, info: *mut 
         || negative(Errno::EIO),
         |runner| {
             // SAFETY: NULL, or a struct that the core keeps alive during this callback.
-            let (Some(slot), Some(info)) = (runner.devices.get(device), unsafe { info.as_ref() }) else {
+            let (Some(slot), Some(info)) = (runner.devices.get(device), unsafe { info.as_ref() })
+            else {
                 return negative(Errno::EAGAIN);
             };
             let [first_byte, ..] = info.value.to_ne_bytes();
@@ -109,7 +112,10 @@ pub(super) unsafe extern "C" fn reconfig_cb(device: *mut TcmuDevice, info: *mut 
     )
 }
 
-pub(super) unsafe extern "C" fn check_config_cb(cfgstring: *const c_char, reason: *mut *mut c_char) -> bool {
+pub(super) unsafe extern "C" fn check_config_cb(
+    cfgstring: *const c_char,
+    reason: *mut *mut c_char,
+) -> bool {
     guard(
         "check_config",
         NO_DEVICE,
@@ -120,8 +126,10 @@ pub(super) unsafe extern "C" fn check_config_cb(cfgstring: *const c_char, reason
             }
             // SAFETY: not NULL, so a NUL-terminated string of the caller's.
             let text = unsafe { CStr::from_ptr(cfgstring) };
-            let verdict =
-                text.to_str().map_err(|e| format!("Not UTF-8: {e}")).and_then(|t| runner.handler.check_config(t));
+            let verdict = text
+                .to_str()
+                .map_err(|e| format!("Not UTF-8: {e}"))
+                .and_then(|t| runner.handler.check_config(t));
             let Err(why) = verdict else { return true };
             let why = std::ffi::CString::new(why).unwrap_or_default();
             if !reason.is_null() {
@@ -160,7 +168,8 @@ pub(super) unsafe extern "C" fn destroy_cb() {
     );
 }
 
-/// Control callbacks answer with `-errno`; a positive number would be taken for success by the kernel.
+/// Control callbacks answer with `-errno`; a positive number would be taken for success by the
+/// kernel.
 fn negative(errno: Errno) -> c_int {
     -(errno as c_int)
 }

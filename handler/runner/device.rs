@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The core's object for a LUN, as `open` sees it.
 
 use std::ffi::{CStr, CString, OsStr, c_char};
@@ -37,7 +38,11 @@ pub struct Limits {
 impl<'a> Device<'a> {
     /// # Safety
     /// `raw` is the argument of a running `open`, which outlives the result.
-    pub(super) unsafe fn new(symbols: &'static Symbols, raw: NonNull<TcmuDevice>, is_reopened: bool) -> Self {
+    pub(super) unsafe fn new(
+        symbols: &'static Symbols,
+        raw: NonNull<TcmuDevice>,
+        is_reopened: bool,
+    ) -> Self {
         Self { symbols, raw, is_reopened, _callback: PhantomData }
     }
 
@@ -47,16 +52,19 @@ impl<'a> Device<'a> {
     /// The bytes that are not UTF-8, shown as well as they can be.
     pub fn cfgstring(&self) -> Result<&'a str, String> {
         // SAFETY: the device is alive (invariant of the type).
-        let text: *const c_char = unsafe { (self.symbols.tcmu_dev_get_cfgstring)(self.raw.as_ptr()) };
+        let text: *const c_char =
+            unsafe { (self.symbols.tcmu_dev_get_cfgstring)(self.raw.as_ptr()) };
         if text.is_null() {
             return Err(String::from("(none)"));
         }
-        // SAFETY: a NUL-terminated buffer inside the device, which only the core changes, before `open`.
+        // SAFETY: a NUL-terminated buffer inside the device, which only the core changes, before
+        // `open`.
         let text = unsafe { CStr::from_ptr(text) };
         text.to_str().map_err(|_| text.to_string_lossy().into_owned())
     }
 
-    /// The name that the admin gave the LUN: the backstore's in targetcli. None if the kernel does not tell.
+    /// The name that the admin gave the LUN: the backstore's in targetcli. None if the kernel does
+    /// not tell.
     #[must_use]
     pub fn name(&self) -> Option<String> {
         backstore(&self.kernel_name()?).map(|(_hba, name)| name.to_owned())
@@ -69,9 +77,11 @@ impl<'a> Device<'a> {
         if uio.is_null() {
             return None;
         }
-        // SAFETY: a NUL-terminated buffer inside the device, which is not changed after it was added.
+        // SAFETY: a NUL-terminated buffer inside the device, which is not changed after it was
+        // added.
         let uio = unsafe { CStr::from_ptr(uio) };
-        let file = PathBuf::from("/sys/class/uio").join(OsStr::from_bytes(uio.to_bytes())).join("name");
+        let file =
+            PathBuf::from("/sys/class/uio").join(OsStr::from_bytes(uio.to_bytes())).join("name");
         std::fs::read_to_string(file).ok()
     }
 
@@ -96,14 +106,16 @@ impl<'a> Device<'a> {
         unsafe { (self.symbols.tcmu_dev_get_max_xfer_len)(self.raw.as_ptr()) }
     }
 
-    /// Whether the LUN has been closed a moment ago, and is only opened anew: for the lock, or after a lost connection.
+    /// Whether the LUN has been closed a moment ago, and is only opened anew: for the lock, or
+    /// after a lost connection.
     #[must_use]
     pub fn is_reopened(&self) -> bool {
         self.is_reopened
     }
 
-    /// Tells the kernel that the LUN has another size than it had at creation. Not for a LUN that is opened anew: its
-    /// backstore may be being removed, which waits for the thread that this is called on, and is waited for here.
+    /// Tells the kernel that the LUN has another size than it had at creation. Not for a LUN that
+    /// is opened anew: its backstore may be being removed, which waits for the thread that this is
+    /// called on, and is waited for here.
     ///
     /// # Errors
     /// The kernel's.
@@ -123,13 +135,18 @@ impl<'a> Device<'a> {
             // As libtcmu builds it (`configfs.c`, CFGFS_CORE; `libtcmu.c`, `device_parse_cfg`).
             format!("/sys/kernel/config/target/core/user_{hba}/{name}/attrib/dev_size")
         });
-        DeviceHandle::new(self.symbols, self.raw, attribute.and_then(|path| CString::new(path).ok()))
+        DeviceHandle::new(
+            self.symbols,
+            self.raw,
+            attribute.and_then(|path| CString::new(path).ok()),
+        )
     }
 
     /// Sets the limits.
     ///
-    /// The granularity and alignment of UNMAP are set too, to one block: the core's own default alignment of 0 makes it divide by
-    /// zero in WRITE SAME with the UNMAP bit, which any `mkfs` sends, and with its splitting an UNMAP arrives in thousands of pieces.
+    /// The granularity and alignment of UNMAP are set too, to one block: the core's own default
+    /// alignment of 0 makes it divide by zero in WRITE SAME with the UNMAP bit, which any `mkfs`
+    /// sends, and with its splitting an UNMAP arrives in thousands of pieces.
     pub fn set_limits(&self, limits: Limits) {
         let (symbols, raw) = (self.symbols, self.raw.as_ptr());
         // SAFETY: the device is alive (invariant of the type).
@@ -150,14 +167,16 @@ impl<'a> Device<'a> {
         unsafe { (self.symbols.tcmu_dev_set_solid_state_media)(self.raw.as_ptr(), true) };
     }
 
-    /// Sets the write cache bit (WCE) of the caching mode page: with it, initiators send SYNCHRONIZE CACHE.
+    /// Sets the write cache bit (WCE) of the caching mode page: with it, initiators send
+    /// SYNCHRONIZE CACHE.
     pub fn set_write_cache(&self, enabled: bool) {
         // SAFETY: the device is alive (invariant of the type).
         unsafe { (self.symbols.tcmu_dev_set_write_cache_enabled)(self.raw.as_ptr(), enabled) };
     }
 }
 
-/// HBA and backstore in the name that the kernel gives a device: `tcm-user/HBA/BACKSTORE/CONFIGURATION`.
+/// HBA and backstore in the name that the kernel gives a device:
+/// `tcm-user/HBA/BACKSTORE/CONFIGURATION`.
 fn backstore(name: &str) -> Option<(&str, &str)> {
     let mut parts = name.trim_end().strip_prefix("tcm-user/")?.splitn(3, '/');
     let (hba, backstore) = (parts.next()?, parts.next()?);
@@ -171,7 +190,9 @@ pub fn log_file(name: &CStr) -> Option<PathBuf> {
     let runner = RUNNER.get()?;
     let mut path = [0_u8; PATH_MAX];
     // SAFETY: the buffer has the PATH_MAX bytes the function asks for; the name is NUL-terminated.
-    let failed = unsafe { (runner.symbols.tcmu_make_absolute_logfile)(path.as_mut_ptr().cast(), name.as_ptr()) };
+    let failed = unsafe {
+        (runner.symbols.tcmu_make_absolute_logfile)(path.as_mut_ptr().cast(), name.as_ptr())
+    };
     if failed < 0 {
         return None;
     }

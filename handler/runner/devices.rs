@@ -1,8 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Which LUN a device of the core is.
 //!
-//! Two ways lead from a device to its LUN. Data callbacks take the device's private pointer: the core runs them only between
-//! `open` and `close`, and a lock that all LUNs share has no place in their path. Every other callback may run while the device
-//! is being closed by another thread (runner contract: recovery, C2, C3), so it takes a reference from the table here.
+//! Two ways lead from a device to its LUN. Data callbacks take the device's private pointer: the
+//! core runs them only between `open` and `close`, and a lock that all LUNs share has no place in
+//! their path. Every other callback may run while the device is being closed by another thread
+//! (runner contract: recovery, C2, C3), so it takes a reference from the table here.
 
 use std::collections::HashMap;
 use std::ptr::{self, NonNull};
@@ -18,7 +20,8 @@ use super::timeout::CommandTimeout;
 pub(super) struct Slot {
     pub(super) lun: Arc<dyn Lun>,
     pub(super) timeout: CommandTimeout,
-    /// A callback of this LUN panicked: its state cannot be trusted any more. Cleared by a reopen, which starts anew.
+    /// A callback of this LUN panicked: its state cannot be trusted any more. Cleared by a reopen,
+    /// which starts anew.
     failed: AtomicBool,
 }
 
@@ -73,11 +76,13 @@ impl Devices {
 /// The LUN, if it is open, from a data callback, without a lock.
 ///
 /// # Safety
-/// A data callback (read, write, flush, ...) is running for `device`, and the result does not outlive it.
+/// A data callback (read, write, flush, ...) is running for `device`, and the result does not
+/// outlive it.
 pub(super) unsafe fn open_slot<'a>(symbols: &Symbols, device: *mut TcmuDevice) -> Option<&'a Slot> {
     // SAFETY: `device` is a data callback's argument (caller).
     let private = unsafe { (symbols.tcmur_dev_get_private)(device) };
-    // SAFETY: the pointer is NULL, or it was set by `insert` and its slot is in the table until `remove` clears both, which
-    // `close` does; the core never closes a device while a data callback of it runs.
+    // SAFETY: the pointer is NULL, or it was set by `insert` and its slot is in the table until
+    // `remove` clears both, which `close` does; the core never closes a device while a data
+    // callback of it runs.
     unsafe { private.cast::<Slot>().as_ref() }
 }

@@ -1,4 +1,6 @@
-//! What every callback does before and after its work: the two ways in which C could tear Rust code apart are closed here.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! What every callback does before and after its work: the two ways in which C could tear Rust code
+//! apart are closed here.
 
 use std::any::Any;
 use std::ffi::c_int;
@@ -13,7 +15,9 @@ use super::symbols::Symbols;
 use crate::report;
 
 #[cfg(not(panic = "unwind"))]
-compile_error!("the plugin must be built with panic=unwind: with abort, one defect takes down every LUN of the host");
+compile_error!(
+    "the plugin must be built with panic=unwind: with abort, one defect takes down every LUN of the host"
+);
 
 /// What callbacks work with. Set once, by `handler_init`, before the core knows of any callback.
 pub(super) static RUNNER: OnceLock<Runner> = OnceLock::new();
@@ -32,8 +36,9 @@ unsafe extern "C" {
 
 /// Keeps `pthread_cancel` away from the current thread while it lives.
 ///
-/// The core cancels its threads at removal and shutdown, wherever they are. A forced unwind through Rust frames aborts the
-/// daemon (with panic=unwind) or skips every destructor. Deferred, the cancellation takes effect in C, afterwards.
+/// The core cancels its threads at removal and shutdown, wherever they are. A forced unwind through
+/// Rust frames aborts the daemon (with panic=unwind) or skips every destructor. Deferred, the
+/// cancellation takes effect in C, afterwards.
 struct NoCancel(c_int);
 
 impl NoCancel {
@@ -51,8 +56,8 @@ impl Drop for NoCancel {
     }
 }
 
-/// Runs the body of a callback. A panic is caught: it costs the LUN (which answers HARDWARE ERROR from now on), not the daemon,
-/// and the callback returns what `fallback` says.
+/// Runs the body of a callback. A panic is caught: it costs the LUN (which answers HARDWARE ERROR
+/// from now on), not the daemon, and the callback returns what `fallback` says.
 pub(super) fn guard<R>(
     callback: &'static str,
     device: *mut TcmuDevice,

@@ -1,4 +1,6 @@
-//! What the daemon asks of a handler, as safe traits. Source: `struct tcmur_handler` in `tcmu-runner.h`.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! What the daemon asks of a handler, as safe traits. Source: `struct tcmur_handler` in
+//! `tcmu-runner.h`.
 
 use std::sync::Arc;
 
@@ -15,28 +17,31 @@ pub trait Handler: Sync {
     /// The cfgstring explained, for `help create` in targetcli.
     fn help(&self) -> String;
 
-    /// Whether `cfgstring` (with the subtype before it) can be served. Must be quick and must not touch the network, nor any file but
-    /// the site's own: any local user may ask, over D-Bus, and the daemon's main thread waits.
+    /// Whether `cfgstring` (with the subtype before it) can be served. Must be quick and must not
+    /// touch the network, nor any file but the site's own: any local user may ask, over D-Bus, and
+    /// the daemon's main thread waits.
     ///
     /// # Errors
     /// A sentence for the admin who typed it.
     fn check_config(&self, cfgstring: &str) -> Result<(), String>;
 
-    /// Looks at every command before the core does. Runs on the command thread of every LUN, for every command.
+    /// Looks at every command before the core does. Runs on the command thread of every LUN, for
+    /// every command.
     fn filter(&self, cdb: &Cdb, device: &Geometry) -> Verdict;
 
-    /// Whether the core may answer this command with less than the initiator's buffer, and leave old data in the rest of it. Then it
-    /// is cleared before.
+    /// Whether the core may answer this command with less than the initiator's buffer, and leave
+    /// old data in the rest of it. Then it is cleared before.
     fn has_short_response(&self, cdb: &Cdb) -> bool;
 
-    /// Opens a LUN. The daemon's main thread (first open) or a recovery thread (reopen) waits. The reason of a failure is
-    /// the callee's to log.
+    /// Opens a LUN. The daemon's main thread (first open) or a recovery thread (reopen) waits. The
+    /// reason of a failure is the callee's to log.
     ///
     /// # Errors
     /// Any; the daemon reports a failed creation.
     fn open(&self, device: &Device<'_>) -> Result<Arc<dyn Lun>, Errno>;
 
-    /// The daemon's log directory has changed. Runs on a thread of its own, concurrently with everything.
+    /// The daemon's log directory has changed. Runs on a thread of its own, concurrently with
+    /// everything.
     fn update_logdir(&self);
 
     /// The daemon exits; all LUNs are closed.
@@ -59,9 +64,9 @@ pub struct Geometry {
 pub enum Verdict {
     /// The core goes on with it.
     Pass,
-    /// The core goes on with a WRITE SAME, and does not see its UNMAP bit: it would take it for UNMAPs, of
-    /// which it reports GOOD whatever they complete with (`unmap_put`), and submit them all at once
-    /// (`align_and_split_unmap`). [`Lun::write_same`] sees the bit.
+    /// The core goes on with a WRITE SAME, and does not see its UNMAP bit: it would take it for
+    /// UNMAPs, of which it reports GOOD whatever they complete with (`unmap_put`), and submit them
+    /// all at once (`align_and_split_unmap`). [`Lun::write_same`] sees the bit.
     HideUnmap,
     /// It ends here.
     End(Status),
@@ -89,8 +94,9 @@ pub enum LockState {
     Unlocked,
 }
 
-/// An open LUN. Data callbacks run on the LUN's command thread (and, for the steps of compound commands, on the thread that
-/// completed the previous step): they must submit and return. Each keeps the `Arc` as long as the command is in flight.
+/// An open LUN. Data callbacks run on the LUN's command thread (and, for the steps of compound
+/// commands, on the thread that completed the previous step): they must submit and return. Each
+/// keeps the `Arc` as long as the command is in flight.
 pub trait Lun: Send + Sync {
     /// A command has come. What is to end with it, if it is measured.
     fn begin(&self, work: Work) -> Option<Span>;
@@ -107,19 +113,20 @@ pub trait Lun: Send + Sync {
     /// The command, if it cannot be served at all.
     fn write(self: Arc<Self>, command: Command, offset: u64) -> Result<(), Rejected>;
 
-    /// UNMAP: `len` bytes at `offset` are freed. Comes once for each descriptor of the initiator's command, with
-    /// `len` 0 too. **An error by completion is lost**: the core reports GOOD.
+    /// UNMAP: `len` bytes at `offset` are freed. Comes once for each descriptor of the initiator's
+    /// command, with `len` 0 too. **An error by completion is lost**: the core reports GOOD.
     ///
     /// # Errors
     /// The command, if it cannot be served at all.
     fn unmap(self: Arc<Self>, command: Command, offset: u64, len: u64) -> Result<(), Rejected>;
 
-    /// WRITE SAME, with or without the UNMAP bit: `len` bytes at `offset` are filled with the command's data, one
-    /// block.
+    /// WRITE SAME, with or without the UNMAP bit: `len` bytes at `offset` are filled with the
+    /// command's data, one block.
     ///
     /// # Errors
     /// The command, if it cannot be served at all.
-    fn write_same(self: Arc<Self>, command: Command, offset: u64, len: u64) -> Result<(), Rejected>;
+    fn write_same(self: Arc<Self>, command: Command, offset: u64, len: u64)
+    -> Result<(), Rejected>;
 
     /// COMPARE AND WRITE at `offset`: the command's data is the expected blocks, then the new ones.
     ///
@@ -133,21 +140,24 @@ pub trait Lun: Send + Sync {
     /// The command, if it cannot be served at all.
     fn flush(self: Arc<Self>, command: Command) -> Result<(), Rejected>;
 
-    /// A TEST UNIT READY or SYNCHRONIZE CACHE has come. Some: its final status; None leaves it to the core. On the command thread: must
-    /// not block.
+    /// A TEST UNIT READY or SYNCHRONIZE CACHE has come. Some: its final status; None leaves it to
+    /// the core. On the command thread: must not block.
     fn prior(self: Arc<Self>, cdb: &Cdb) -> Option<Status>;
 
-    /// The core wants to pass on WRITEs of a LUN with an implicit ALUA group, through this gateway and no other. No command is in
-    /// flight. Runs on a thread of the core's own, possibly while the LUN is being closed; may block, while all commands get BUSY.
+    /// The core wants to pass on WRITEs of a LUN with an implicit ALUA group, through this gateway
+    /// and no other. No command is in flight. Runs on a thread of the core's own, possibly while
+    /// the LUN is being closed; may block, while all commands get BUSY.
     fn lock(&self) -> LockOutcome;
 
     /// The LUN is about to be removed, and had been locked.
     fn unlock(&self);
 
-    /// Whether the lock is held, as far as is known: on the command thread, for every INQUIRY; must not block.
+    /// Whether the lock is held, as far as is known: on the command thread, for every INQUIRY; must
+    /// not block.
     fn lock_state(&self) -> LockState;
 
-    /// The admin wants the LUN to have `bytes`. On success the kernel tells initiators that number, whatever ours is.
+    /// The admin wants the LUN to have `bytes`. On success the kernel tells initiators that number,
+    /// whatever ours is.
     ///
     /// # Errors
     /// The LUN keeps its size.
@@ -159,6 +169,7 @@ pub trait Lun: Send + Sync {
     /// The LUN keeps its mode.
     fn set_write_cache(&self, enabled: bool) -> Result<(), Errno>;
 
-    /// The LUN is removed, or about to be reopened. No command is in flight as far as the core knows.
+    /// The LUN is removed, or about to be reopened. No command is in flight as far as the core
+    /// knows.
     fn close(self: Arc<Self>);
 }

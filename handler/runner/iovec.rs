@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The data of a command: a scatter list over memory that the kernel shares with us.
 
 use std::ops::Deref;
@@ -8,13 +9,15 @@ use libc::iovec;
 
 /// What is left to transfer of a command's data buffers.
 ///
-/// The memory is the TCMU ring's data area (or a private buffer of the core): the kernel, and in the end the initiator, may
-/// look at it at any time, so it is never borrowed as a slice, only copied to and from.
+/// The memory is the TCMU ring's data area (or a private buffer of the core): the kernel, and in
+/// the end the initiator, may look at it at any time, so it is never borrowed as a slice, only
+/// copied to and from.
 ///
 /// # Invariants
-/// `first` points at `count` iovecs whose lengths add up to `len`; they and the memory they describe stay valid as long as the
-/// [`Command`](super::Command) that owns this value is not completed. No other code reads the iovecs meanwhile: the core
-/// tolerates that a handler advances them (its own helpers do).
+/// `first` points at `count` iovecs whose lengths add up to `len`; they and the memory they
+/// describe stay valid as long as the [`Command`](super::Command) that owns this value is not
+/// completed. No other code reads the iovecs meanwhile: the core tolerates that a handler advances
+/// them (its own helpers do).
 #[derive(Debug)]
 pub struct IoVecs {
     first: *mut iovec,
@@ -22,7 +25,8 @@ pub struct IoVecs {
     len: usize,
 }
 
-// SAFETY: the list belongs to one command, which belongs to one owner at a time, on whatever thread.
+// SAFETY: the list belongs to one command, which belongs to one owner at a time, on whatever
+// thread.
 unsafe impl Send for IoVecs {}
 
 impl IoVecs {
@@ -34,10 +38,12 @@ impl IoVecs {
     /// Takes over the iovecs of a command.
     ///
     /// # Safety
-    /// `first` and `count` are what the core passed to a callback, and the result does not outlive that command.
+    /// `first` and `count` are what the core passed to a callback, and the result does not outlive
+    /// that command.
     pub(super) unsafe fn new(first: *mut iovec, count: usize) -> Self {
         let mut list = Self { first, count, len: 0 };
-        list.len = list.entries().iter().fold(0, |sum: usize, entry| sum.saturating_add(entry.iov_len));
+        list.len =
+            list.entries().iter().fold(0, |sum: usize, entry| sum.saturating_add(entry.iov_len));
         list
     }
 
@@ -53,8 +59,8 @@ impl IoVecs {
         self.len == 0
     }
 
-    /// The beginning of the list, at most `limit` bytes and at least one entry: as many whole entries as fit, or the first
-    /// one cut.
+    /// The beginning of the list, at most `limit` bytes and at least one entry: as many whole
+    /// entries as fit, or the first one cut.
     #[must_use]
     pub fn head(&self, limit: usize) -> Head<'_> {
         let mut room = limit;
@@ -114,7 +120,8 @@ impl IoVecs {
         let mut bytes = Vec::with_capacity(self.len);
         for entry in self.entries() {
             let room = bytes.spare_capacity_mut().as_mut_ptr().cast::<u8>();
-            // SAFETY: the entry describes memory of this command that may be read, and there is room for all entries.
+            // SAFETY: the entry describes memory of this command that may be read, and there is
+            // room for all entries.
             unsafe { ptr::copy_nonoverlapping(entry.iov_base.cast::<u8>(), room, entry.iov_len) };
             // SAFETY: so many more bytes are initialised now.
             unsafe { bytes.set_len(bytes.len() + entry.iov_len) };
@@ -126,7 +133,8 @@ impl IoVecs {
         if self.count == 0 {
             return &[];
         }
-        // SAFETY: `first` points at `count` entries that nobody changes while `self` is borrowed (invariant).
+        // SAFETY: `first` points at `count` entries that nobody changes while `self` is borrowed
+        // (invariant).
         unsafe { std::slice::from_raw_parts(self.first, self.count) }
     }
 }
@@ -169,7 +177,8 @@ impl Buffer {
         let window = self.bytes.get_mut(from..).unwrap_or_default();
         let len = len.min(window.len());
         *self.entry = iovec { iov_base: window.as_mut_ptr().cast(), iov_len: len };
-        // INVARIANT: one entry, over bytes that live as long as the buffer and are not touched until the next `show`.
+        // INVARIANT: one entry, over bytes that live as long as the buffer and are not touched
+        // until the next `show`.
         self.list = IoVecs { first: &raw mut *self.entry, count: 1, len };
     }
 
@@ -193,13 +202,14 @@ pub struct Window {
 unsafe impl Send for Window {}
 
 impl Window {
-    /// `len` bytes of `bytes` from `from` on, or what there is of them. For requests that write: nothing may be
-    /// read into them.
+    /// `len` bytes of `bytes` from `from` on, or what there is of them. For requests that write:
+    /// nothing may be read into them.
     #[must_use]
     pub fn new(bytes: Arc<[u8]>, from: usize, len: usize) -> Self {
         let window = bytes.get(from..).unwrap_or_default();
         let len = len.min(window.len());
-        let mut entry = Box::new(iovec { iov_base: window.as_ptr().cast_mut().cast(), iov_len: len });
+        let mut entry =
+            Box::new(iovec { iov_base: window.as_ptr().cast_mut().cast(), iov_len: len });
         // INVARIANT: one entry, over bytes that live as long as the window and are never written.
         let list = IoVecs { first: &raw mut *entry, count: usize::from(len > 0), len };
         Self { _bytes: bytes, _entry: entry, list }
@@ -241,7 +251,10 @@ mod tests {
     /// One buffer an entry, and the iovecs over them, which the list under test may edit.
     fn scatter(lens: &[usize]) -> (Vec<Vec<u8>>, Vec<iovec>) {
         let mut buffers: Vec<Vec<u8>> = lens.iter().map(|&len| vec![0xee; len]).collect();
-        let entries = buffers.iter_mut().map(|b| iovec { iov_base: b.as_mut_ptr().cast(), iov_len: b.len() }).collect();
+        let entries = buffers
+            .iter_mut()
+            .map(|b| iovec { iov_base: b.as_mut_ptr().cast(), iov_len: b.len() })
+            .collect();
         (buffers, entries)
     }
 
@@ -273,7 +286,8 @@ mod tests {
     #[test]
     fn windows_share_their_bytes() {
         let bytes: Arc<[u8]> = [1, 2, 3].repeat(3).into();
-        let windows = [Window::new(Arc::clone(&bytes), 2, 5), Window::new(Arc::clone(&bytes), 7, 100)];
+        let windows =
+            [Window::new(Arc::clone(&bytes), 2, 5), Window::new(Arc::clone(&bytes), 7, 100)];
         assert_eq!(windows.map(|window| window.data().load()), [vec![3, 1, 2, 3, 1], vec![2, 3]]);
         assert!(Window::new(bytes, 9, 1).data().is_empty());
     }

@@ -1,8 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The plugin's log lines, into the daemon's log.
 //!
-//! The daemon writes a line to its file while the caller waits, one caller at a time: a disk that is slow, or full, or gone would stop
-//! every LUN that has something to say. So lines go into a queue, and a thread of ours writes them. What does not fit is counted, and
-//! the count is a line of its own, in its place.
+//! The daemon writes a line to its file while the caller waits, one caller at a time: a disk that
+//! is slow, or full, or gone would stop every LUN that has something to say. So lines go into a
+//! queue, and a thread of ours writes them. What does not fit is counted, and the count is a line
+//! of its own, in its place.
 
 use std::collections::VecDeque;
 use std::ffi::CString;
@@ -17,7 +19,8 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use super::entry::RUNNER;
 use super::symbols::{Message, Symbols};
 
-/// Bytes of text a line has room for: the daemon formats into 255, after a prefix `glfs:0: ` and with our newline.
+/// Bytes of text a line has room for: the daemon formats into 255, after a prefix `glfs:0: ` and
+/// with our newline.
 const ROOM: usize = 240;
 /// Stand where a text was cut.
 const END: &str = " ...";
@@ -40,7 +43,8 @@ pub(super) fn install() {
 
 impl Log for RunnerLog {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // The daemon's internal numbers: CRIT 2, ERROR 3, WARN 4, INFO 6, DEBUG 7, DEBUG_SCSI_CMD 8.
+        // The daemon's internal numbers: CRIT 2, ERROR 3, WARN 4, INFO 6, DEBUG 7, DEBUG_SCSI_CMD
+        // 8.
         let needed = match metadata.level() {
             Level::Error => 3,
             Level::Warn => 4,
@@ -49,7 +53,9 @@ impl Log for RunnerLog {
             Level::Trace => 8,
         };
         // SAFETY: a plain getter.
-        RUNNER.get().is_some_and(|runner| unsafe { (runner.symbols.tcmu_get_log_level)() } >= needed)
+        RUNNER
+            .get()
+            .is_some_and(|runner| unsafe { (runner.symbols.tcmu_get_log_level)() } >= needed)
     }
 
     fn log(&self, record: &Record<'_>) {
@@ -76,8 +82,13 @@ struct Queue {
     closed: bool,
 }
 
-static QUEUE: Mutex<Queue> =
-    Mutex::new(Queue { waiting: VecDeque::new(), lost: 0, writer: false, busy: false, closed: false });
+static QUEUE: Mutex<Queue> = Mutex::new(Queue {
+    waiting: VecDeque::new(),
+    lost: 0,
+    writer: false,
+    busy: false,
+    closed: false,
+});
 /// There is something to write.
 static MORE: Condvar = Condvar::new();
 /// There is nothing left to write.
@@ -109,7 +120,12 @@ impl Queue {
 
     fn count(&mut self) -> Option<Line> {
         let lost = std::mem::take(&mut self.lost);
-        (lost > 0).then(|| (Level::Warn, format!("{lost} lines are missing here: tcmu-runner's log did not take them")))
+        (lost > 0).then(|| {
+            (
+                Level::Warn,
+                format!("{lost} lines are missing here: tcmu-runner's log did not take them"),
+            )
+        })
     }
 }
 
@@ -122,7 +138,8 @@ fn push(line: Line) {
     }
     queue.writer = true;
     drop(queue);
-    // At the first line, and not in handler_init: a daemon that goes into the background afterwards would leave the thread behind.
+    // At the first line, and not in handler_init: a daemon that goes into the background afterwards
+    // would leave the thread behind.
     let thread = thread::Builder::new().name(String::from("glfs-log")).spawn(|| write(true));
     if thread.is_err() {
         write(false);
@@ -152,7 +169,8 @@ fn write(stay: bool) {
     }
 }
 
-/// Waits, within bounds, until everything is written; nothing is written afterwards. For the end of the daemon: it takes its log down.
+/// Waits, within bounds, until everything is written; nothing is written afterwards. For the end of
+/// the daemon: it takes its log down.
 pub(super) fn close() {
     let mut queue = queue();
     queue.closed = true;
@@ -175,9 +193,10 @@ fn write_line(symbols: &Symbols, level: Level, text: &str) {
 
 fn line_out(say: Message, line: String) {
     let Ok(line) = CString::new(line) else { return };
-    // No device: the daemon would read its name from it, and a LUN's last lines are said when its device is gone. The function
-    // name is short because the daemon prints it into a fixed buffer without looking at its length.
-    // SAFETY: all strings are NUL-terminated and outlive the call; the format takes one string.
+    // No device: the daemon would read its name from it, and a LUN's last lines are said when its
+    // device is gone. The function name is short because the daemon prints it into a fixed buffer
+    // without looking at its length. SAFETY: all strings are NUL-terminated and outlive the call;
+    // the format takes one string.
     unsafe { say(ptr::null_mut(), c"glfs".as_ptr(), 0, c"%s\n".as_ptr(), line.as_ptr()) };
 }
 
@@ -202,7 +221,8 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_counted_in_its_place() {
-        let mut queue = Queue { waiting: VecDeque::new(), lost: 0, writer: false, busy: false, closed: false };
+        let mut queue =
+            Queue { waiting: VecDeque::new(), lost: 0, writer: false, busy: false, closed: false };
         let line = |n: usize| (Level::Info, n.to_string());
         (0..DEPTH + 7).for_each(|n| queue.push(line(n)));
         assert_eq!(queue.next(), Some(line(0)));
@@ -214,7 +234,10 @@ mod tests {
         assert_eq!((queue.next(), queue.next()), (Some(line(DEPTH + 7)), None));
         (0..=DEPTH).for_each(|n| queue.push(line(n)));
         let last = std::iter::from_fn(|| queue.next()).last();
-        assert!(last.unwrap().1.starts_with("1 lines are missing here"), "also when nothing follows");
+        assert!(
+            last.unwrap().1.starts_with("1 lines are missing here"),
+            "also when nothing follows"
+        );
         queue.closed = true;
         queue.push(line(0));
         assert_eq!(queue.next(), None);

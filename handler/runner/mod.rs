@@ -1,7 +1,10 @@
-//! Everything that knows tcmu-runner: its C ABI, its threads and its log. Nothing here knows what a LUN is made of.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! Everything that knows tcmu-runner: its C ABI, its threads and its log. Nothing here knows what a
+//! LUN is made of.
 //!
-//! The core calls the C functions of `vtable`, which call the safe traits [`Handler`] and [`Lun`]. A [`Command`] is the
-//! core's request until it is answered, exactly once. Rules and their evidence: each file's head.
+//! The core calls the C functions of `vtable`, which call the safe traits [`Handler`] and [`Lun`].
+//! A [`Command`] is the core's request until it is answered, exactly once. Rules and their
+//! evidence: each file's head.
 
 mod abi;
 mod cdb;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What an initiator is told about a command.
 
 use std::ffi::c_int;
@@ -44,15 +45,19 @@ pub struct Sense {
 }
 
 impl Sense {
-    /// DATA PROTECT, space allocation failed: thin provisioning has run out. Linux says ENOSPC, VMware pauses the VM.
+    /// DATA PROTECT, space allocation failed: thin provisioning has run out. Linux says ENOSPC,
+    /// VMware pauses the VM.
     pub const SPACE_ALLOCATION_FAILED: Self = Self::new(0x07, 0x27, 0x07);
     /// DATA PROTECT, write protected.
     pub const WRITE_PROTECTED: Self = Self::new(0x07, 0x27, 0x00);
-    /// NOT READY, cause not reportable: the storage has been away for longer than an outage that passes.
+    /// NOT READY, cause not reportable: the storage has been away for longer than an outage that
+    /// passes.
     pub const NOT_READY: Self = Self::new(0x02, 0x04, 0x00);
-    /// NOT READY, becoming ready: the storage has not been reached yet. Linux repeats, VMware and Windows wait.
+    /// NOT READY, becoming ready: the storage has not been reached yet. Linux repeats, VMware and
+    /// Windows wait.
     pub const BECOMING_READY: Self = Self::new(0x02, 0x04, 0x01);
-    /// NOT READY, target port in standby state: another gateway serves the LUN. Multipath takes another path at once.
+    /// NOT READY, target port in standby state: another gateway serves the LUN. Multipath takes
+    /// another path at once.
     pub const STANDBY: Self = Self::new(0x02, 0x04, 0x0b);
     /// UNIT ATTENTION, not ready to ready change.
     pub const BECAME_READY: Self = Self::new(0x06, 0x28, 0x00);
@@ -66,7 +71,10 @@ impl Sense {
     /// MISCOMPARE, with the offset of the first byte that differs.
     #[must_use]
     pub fn miscompare(byte: usize) -> Self {
-        Self { information: Some(u32::try_from(byte).unwrap_or(u32::MAX)), ..Self::new(0x0e, 0x1d, 0x00) }
+        Self {
+            information: Some(u32::try_from(byte).unwrap_or(u32::MAX)),
+            ..Self::new(0x0e, 0x1d, 0x00)
+        }
     }
 
     /// The same, about an earlier command.
@@ -84,7 +92,22 @@ impl Sense {
         let code = if self.deferred { DEFERRED } else { CURRENT };
         let valid = if self.information.is_some() { VALID } else { 0 };
         let [i0, i1, i2, i3] = self.information.unwrap_or(0).to_be_bytes();
-        let head = [code | valid, 0, self.key, i0, i1, i2, i3, ADDITIONAL_LENGTH, 0, 0, 0, 0, self.asc, self.ascq];
+        let head = [
+            code | valid,
+            0,
+            self.key,
+            i0,
+            i1,
+            i2,
+            i3,
+            ADDITIONAL_LENGTH,
+            0,
+            0,
+            0,
+            0,
+            self.asc,
+            self.ascq,
+        ];
         let mut bytes = [0; SENSE_LEN];
         for (byte, value) in bytes.iter_mut().zip(head) {
             *byte = value;
@@ -139,7 +162,10 @@ mod tests {
     #[test]
     fn sense_is_fixed_format_with_key_and_code_in_place() {
         let bytes = Sense::SPACE_ALLOCATION_FAILED.to_bytes();
-        assert_eq!((bytes[0], bytes[2], bytes[7], bytes[12], bytes[13]), (0x70, 0x07, 0x0a, 0x27, 0x07));
+        assert_eq!(
+            (bytes[0], bytes[2], bytes[7], bytes[12], bytes[13]),
+            (0x70, 0x07, 0x0a, 0x27, 0x07)
+        );
         assert!(bytes[14..].iter().all(|&b| b == 0));
         assert_eq!(Sense::WRITE_ERROR.deferred().to_bytes()[0], 0x71);
         assert_eq!(Sense::miscompare(0x0102).to_bytes()[..7], [0xf0, 0, 0x0e, 0, 0, 1, 2]);

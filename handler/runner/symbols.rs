@@ -1,8 +1,11 @@
-//! The functions of the daemon and of libtcmu that the plugin calls, looked up once in `handler_init`.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! The functions of the daemon and of libtcmu that the plugin calls, looked up once in
+//! `handler_init`.
 //!
-//! A look-up at run time, not linkage, for two reasons. The *set* of symbols present is the only sign of the daemon's version,
-//! and a daemon with another table layout must be refused with a sentence, not with whatever the wrong callback does. And
-//! everything but the plugin itself (tests, tools) links this crate without a daemon around it.
+//! A look-up at run time, not linkage, for two reasons. The *set* of symbols present is the only
+//! sign of the daemon's version, and a daemon with another table layout must be refused with a
+//! sentence, not with whatever the wrong callback does. And everything but the plugin itself
+//! (tests, tools) links this crate without a daemon around it.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem;
@@ -14,7 +17,8 @@ const SINCE_1_5_0: &CStr = c"tcmur_cmd_complete";
 const SINCE_1_5_3: &CStr = c"tcmu_notify_cmd_timed_out";
 const UNTIL_1_5_3: &CStr = c"tcmur_handle_writesame";
 
-/// The C type of `tcmu_err_message` and its siblings: device or NULL, function name, line, format, arguments.
+/// The C type of `tcmu_err_message` and its siblings: device or NULL, function name, line, format,
+/// arguments.
 pub(super) type Message =
     unsafe extern "C" fn(*mut TcmuDevice, *const c_char, c_int, *const c_char, *const c_char, ...);
 
@@ -41,7 +45,8 @@ pub enum Unsupported {
 
 macro_rules! symbols {
     ($($name:ident: $type:ty,)*) => {
-        /// One entry a function, called as in C. What each does is documented where it is called, in this folder.
+        /// One entry a function, called as in C. What each does is documented where it is called,
+        /// in this folder.
         #[derive(Debug)]
         pub(super) struct Symbols { $(pub(super) $name: $type,)* }
 
@@ -71,8 +76,9 @@ macro_rules! symbols {
                         Err(_) => unreachable!(),
                     };
                     let address = find(NAME).ok_or(Unsupported::Missing(NAME))?;
-                    // SAFETY: the address is that of the C function of this name, whose type in v1.5.4 to v1.6.2 is the
-                    // one given here; function pointers and data pointers have one size on every target of Linux.
+                    // SAFETY: the address is that of the C function of this name, whose type in
+                    // v1.5.4 to v1.6.2 is the one given here; function pointers and data pointers
+                    // have one size on every target of Linux.
                     unsafe { mem::transmute::<*mut c_void, $type>(address) }
                 },)* })
             }
@@ -139,13 +145,17 @@ pub fn names() -> &'static [&'static str] {
     Symbols::NAMES
 }
 
-/// Says `text` in the daemon's log although the daemon is refused: every version has this one function.
+/// Says `text` in the daemon's log although the daemon is refused: every version has this one
+/// function.
 pub(super) fn complain(text: &CStr) {
     if let Some(address) = find(c"tcmu_err_message") {
         // SAFETY: this is tcmu_err_message, which has had this type since 1.3.
         let message = unsafe { mem::transmute::<*mut c_void, Message>(address) };
-        // SAFETY: no device; all strings are NUL-terminated and outlive the call; the format takes one string.
-        unsafe { message(std::ptr::null_mut(), c"glfs".as_ptr(), 0, c"%s\n".as_ptr(), text.as_ptr()) };
+        // SAFETY: no device; all strings are NUL-terminated and outlive the call; the format takes
+        // one string.
+        unsafe {
+            message(std::ptr::null_mut(), c"glfs".as_ptr(), 0, c"%s\n".as_ptr(), text.as_ptr())
+        };
     }
 }
 
@@ -153,10 +163,13 @@ pub(super) fn complain(text: &CStr) {
 pub(super) fn set_write_protect() -> Option<unsafe extern "C" fn(*mut TcmuDevice, bool)> {
     let address = find(c"tcmu_dev_set_write_protect_enabled")?;
     // SAFETY: the type of this function in every release that has it.
-    Some(unsafe { mem::transmute::<*mut c_void, unsafe extern "C" fn(*mut TcmuDevice, bool)>(address) })
+    Some(unsafe {
+        mem::transmute::<*mut c_void, unsafe extern "C" fn(*mut TcmuDevice, bool)>(address)
+    })
 }
 
-/// Looks a symbol up as the loader would for a library opened with `RTLD_LOCAL`: in the executable and what it is linked with.
+/// Looks a symbol up as the loader would for a library opened with `RTLD_LOCAL`: in the executable
+/// and what it is linked with.
 fn find(name: &CStr) -> Option<*mut c_void> {
     // SAFETY: the name is NUL-terminated; RTLD_DEFAULT is always a valid handle.
     let address = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
@@ -170,8 +183,10 @@ mod tests {
     /// Which of the three marks each release exports, from `nm -D` of its daemon.
     #[test]
     fn releases_are_told_apart_by_their_symbols() {
-        let recognise = |marks: &[&CStr]| recognise(|name| marks.contains(&name)).map_err(|e| e.to_string());
-        let refused = |marks: &[&CStr], version: &str| recognise(marks).unwrap_err().contains(version);
+        let recognise =
+            |marks: &[&CStr]| recognise(|name| marks.contains(&name)).map_err(|e| e.to_string());
+        let refused =
+            |marks: &[&CStr], version: &str| recognise(marks).unwrap_err().contains(version);
         assert!(refused(&[UNTIL_1_5_3], "1.4 or older"));
         assert!(refused(&[UNTIL_1_5_3, SINCE_1_5_0], "1.5.0 to 1.5.2"));
         assert!(refused(&[UNTIL_1_5_3, SINCE_1_5_0, SINCE_1_5_3], "1.5.3"));

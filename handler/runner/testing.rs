@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Commands without a daemon, for the unit tests of other modules.
 
 use std::ffi::c_int;
@@ -43,8 +44,10 @@ pub(crate) fn command(data: Vec<u8>, piece: usize) -> (Command, Receiver<Answer>
     cmd.lib_cmd = cmd.head.as_mut_ptr();
     // SAFETY: the head is zeroed, which is a valid value of all its fields.
     unsafe { (*cmd.lib_cmd).cdb = cmd.cdb.as_ptr() };
-    let iovecs =
-        cmd.data.chunks_mut(piece).map(|chunk| iovec { iov_base: chunk.as_mut_ptr().cast(), iov_len: chunk.len() });
+    let iovecs = cmd
+        .data
+        .chunks_mut(piece)
+        .map(|chunk| iovec { iov_base: chunk.as_mut_ptr().cast(), iov_len: chunk.len() });
     cmd.iovecs = iovecs.collect();
     let (first, count) = (cmd.iovecs.as_mut_ptr(), cmd.iovecs.len());
     // SAFETY: the iovecs live in the command until it is completed.

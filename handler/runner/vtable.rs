@@ -1,6 +1,9 @@
-//! The table of callbacks, and those for commands: C functions that call the safe traits of `handler.rs`.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! The table of callbacks, and those for commands: C functions that call the safe traits of
+//! `handler.rs`.
 //!
-//! This is the one place where the core's raw arguments are turned into the project's types; no decision is taken here.
+//! This is the one place where the core's raw arguments are turned into the project's types; no
+//! decision is taken here.
 
 use std::cell::Cell;
 use std::ffi::{CString, c_int};
@@ -10,8 +13,8 @@ use std::sync::Arc;
 use super::abi::{self, TcmuDevice, TcmurCmd, TcmurHandler};
 use super::command::{self, Command, Rejected};
 use super::control::{
-    check_config_cb, close_cb, destroy_cb, get_lock_state_cb, lock_cb, open_cb, reconfig_cb, unlock_cb,
-    update_logdir_cb,
+    check_config_cb, close_cb, destroy_cb, get_lock_state_cb, lock_cb, open_cb, reconfig_cb,
+    unlock_cb, update_logdir_cb,
 };
 use super::devices::open_slot;
 use super::entry::{RUNNER, Runner, guard};
@@ -41,7 +44,8 @@ const TABLE: TcmurHandler = TcmurHandler {
     unmap: Some(unmap_cb),
     writesame: Some(writesame_cb),
     caw: Some(caw_cb),
-    // All that it could report has been noticed here before; and with it, the core starts a thread for every lost lock.
+    // All that it could report has been noticed here before; and with it, the core starts a thread
+    // for every lost lock.
     report_event: None,
     lock: Some(lock_cb),
     unlock: Some(unlock_cb),
@@ -123,15 +127,27 @@ unsafe extern "C" fn write_cb(
 
 unsafe extern "C" fn flush_cb(device: *mut TcmuDevice, cmd: *mut TcmurCmd) -> c_int {
     // SAFETY: the core's arguments of this very callback.
-    unsafe { submit("flush", device, cmd, IoVecs::empty(), work(Op::Flush, 0, 0), <dyn Lun>::flush) }
+    unsafe {
+        submit("flush", device, cmd, IoVecs::empty(), work(Op::Flush, 0, 0), <dyn Lun>::flush)
+    }
 }
 
-unsafe extern "C" fn unmap_cb(device: *mut TcmuDevice, cmd: *mut TcmurCmd, offset: u64, len: u64) -> c_int {
+unsafe extern "C" fn unmap_cb(
+    device: *mut TcmuDevice,
+    cmd: *mut TcmurCmd,
+    offset: u64,
+    len: u64,
+) -> c_int {
     // SAFETY: the core's argument of this very callback.
     unsafe {
-        submit("unmap", device, cmd, IoVecs::empty(), Work { op: Op::Unmap, offset, bytes: len }, |lun, command| {
-            lun.unmap(command, offset, len)
-        })
+        submit(
+            "unmap",
+            device,
+            cmd,
+            IoVecs::empty(),
+            Work { op: Op::Unmap, offset, bytes: len },
+            |lun, command| lun.unmap(command, offset, len),
+        )
     }
 }
 
@@ -151,9 +167,14 @@ unsafe extern "C" fn writesame_cb(
     let data = unsafe { IoVecs::new(iov, count) };
     // SAFETY: as above.
     unsafe {
-        submit("writesame", device, cmd, data, Work { op: Op::WriteSame, offset, bytes: len }, |lun, command| {
-            lun.write_same(command, offset, len)
-        })
+        submit(
+            "writesame",
+            device,
+            cmd,
+            data,
+            Work { op: Op::WriteSame, offset, bytes: len },
+            |lun, command| lun.write_same(command, offset, len),
+        )
     }
 }
 
@@ -170,17 +191,24 @@ unsafe extern "C" fn caw_cb(
     let data = unsafe { IoVecs::new(iov, count) };
     // SAFETY: as above.
     unsafe {
-        submit("caw", device, cmd, data, Work { op: Op::CompareAndWrite, offset, bytes: len }, |lun, command| {
-            match u64::try_from(command.data().len()) {
-                Ok(both) if len.checked_mul(2) == Some(both) => lun.compare_and_write(command, offset),
+        submit(
+            "caw",
+            device,
+            cmd,
+            data,
+            Work { op: Op::CompareAndWrite, offset, bytes: len },
+            |lun, command| match u64::try_from(command.data().len()) {
+                Ok(both) if len.checked_mul(2) == Some(both) => {
+                    lun.compare_and_write(command, offset)
+                }
                 _ => Err(Rejected(command, Status::InvalidCdb)),
-            }
-        })
+            },
+        )
     }
 }
 
-/// What a LUN is asked about before the core looks at it: TEST UNIT READY, which the core always calls good; and SYNCHRONIZE CACHE (10),
-/// (16), for which it would ask for the lock.
+/// What a LUN is asked about before the core looks at it: TEST UNIT READY, which the core always
+/// calls good; and SYNCHRONIZE CACHE (10), (16), for which it would ask for the lock.
 const PRIOR: [u8; 3] = [0x00, 0x35, 0x91];
 
 const INQUIRY: u8 = 0x12;
@@ -189,8 +217,9 @@ const INQUIRY: u8 = 0x12;
 const UNMAP: u8 = 0b0000_1000;
 
 thread_local! {
-    /// The address of the WRITE SAME whose UNMAP bit `handle_cmd` has hidden from the core on this thread, where
-    /// the core calls `writesame` next if it finds nothing wrong with the command. 0: none.
+    /// The address of the WRITE SAME whose UNMAP bit `handle_cmd` has hidden from the core on this
+    /// thread, where the core calls `writesame` next if it finds nothing wrong with the command. 0:
+    /// none.
     static HIDDEN: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -210,29 +239,37 @@ unsafe extern "C" fn handle_cmd_cb(device: *mut TcmuDevice, cmd: *mut TcmurCmd) 
             }
             if let (INQUIRY, Some(device)) = (cdb.opcode(), NonNull::new(device)) {
                 // SAFETY: as above.
-                slot().iter().for_each(|slot| unsafe { slot.timeout.refresh(&runner.symbols, device) });
+                slot()
+                    .iter()
+                    .for_each(|slot| unsafe { slot.timeout.refresh(&runner.symbols, device) });
             }
             HIDDEN.set(0);
             // SAFETY: as above.
-            let status = match runner.handler.filter(&cdb, &unsafe { geometry(&runner.symbols, device) }) {
-                Verdict::End(status) => Some(status),
-                Verdict::Page(page) => {
-                    // SAFETY: as above.
-                    unsafe { command::initiators_data(cmd) }.store(&page);
-                    Some(Status::Ok)
-                }
-                Verdict::HideUnmap => {
-                    // SAFETY: as above; the command is a WRITE SAME.
-                    unsafe { command::change_flags(cmd, |flags| flags & !UNMAP) };
-                    HIDDEN.set(cmd.addr());
-                    None
-                }
-                Verdict::Pass if PRIOR.contains(&cdb.opcode()) => slot().and_then(|slot| {
-                    // The core calls TEST UNIT READY good, and multipath would never leave the path.
-                    if slot.has_failed() { Some(Status::HardwareError) } else { Arc::clone(&slot.lun).prior(&cdb) }
-                }),
-                Verdict::Pass => None,
-            };
+            let status =
+                match runner.handler.filter(&cdb, &unsafe { geometry(&runner.symbols, device) }) {
+                    Verdict::End(status) => Some(status),
+                    Verdict::Page(page) => {
+                        // SAFETY: as above.
+                        unsafe { command::initiators_data(cmd) }.store(&page);
+                        Some(Status::Ok)
+                    }
+                    Verdict::HideUnmap => {
+                        // SAFETY: as above; the command is a WRITE SAME.
+                        unsafe { command::change_flags(cmd, |flags| flags & !UNMAP) };
+                        HIDDEN.set(cmd.addr());
+                        None
+                    }
+                    Verdict::Pass if PRIOR.contains(&cdb.opcode()) => slot().and_then(|slot| {
+                        // The core calls TEST UNIT READY good, and multipath would never leave the
+                        // path.
+                        if slot.has_failed() {
+                            Some(Status::HardwareError)
+                        } else {
+                            Arc::clone(&slot.lun).prior(&cdb)
+                        }
+                    }),
+                    Verdict::Pass => None,
+                };
             // SAFETY: as above.
             status.map_or(abi::sts::NOT_HANDLED, |status| unsafe { command::answered(cmd, status) })
         },
@@ -254,10 +291,15 @@ unsafe fn geometry(symbols: &Symbols, device: *mut TcmuDevice) -> Geometry {
 
 /// A READ, WRITE or flush, as it is measured.
 fn work(op: Op, offset: i64, len: usize) -> Work {
-    Work { op, offset: u64::try_from(offset).unwrap_or(0), bytes: u64::try_from(len).unwrap_or(u64::MAX) }
+    Work {
+        op,
+        offset: u64::try_from(offset).unwrap_or(0),
+        bytes: u64::try_from(len).unwrap_or(u64::MAX),
+    }
 }
 
-/// Checks the arguments of a READ or WRITE: its data must be as long as the core says, and its offset a number of bytes.
+/// Checks the arguments of a READ or WRITE: its data must be as long as the core says, and its
+/// offset a number of bytes.
 fn transfer(
     command: Command,
     len: usize,
@@ -283,7 +325,8 @@ unsafe fn submit(
     work: Work,
     serve: impl FnOnce(Arc<dyn Lun>, Command) -> Result<(), Rejected>,
 ) -> c_int {
-    // After a panic the core answers the command, unless there is a `Command`: that answers itself when it is dropped.
+    // After a panic the core answers the command, unless there is a `Command`: that answers itself
+    // when it is dropped.
     let fallback = Cell::new(Status::HardwareError.number());
     guard(
         callback,

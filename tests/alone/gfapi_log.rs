@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! libgfapi's own log: where it goes, and what is in it.
 
 use std::fs;
@@ -39,19 +40,25 @@ pub fn moves() {
     move_to(folders[1].path());
     eventually("the new file is there", || lun.flush() == OK && second.exists());
     let before = len(&first);
-    eventually("and is written to", || lun.write(0, &[1; 512]) == OK && lun.flush() == OK && len(&second) > 0);
+    eventually("and is written to", || {
+        lun.write(0, &[1; 512]) == OK && lun.flush() == OK && len(&second) > 0
+    });
     assert_eq!(len(&first), before, "and the old one is not");
 
     // As tcmu-runner's logrotate snippet does it.
     let rotated = second.with_extension("log.1");
     fs::rename(&second, &rotated).unwrap();
     eventually("there is a file of that name again", || lun.flush() == OK && second.exists());
-    eventually("and it is written to", || lun.write(0, &[1; 512]) == OK && lun.flush() == OK && len(&second) > 0);
+    eventually("and it is written to", || {
+        lun.write(0, &[1; 512]) == OK && lun.flush() == OK && len(&second) > 0
+    });
     assert_ne!(fs::metadata(&rotated).unwrap().ino(), fs::metadata(&second).unwrap().ino());
 
     // As Gluster's own does it, by copytruncate: what is written next begins the file.
     fs::File::options().write(true).open(&second).unwrap().set_len(0).unwrap();
-    eventually("it is written to", || lun.write(0, &[1; 512]) == OK && lun.flush() == OK && len(&second) > 0);
+    eventually("it is written to", || {
+        lun.write(0, &[1; 512]) == OK && lun.flush() == OK && len(&second) > 0
+    });
     assert!(!fs::read(&second).unwrap().contains(&0), "a hole");
     site::write("");
     drop(lun);
@@ -70,7 +77,9 @@ pub fn goes_on() {
     drop(goes);
     eventually("the connection of the one is being ended", || ENDING.load(Ordering::SeqCst) > 0);
     move_to(folder.path());
-    eventually("that of the other logs elsewhere", || stays.flush() == OK && folder.path().join(NAME).exists());
+    eventually("that of the other logs elsewhere", || {
+        stays.flush() == OK && folder.path().join(NAME).exists()
+    });
     ENDLESS.store(false, Ordering::SeqCst);
     LOG_DIR.lock().unwrap().clear();
 }

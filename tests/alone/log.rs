@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The plugin's lines in the daemon's log.
 
 use std::process::{Command, ExitCode};
@@ -54,7 +55,10 @@ pub fn storm() {
             && lines[0].ends_with("READ offset=0 len=512 failed: ENXIO: No such device or address")
     );
     let last = lines.last().unwrap();
-    assert!(last.starts_with("warn: ") && last.contains("READ serves again after 1000000 failures in "), "{last}");
+    assert!(
+        last.starts_with("warn: ") && last.contains("READ serves again after 1000000 failures in "),
+        "{last}"
+    );
     // One more storm begins anew with a line, and that it ends is a line again.
     fail(&path);
     assert_eq!(lun.write(0, &[1; 512]), WR_ERR);
@@ -83,20 +87,27 @@ pub fn told_at_the_end() {
     fail(&path);
     failing_reads(&lun, 1000);
     eventually("the watch tells", || {
-        let told =
-            log::lines(&path).into_iter().find(|line| line.contains("995 more like this were held back, the last "));
+        let told = log::lines(&path)
+            .into_iter()
+            .find(|line| line.contains("995 more like this were held back, the last "));
         told.is_some_and(|line| line.starts_with("warn: ") && line.contains("READ offset=0"))
     });
     // A LUN that is closed tells at once.
     failing_reads(&lun, 1000);
     drop(lun);
-    assert_eq!(log::lines(&path).iter().filter(|line| line.contains("995 more like this")).count(), 2);
+    assert_eq!(
+        log::lines(&path).iter().filter(|line| line.contains("995 more like this")).count(),
+        2
+    );
     faults::set(&path, None);
 }
 
 /// Lines of a level about failed READs.
 fn failures(path: &str, level: &str) -> usize {
-    log::lines(path).iter().filter(|line| line.starts_with(level) && line.contains("READ offset")).count()
+    log::lines(path)
+        .iter()
+        .filter(|line| line.starts_with(level) && line.contains("READ offset"))
+        .count()
 }
 
 pub fn levels() {
@@ -155,16 +166,26 @@ pub fn stuck() {
     println!("2003 commands in {:?} while the log was stuck", begin.elapsed());
     drop(held);
     let lines = log::lines("");
-    let first = lines.iter().position(|line| line.contains(&path) && line.contains("READ offset=0 ")).unwrap();
-    let sectors =
-        lines[first..].iter().map_while(|line| line.split_once("READ offset=")?.1.split(' ').next()?.parse().ok());
+    let first = lines
+        .iter()
+        .position(|line| line.contains(&path) && line.contains("READ offset=0 "))
+        .unwrap();
+    let sectors = lines[first..]
+        .iter()
+        .map_while(|line| line.split_once("READ offset=")?.1.split(' ').next()?.parse().ok());
     let sectors: Vec<u64> = sectors.collect();
     assert!((1000..2000).contains(&sectors.len()), "{} lines", sectors.len());
-    assert!(sectors.iter().zip(0..).all(|(offset, sector)| *offset == sector * 512), "not in order");
+    assert!(
+        sectors.iter().zip(0..).all(|(offset, sector)| *offset == sector * 512),
+        "not in order"
+    );
     // 2000 READs, a WRITE, and that both serve again.
     let missing = 2003 - sectors.len();
     let count = &lines[first + sectors.len()];
-    assert_eq!(*count, format!("warn: {missing} lines are missing here: tcmu-runner's log did not take them"));
+    assert_eq!(
+        *count,
+        format!("warn: {missing} lines are missing here: tcmu-runner's log did not take them")
+    );
 }
 
 /// The argument that makes this executable a daemon that ends.
@@ -186,7 +207,8 @@ pub fn destroyed(how: &str) -> ExitCode {
 
 pub fn last_lines() {
     let run = |how: &str| {
-        let child = Command::new(std::env::current_exe().unwrap()).args([DESTROYED, how]).output().unwrap();
+        let child =
+            Command::new(std::env::current_exe().unwrap()).args([DESTROYED, how]).output().unwrap();
         assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
         let text = String::from_utf8(child.stdout).unwrap();
         let (took, lines) = text.split_once('\n').unwrap();

@@ -1,4 +1,6 @@
-//! The real plugin in a fake tcmu-runner, for what concerns the whole process: the site file and the log. One test at a time.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! The real plugin in a fake tcmu-runner, for what concerns the whole process: the site file and
+//! the log. One test at a time.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -48,7 +50,10 @@ fn main() -> ExitCode {
         test("commands_do_not_wait_for_a_log_that_is_stuck", log::stuck),
         test("the_last_lines_arrive_and_a_stuck_log_does_not_hold_up_the_end", log::last_lines),
         test("libgfapis_log_follows_the_daemons_directory_and_logrotate", gfapi_log::moves),
-        test("libgfapis_log_follows_while_another_connection_takes_long_to_end", gfapi_log::goes_on),
+        test(
+            "libgfapis_log_follows_while_another_connection_takes_long_to_end",
+            gfapi_log::goes_on,
+        ),
         test("libgfapis_level_follows_the_site_file_without_a_new_connection", gfapi_log::level),
     ];
     run(tests, 1, site::tidy)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The site file, as the daemon meets with it.
 
 use std::fs;
@@ -18,7 +19,8 @@ static FOLDER: Mutex<Option<TempDir>> = Mutex::new(None);
 
 const VARIABLES: [&str; 2] = ["TCMU_GLFS_CONFIG", "TCMU_GLFS_STATE"];
 
-/// Points the plugin at a site file of the tests' own, while the process has one thread. The daemon that is restarted finds it so.
+/// Points the plugin at a site file of the tests' own, while the process has one thread. The daemon
+/// that is restarted finds it so.
 pub fn prepare() {
     if VARIABLES.iter().any(|variable| std::env::var_os(variable).is_some()) {
         return;
@@ -83,7 +85,8 @@ pub fn applied() {
 
 pub fn unknown_profile() {
     write("[profile.fast]\n[profile.safe]\n");
-    let expected = format!("profile=slow: {} has no [profile.slow]; it has fast, safe", file().display());
+    let expected =
+        format!("profile=slow: {} has no [profile.slow]; it has fast, safe", file().display());
     assert_eq!(check("glfs/v@h/d;profile=slow"), Some(expected.clone()));
     assert_eq!(check("glfs/v@h/d;profile=fast"), None);
     assert!(Lun::new("glfs/v@h/unknown-profile;profile=slow", MIB, 512).open() < 0);
@@ -96,9 +99,10 @@ pub fn broken() {
     let (_volume, cfgstring, profile) = volume("broken.img");
     write(&format!("{profile}access = \"ro\""));
     assert!(is_protected(&cfgstring));
-    for (mistake, place) in
-        [("access = \"or\"", "glfs.toml:3:10: access=or: expected auto, rw or ro"), ("[", "glfs.toml:3:2: not TOML")]
-    {
+    for (mistake, place) in [
+        ("access = \"or\"", "glfs.toml:3:10: access=or: expected auto, rw or ro"),
+        ("[", "glfs.toml:3:2: not TOML"),
+    ] {
         write(&format!("{profile}{mistake}"));
         for _ in 0..5 {
             assert!(is_protected(&cfgstring), "what was right last");
@@ -106,7 +110,10 @@ pub fn broken() {
         let lines = log::lines(place);
         assert_eq!(lines.len(), 1, "{lines:?}");
         assert!(lines[0].starts_with("error: "), "{lines:?}");
-        assert_eq!(log::lines("the last version that was right").len(), log::lines("glfs.toml:3:").len());
+        assert_eq!(
+            log::lines("the last version that was right").len(),
+            log::lines("glfs.toml:3:").len()
+        );
     }
     let why = check("glfs/v@h/d;profile=else").unwrap();
     assert!(why.contains("it has it. Its newest version is not in use: "), "{why}");
@@ -118,7 +125,8 @@ pub fn broken() {
     assert!(!is_protected(&cfgstring), "mended");
 }
 
-/// The argument that makes this executable a daemon that opens one LUN: 1 if it serves it read-only, as the profile says.
+/// The argument that makes this executable a daemon that opens one LUN: 1 if it serves it
+/// read-only, as the profile says.
 pub const RESTARTED: &str = "--restarted";
 
 pub fn restarted(cfgstring: &str) -> ExitCode {
@@ -132,7 +140,10 @@ pub fn restart() {
     write(&format!("{profile}access = \"ro\""));
     assert!(is_protected(&cfgstring));
     write("[profile");
-    let child = Command::new(std::env::current_exe().unwrap()).args([RESTARTED, &cfgstring]).output().unwrap();
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args([RESTARTED, &cfgstring])
+        .output()
+        .unwrap();
     let text = String::from_utf8(child.stdout).unwrap();
     assert_eq!(child.status.code(), Some(1), "{text}{}", String::from_utf8_lossy(&child.stderr));
     assert!(text.contains("error: ") && text.contains("glfs.toml:1:"), "{text}");
@@ -145,7 +156,10 @@ pub fn absent() {
     fs::remove_file(file()).unwrap();
     assert!(!is_protected(&volume.cfgstring("absent.img", "")));
     let why = check(&cfgstring).unwrap();
-    assert!(why.starts_with("profile=it: there is no ") && why.ends_with(" that could have it"), "{why}");
+    assert!(
+        why.starts_with("profile=it: there is no ") && why.ends_with(" that could have it"),
+        "{why}"
+    );
 }
 
 pub fn check_only_reads() {

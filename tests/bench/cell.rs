@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What is measured: a load, and what came of it.
 
 use std::str::FromStr;
@@ -31,17 +32,22 @@ pub(crate) struct Cell {
 impl FromStr for Cell {
     type Err = anyhow::Error;
 
-    /// `rr16`: random read of 4 KiB, 16 in flight. `rw`: write; `mix`: 70 reads to 30 writes; `fsync`: write and flush.
-    /// `sr1m`, `sw64k`: sequential, of so much, 4 in flight.
+    /// `rr16`: random read of 4 KiB, 16 in flight. `rw`: write; `mix`: 70 reads to 30 writes;
+    /// `fsync`: write and flush. `sr1m`, `sw64k`: sequential, of so much, 4 in flight.
     fn from_str(name: &str) -> anyhow::Result<Self> {
-        let cell = |pattern, reads, block, depth| Self { pattern, reads, block, depth, flush: false };
-        let digits = name.find(|c: char| c.is_ascii_digit()).with_context(|| format!("{name}: no number"))?;
+        let cell =
+            |pattern, reads, block, depth| Self { pattern, reads, block, depth, flush: false };
+        let digits = name
+            .find(|c: char| c.is_ascii_digit())
+            .with_context(|| format!("{name}: no number"))?;
         let (kind, number) = name.split_at(digits);
         Ok(match (kind, number) {
             ("rr", depth) => cell(Pattern::Random, 100, 4 << 10, depth.parse()?),
             ("rw", depth) => cell(Pattern::Random, 0, 4 << 10, depth.parse()?),
             ("mix", depth) => cell(Pattern::Random, 70, 4 << 10, depth.parse()?),
-            ("fsync", depth) => Self { flush: true, ..cell(Pattern::Random, 0, 4 << 10, depth.parse()?) },
+            ("fsync", depth) => {
+                Self { flush: true, ..cell(Pattern::Random, 0, 4 << 10, depth.parse()?) }
+            }
             ("sr", "64k") => cell(Pattern::Sequential, 100, 64 << 10, 4),
             ("sr", "1m") => cell(Pattern::Sequential, 100, 1 << 20, 4),
             ("sw", "64k") => cell(Pattern::Sequential, 0, 64 << 10, 4),

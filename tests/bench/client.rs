@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! A client: a process that has images open in one way, and loads them when it is told to.
 //!
-//! A process each, because CPU time is counted by process, and because one process cannot load two handlers.
+//! A process each, because CPU time is counted by process, and because one process cannot load two
+//! handlers.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -36,16 +38,22 @@ pub(crate) struct Spec {
     pub(crate) images: Vec<String>,
 }
 
-/// The client's side: opens, says so, and answers each job on standard input with figures on standard output.
+/// The client's side: opens, says so, and answers each job on standard input with figures on
+/// standard output.
 pub(crate) fn serve(spec: &Spec) -> anyhow::Result<()> {
     let mut connections = Connections::new(spec.lever.clone());
-    let disks = spec.images.iter().enumerate().map(|(number, image)| open(spec, &mut connections, image, number));
+    let disks = spec
+        .images
+        .iter()
+        .enumerate()
+        .map(|(number, image)| open(spec, &mut connections, image, number));
     let disks: Vec<Box<dyn Disk>> = disks.collect::<anyhow::Result<_>>()?;
     let mut output = std::io::stdout();
     writeln!(output, "ready")?;
     for (count, line) in std::io::stdin().lines().enumerate() {
         let job: Job = serde_json::from_str(&line?)?;
-        let figures = run(spec, disks.get(..job.luns).context("not as many images")?, &job, count as u64)?;
+        let figures =
+            run(spec, disks.get(..job.luns).context("not as many images")?, &job, count as u64)?;
         writeln!(output, "{}", serde_json::to_string(&figures)?)?;
     }
     // Taking a connection down takes ten seconds, and nothing is to be learned from it.
@@ -54,7 +62,12 @@ pub(crate) fn serve(spec: &Spec) -> anyhow::Result<()> {
     unsafe { libc::_exit(0) }
 }
 
-fn open(spec: &Spec, connections: &mut Connections, image: &str, number: usize) -> anyhow::Result<Box<dyn Disk>> {
+fn open(
+    spec: &Spec,
+    connections: &mut Connections,
+    image: &str,
+    number: usize,
+) -> anyhow::Result<Box<dyn Disk>> {
     let (bytes, path) = (spec.bytes, Path::new(image));
     Ok(match spec.kind {
         Kind::Handler => Box::new(handler::Lun::open(&spec.so, image, bytes, number)?),
@@ -66,13 +79,21 @@ fn open(spec: &Spec, connections: &mut Connections, image: &str, number: usize) 
 }
 
 fn run(spec: &Spec, disks: &[Box<dyn Disk>], job: &Job, count: u64) -> anyhow::Result<Figures> {
-    let used = || -> anyhow::Result<Duration> { Ok(cpu::own()? + spec.fuse.map_or(Ok(Duration::ZERO), cpu::of)?) };
+    let used = || -> anyhow::Result<Duration> {
+        Ok(cpu::own()? + spec.fuse.map_or(Ok(Duration::ZERO), cpu::of)?)
+    };
     let (begin, before) = (Instant::now(), used()?);
     let tallies = thread::scope(|scope| {
         let run = |disk: &dyn Disk, seed| disk.run(&job.cell, job.time, seed);
-        let threads: Vec<_> =
-            disks.iter().zip(count * 64..).map(|(disk, seed)| scope.spawn(move || run(&**disk, seed))).collect();
-        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect::<anyhow::Result<Vec<_>>>()
+        let threads: Vec<_> = disks
+            .iter()
+            .zip(count * 64..)
+            .map(|(disk, seed)| scope.spawn(move || run(&**disk, seed)))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().expect("no panic"))
+            .collect::<anyhow::Result<Vec<_>>>()
     })?;
     let (elapsed, cpu) = (begin.elapsed(), used()?.saturating_sub(before));
     let mut all = Tally::new();
@@ -95,16 +116,24 @@ impl Client {
     pub(crate) fn start(spec: &Spec) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         let kind = serde_json::to_value(spec.kind)?;
-        let kind = clap::ValueEnum::to_possible_value(&spec.kind).map_or(kind.to_string(), |v| v.get_name().to_owned());
-        command.args(["client", "--kind", &kind, "--bytes", &spec.bytes.to_string()]).arg("--so").arg(&spec.so);
+        let kind = clap::ValueEnum::to_possible_value(&spec.kind)
+            .map_or(kind.to_string(), |v| v.get_name().to_owned());
+        command
+            .args(["client", "--kind", &kind, "--bytes", &spec.bytes.to_string()])
+            .arg("--so")
+            .arg(&spec.so);
         if let Some(fuse) = spec.fuse {
             command.args(["--fuse", &fuse.to_string()]);
         }
         if let Some(lever) = &spec.lever {
             command.args(["--lever", lever]);
         }
-        let mut process =
-            command.args(&spec.images).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("client")?;
+        let mut process = command
+            .args(&spec.images)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("client")?;
         let jobs = process.stdin.take().context("stdin")?;
         let figures = BufReader::new(process.stdout.take().context("stdout")?);
         let mut client = Self { process, jobs, figures };
@@ -125,7 +154,11 @@ impl Client {
 
     fn line(&mut self) -> anyhow::Result<String> {
         let mut line = String::new();
-        ensure!(self.figures.read_line(&mut line)? > 0, "the client has ended: {:?}", self.process.wait()?);
+        ensure!(
+            self.figures.read_line(&mut line)? > 0,
+            "the client has ended: {:?}",
+            self.process.wait()?
+        );
         Ok(line.trim_end().to_owned())
     }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! CPU time, and on which cores it is spent.
 
 use std::fs;

@@ -1,7 +1,10 @@
-//! Commands that ask for as much as a CDB can: what they do to the daemon's memory, and to its other LUNs.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! Commands that ask for as much as a CDB can: what they do to the daemon's memory, and to its
+//! other LUNs.
 //!
-//! 128 of them are in flight on one LUN, whose brick answers after 200 ms. They come as tcmu-runner's core hands them on (1.5.4,
-//! `handle_unmap_internal`, `align_and_split_unmap`, `handle_writesame`).
+//! 128 of them are in flight on one LUN, whose brick answers after 200 ms. They come as
+//! tcmu-runner's core hands them on (1.5.4, `handle_unmap_internal`, `align_and_split_unmap`,
+//! `handle_writesame`).
 
 use std::fs;
 use std::process::Command;
@@ -71,7 +74,11 @@ pub(crate) fn bench(so: &std::path::Path, seconds: u64) -> anyhow::Result<()> {
     let daemon = Command::new(std::env::current_exe()?)
         .args(["hostile-daemon", "--seconds", &seconds.to_string(), "--so"])
         .arg(so)
-        .args([slow.cfgstring("hostile", ""), slow.cfgstring("neighbour", ""), other.cfgstring("neighbour", "")])
+        .args([
+            slow.cfgstring("hostile", ""),
+            slow.cfgstring("neighbour", ""),
+            other.cfgstring("neighbour", ""),
+        ])
         .status()?;
     cluster::stop();
     rig::leave(folder.path())?;
@@ -105,22 +112,37 @@ pub(crate) fn serve(spec: &Spec) -> anyhow::Result<()> {
         anyhow::Ok((with?, storm.join().map_err(|_| anyhow::anyhow!("the storm panicked"))?))
     })?;
     let (peak, after) = (status("VmHWM:")?, resident()?);
-    println!("| command | answered GOOD | refused or failed | not answered within {PATIENCE:?} | slowest answer |");
+    println!(
+        "| command | answered GOOD | refused or failed | not answered within {PATIENCE:?} | slowest answer |"
+    );
     println!("|---|---|---|---|---|");
     for (kind, fate) in KINDS.iter().zip(fates) {
         let Fate { good, refused, unanswered, slowest } = fate;
-        println!("| {} | {good} | {refused} | {unanswered} | {:.1} s |", kind.name(), slowest.as_secs_f64());
+        println!(
+            "| {} | {good} | {refused} | {unanswered} | {:.1} s |",
+            kind.name(),
+            slowest.as_secs_f64()
+        );
     }
-    println!("\n| memory | KiB |\n|---|---|\n| idle | {idle} |\n| peak | {peak} |\n| after | {after} |");
-    println!("\n| neighbour on | p99 without, ms | p99 with, ms | ratio | wanted |\n|---|---|---|---|---|");
+    println!(
+        "\n| memory | KiB |\n|---|---|\n| idle | {idle} |\n| peak | {peak} |\n| after | {after} |"
+    );
+    println!(
+        "\n| neighbour on | p99 without, ms | p99 with, ms | ratio | wanted |\n|---|---|---|---|---|"
+    );
     let mut is_far_served = true;
     for (number, (name, _)) in neighbours.iter().enumerate() {
-        let [without, with] = [&without, &with].map(|tallies| tallies[number].figures(&cell, time, Duration::ZERO));
+        let [without, with] =
+            [&without, &with].map(|tallies| tallies[number].figures(&cell, time, Duration::ZERO));
         let ratio = with.p99 / without.p99;
         // The same brick's threads are held by the delays of the others: no client can help that.
         let wanted = if number == 1 { "3.0" } else { "-" };
         is_far_served &= number == 0 || ratio <= 3.0 && with.errors == 0;
-        println!("| {name} | {:.1} | {:.1} | {ratio:.1} | {wanted} |", without.p99 / 1e3, with.p99 / 1e3);
+        println!(
+            "| {name} | {:.1} | {:.1} | {ratio:.1} | {wanted} |",
+            without.p99 / 1e3,
+            with.p99 / 1e3
+        );
     }
     let grown = peak.saturating_sub(idle) / 1024;
     println!(
@@ -133,9 +155,15 @@ pub(crate) fn serve(spec: &Spec) -> anyhow::Result<()> {
 
 fn load(luns: &[(&str, Lun)], cell: &Cell, time: Duration) -> anyhow::Result<Vec<Tally>> {
     thread::scope(|scope| {
-        let threads: Vec<_> =
-            luns.iter().zip(0..).map(|((_, lun), seed)| scope.spawn(move || lun.run(cell, time, seed))).collect();
-        threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow::anyhow!("panicked"))?).collect()
+        let threads: Vec<_> = luns
+            .iter()
+            .zip(0..)
+            .map(|((_, lun), seed)| scope.spawn(move || lun.run(cell, time, seed)))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().map_err(|_| anyhow::anyhow!("panicked"))?)
+            .collect()
     })
 }
 
@@ -178,7 +206,8 @@ struct Fate {
 }
 
 impl Kind {
-    /// Of the command in this slot: half of them are from the 64 initiators with a COMPARE AND WRITE.
+    /// Of the command in this slot: half of them are from the 64 initiators with a COMPARE AND
+    /// WRITE.
     fn of(slot: usize) -> usize {
         if slot < DEEPEST / 2 { KINDS.len() - 1 } else { slot % (KINDS.len() - 1) }
     }
@@ -217,7 +246,8 @@ impl Kind {
 
     /// Hands it on as the core does; how many answers there will be.
     fn submit(self, device: &FakeDevice, command: &FakeCommand, parts: &mut Vec<Part>) -> usize {
-        let (device, cmd, (iov, count)) = (std::ptr::from_ref(device), command.as_ptr(), command.iovecs());
+        let (device, cmd, (iov, count)) =
+            (std::ptr::from_ref(device), command.as_ptr(), command.iovecs());
         let answer = |status: c_int| {
             if status != OK {
                 completed(std::ptr::null_mut(), cmd, status);
@@ -237,7 +267,9 @@ impl Kind {
                 answer(unsafe { (table().writesame)(device, cmd, 0, bytes, iov, count) })
             }
             // SAFETY: as above.
-            Self::CompareAndWrite => answer(unsafe { (table().caw)(device, cmd, 0, BLOCK, iov, count) }),
+            Self::CompareAndWrite => {
+                answer(unsafe { (table().caw)(device, cmd, 0, BLOCK, iov, count) })
+            }
             Self::UnmapOf256 => answer(INVALID_PARAM_LIST),
             Self::WriteSameAndUnmap => split(device, command, bytes, 1, parts),
             Self::Unmap => split(device, command, longest_unmap(device), MAX_DESCRIPTORS, parts),
@@ -267,7 +299,13 @@ fn longest_unmap(device: *const FakeDevice) -> u64 {
 }
 
 /// Submits `times` descriptors of so many bytes, in parts; how many parts.
-fn split(device: *const FakeDevice, command: &FakeCommand, bytes: u64, times: usize, parts: &mut Vec<Part>) -> usize {
+fn split(
+    device: *const FakeDevice,
+    command: &FakeCommand,
+    bytes: u64,
+    times: usize,
+    parts: &mut Vec<Part>,
+) -> usize {
     let longest = longest_unmap(device);
     let mut submitted = 0;
     for _ in 0..times {
@@ -277,7 +315,8 @@ fn split(device: *const FakeDevice, command: &FakeCommand, bytes: u64, times: us
             let cmd = part.as_ptr();
             parts.push(part);
             // SAFETY: as the daemon does, with a part that is alive until it is answered.
-            let status = unsafe { (table().unmap)(device, cmd, offset, longest.min(bytes - offset)) };
+            let status =
+                unsafe { (table().unmap)(device, cmd, offset, longest.min(bytes - offset)) };
             submitted += 1;
             if status != OK {
                 completed(std::ptr::null_mut(), cmd, status);
@@ -310,7 +349,15 @@ fn storm(lun: &Lun, over: &AtomicBool) -> [Fate; KINDS.len()] {
             let kind = Kind::of(slot);
             let mut command = KINDS[kind].command();
             command.set_id(u16::try_from(lun.number * DEEPEST + slot).expect("a number"));
-            Slot { kind, command, parts: Vec::new(), since: now, left: 0, good: true, resubmit_at: Some(now) }
+            Slot {
+                kind,
+                command,
+                parts: Vec::new(),
+                since: now,
+                left: 0,
+                good: true,
+                resubmit_at: Some(now),
+            }
         })
         .collect::<Vec<Slot>>();
     // The handler keeps the addresses of what is never answered.
@@ -320,9 +367,9 @@ fn storm(lun: &Lun, over: &AtomicBool) -> [Fate; KINDS.len()] {
         if ended.is_none() && over.load(Ordering::SeqCst) {
             ended = Some(Instant::now());
         }
-        for slot in
-            slots.iter_mut().filter(|slot| ended.is_none() && slot.resubmit_at.is_some_and(|at| at <= Instant::now()))
-        {
+        for slot in slots.iter_mut().filter(|slot| {
+            ended.is_none() && slot.resubmit_at.is_some_and(|at| at <= Instant::now())
+        }) {
             (slot.since, slot.good, slot.resubmit_at) = (Instant::now(), true, None);
             slot.parts.clear();
             slot.left += KINDS[slot.kind].submit(&lun.device, &slot.command, &mut slot.parts);

@@ -1,4 +1,6 @@
-//! The load: one thread per LUN submits, as tcmu-runner's command thread does; answers come from anywhere.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! The load: one thread per LUN submits, as tcmu-runner's command thread does; answers come from
+//! anywhere.
 
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
@@ -33,7 +35,12 @@ pub(crate) struct Choice {
 impl Choice {
     pub(crate) fn new(cell: Cell, bytes: u64, seed: u64) -> Self {
         let blocks = bytes / cell.block as u64;
-        let mut choice = Self { cell, blocks, next: 0, state: (seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1 };
+        let mut choice = Self {
+            cell,
+            blocks,
+            next: 0,
+            state: (seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+        };
         // Two runs in a row, or two LUNs, shall not begin at the same place.
         choice.next = choice.random() % blocks;
         choice
@@ -60,8 +67,8 @@ impl Choice {
     }
 }
 
-/// Keeps `depth` commands in flight for `time`, and waits for the last. `submit` starts a step in a slot; its answer comes through
-/// `answers`, which nobody else uses meanwhile.
+/// Keeps `depth` commands in flight for `time`, and waits for the last. `submit` starts a step in a
+/// slot; its answer comes through `answers`, which nobody else uses meanwhile.
 pub(crate) fn pump(
     cell: &Cell,
     time: Duration,
@@ -87,7 +94,8 @@ pub(crate) fn pump(
         if started == finished {
             return Ok(tally);
         }
-        let (slot, end, good) = answers.recv_timeout(Duration::from_secs(60)).context("no answer within 60 s")?;
+        let (slot, end, good) =
+            answers.recv_timeout(Duration::from_secs(60)).context("no answer within 60 s")?;
         let (op, since) = running[slot];
         if cell.flush && op == Op::Write && good {
             running[slot].0 = Op::Flush;

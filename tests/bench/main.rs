@@ -1,7 +1,10 @@
-//! The benchmark: the plugin against its peers and against what libgfapi can do, on real bricks. `make bench`.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! The benchmark: the plugin against its peers and against what libgfapi can do, on real bricks.
+//! `make bench`.
 //!
-//! Every contestant is a process of its own ([`client`]) that stays open while all take turns ([`plan`]): what a noisy machine does
-//! to one it does to all, and what counts is the ratio of neighbours, not the figure. README.md has the method and the results.
+//! Every contestant is a process of its own ([`client`]) that stays open while all take turns
+//! ([`plan`]): what a noisy machine does to one it does to all, and what counts is the ratio of
+//! neighbours, not the figure. README.md has the method and the results.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -72,7 +75,8 @@ struct Arguments {
     /// Only these cells.
     #[arg(long)]
     cells: Vec<String>,
-    /// A graph option, PATTERN,KEY,VALUE, whose effect on libgfapi with our graph shall be measured.
+    /// A graph option, PATTERN,KEY,VALUE, whose effect on libgfapi with our graph shall be
+    /// measured.
     #[arg(long)]
     lever: Vec<String>,
     /// Turns of each contestant.
@@ -145,7 +149,9 @@ fn bench(arguments: &Arguments) -> anyhow::Result<()> {
         time: arguments.milliseconds.map(Duration::from_millis),
         levers: arguments.lever.clone(),
     };
-    let wanted = |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|part| name.contains(part));
+    let wanted = |name: &str| {
+        arguments.only.is_empty() || arguments.only.iter().any(|part| name.contains(part))
+    };
     let mut results = Results::default();
     if wanted("lun") {
         lun_level(&settings, &mut results)?;
@@ -164,7 +170,10 @@ fn bench(arguments: &Arguments) -> anyhow::Result<()> {
     cluster::stop();
     rig::leave(folder.path())?;
     results.write(&arguments.out)?;
-    println!("\n{0}/tables.md, {0}/bench.csv and {0}/bench.svg have all of it.", arguments.out.display());
+    println!(
+        "\n{0}/tables.md, {0}/bench.csv and {0}/bench.svg have all of it.",
+        arguments.out.display()
+    );
     let errors: u64 = results.0.iter().map(|run| run.figures.errors).sum();
     ensure!(errors == 0, "{errors} commands failed");
     Ok(())

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What is measured against what.
 
 use std::ops::Range;
@@ -55,7 +56,9 @@ impl Contestant {
     /// What its client opens.
     pub(crate) fn spec(&self, rig: &Rig, images: Range<usize>) -> Spec {
         let file = matches!(self.kind, Kind::FileThreads | Kind::FileUring);
-        let image = |n| if file { rig.path(n).display().to_string() } else { rig.cfgstring(n, &self.options) };
+        let image = |n| {
+            if file { rig.path(n).display().to_string() } else { rig.cfgstring(n, &self.options) }
+        };
         Spec {
             kind: self.kind,
             so: self.so.clone(),
@@ -67,14 +70,22 @@ impl Contestant {
     }
 }
 
-const ALL: [&str; 13] =
-    ["rr1", "rr16", "rr64", "rw1", "rw16", "rw64", "sr64k", "sw64k", "sr1m", "sw1m", "mix16", "fsync1", "fsync16"];
+const ALL: [&str; 13] = [
+    "rr1", "rr16", "rr64", "rw1", "rw16", "rw64", "sr64k", "sw64k", "sr1m", "sw1m", "mix16",
+    "fsync1", "fsync16",
+];
 const MAIN: [&str; 9] = ["rr1", "rr16", "rr64", "rw1", "rw16", "sr1m", "sw1m", "mix16", "fsync16"];
 const FEW: [&str; 6] = ["rr1", "rr16", "rw1", "rw16", "sr1m", "sw1m"];
 
 impl Settings {
     fn contestant(&self, name: &str, kind: Kind, options: &str) -> Contestant {
-        Contestant { name: name.to_owned(), kind, so: self.so.clone(), options: options.to_owned(), lever: None }
+        Contestant {
+            name: name.to_owned(),
+            kind,
+            so: self.so.clone(),
+            options: options.to_owned(),
+            lever: None,
+        }
     }
 
     fn ours(&self, options: &str) -> Contestant {
@@ -89,18 +100,34 @@ impl Settings {
             self.contestant("gfapi", Kind::GfapiDefault, ""),
         ];
         if let Some(peer) = &self.peer {
-            field.push(Contestant { so: peer.clone(), ..self.contestant("peer", Kind::Handler, "") });
+            field.push(Contestant {
+                so: peer.clone(),
+                ..self.contestant("peer", Kind::Handler, "")
+            });
         }
         for lever in &self.levers {
-            field.push(Contestant { lever: Some(lever.clone()), ..self.contestant(lever, Kind::GfapiTuned, options) });
+            field.push(Contestant {
+                lever: Some(lever.clone()),
+                ..self.contestant(lever, Kind::GfapiTuned, options)
+            });
         }
         for &kind in fuse {
-            field.push(self.contestant(if kind == Kind::FileUring { "fuse-uring" } else { "fuse" }, kind, ""));
+            field.push(self.contestant(
+                if kind == Kind::FileUring { "fuse-uring" } else { "fuse" },
+                kind,
+                "",
+            ));
         }
         field
     }
 
-    fn series(&self, name: &str, layout: Layout, contestants: Vec<Contestant>, cells: &[&'static str]) -> Series {
+    fn series(
+        &self,
+        name: &str,
+        layout: Layout,
+        contestants: Vec<Contestant>,
+        cells: &[&'static str],
+    ) -> Series {
         Series {
             name: name.to_owned(),
             layout,
@@ -120,20 +147,57 @@ impl Settings {
         let both = [Kind::FileThreads, Kind::FileUring];
         if self.quick {
             return vec![
-                self.series("handler/none/single/pinned", Layout::Single, self.field(none, &both[..1]), &FEW),
-                self.series("handler/writeback/single/pinned", Layout::Single, self.field(writeback, &[]), &FEW[..4]),
-                self.series("handler/none/replica/pinned", Layout::Replica, self.field(none, &[]), &FEW[1..4]),
+                self.series(
+                    "handler/none/single/pinned",
+                    Layout::Single,
+                    self.field(none, &both[..1]),
+                    &FEW,
+                ),
+                self.series(
+                    "handler/writeback/single/pinned",
+                    Layout::Single,
+                    self.field(writeback, &[]),
+                    &FEW[..4],
+                ),
+                self.series(
+                    "handler/none/replica/pinned",
+                    Layout::Replica,
+                    self.field(none, &[]),
+                    &FEW[1..4],
+                ),
             ];
         }
         let mut plan = vec![
-            self.series("handler/none/single/pinned", Layout::Single, self.field(none, &both), &ALL),
-            self.series("handler/none/single/free", Layout::Single, self.field(none, &both[..1]), &MAIN),
-            self.series("handler/writeback/single/pinned", Layout::Single, self.field(writeback, &both[..1]), &ALL),
-            self.series("handler/writeback/single/free", Layout::Single, self.field(writeback, &[]), &FEW),
+            self.series(
+                "handler/none/single/pinned",
+                Layout::Single,
+                self.field(none, &both),
+                &ALL,
+            ),
+            self.series(
+                "handler/none/single/free",
+                Layout::Single,
+                self.field(none, &both[..1]),
+                &MAIN,
+            ),
+            self.series(
+                "handler/writeback/single/pinned",
+                Layout::Single,
+                self.field(writeback, &both[..1]),
+                &ALL,
+            ),
+            self.series(
+                "handler/writeback/single/free",
+                Layout::Single,
+                self.field(writeback, &[]),
+                &FEW,
+            ),
         ];
-        for (name, layout) in
-            [("replica", Layout::Replica), ("disperse", Layout::Disperse), ("sharded", Layout::Sharded)]
-        {
+        for (name, layout) in [
+            ("replica", Layout::Replica),
+            ("disperse", Layout::Disperse),
+            ("sharded", Layout::Sharded),
+        ] {
             for (cache, options, cores, cells) in [
                 ("none", none, "pinned", &MAIN[..]),
                 ("none", none, "free", &FEW[..]),
@@ -141,16 +205,29 @@ impl Settings {
             ] {
                 let mut field = self.field(options, &[]);
                 // What io-threads=auto follows.
-                field.push(self.contestant("io-threads", Kind::Handler, &format!("{options};io-threads=on")));
-                plan.push(self.series(&format!("handler/{cache}/{name}/{cores}"), layout, field, cells));
+                field.push(self.contestant(
+                    "io-threads",
+                    Kind::Handler,
+                    &format!("{options};io-threads=on"),
+                ));
+                plan.push(self.series(
+                    &format!("handler/{cache}/{name}/{cores}"),
+                    layout,
+                    field,
+                    cells,
+                ));
             }
         }
         for luns in [1, 4, 16, 64] {
             let mut field = self.field(none, &[]);
             // As many connections as LUNs.
             field.push(self.contestant("own", Kind::Handler, ";connection=own"));
-            let series =
-                self.series(&format!("scaling/none/{luns}-luns/free"), Layout::Single, field, &["rr1", "rr16", "rw16"]);
+            let series = self.series(
+                &format!("scaling/none/{luns}-luns/free"),
+                Layout::Single,
+                field,
+                &["rr1", "rr16", "rw16"],
+            );
             plan.push(Series { luns, rounds: series.rounds.min(5), ..series });
         }
         let depths = ["rr1", "rr2", "rr4", "rr8", "rr16", "rr32", "rr64", "rr128"];

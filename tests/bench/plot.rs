@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The figures as bars: how many times as fast as each other contestant.
 
 use std::path::Path;
@@ -47,7 +48,13 @@ fn panel<B: DrawingBackend>(
         .x_label_area_size(24)
         .y_label_area_size(40)
         .build_cartesian_2d(0.0..cells.len() as f64 * (1.0 + LEGEND), 0.0..TOP)?;
-    chart.configure_mesh().disable_x_mesh().x_labels(0).y_labels(7).light_line_style(WHITE).draw()?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .x_labels(0)
+        .y_labels(7)
+        .light_line_style(WHITE)
+        .draw()?;
     let width = 0.8 / others.len().max(1) as f64;
     for (n, (other, colour)) in others.iter().zip(COLOURS.iter().cycle()).enumerate() {
         let bars = cells.iter().enumerate().filter_map(|(cell, name)| {
@@ -58,7 +65,10 @@ fn panel<B: DrawingBackend>(
         let bars: Vec<_> = bars.collect();
         chart
             .draw_series(bars.iter().map(|(left, ratio)| {
-                Rectangle::new([(*left, 0.0), (left + width * 0.9, ratio.median.min(TOP))], colour.filled())
+                Rectangle::new(
+                    [(*left, 0.0), (left + width * 0.9, ratio.median.min(TOP))],
+                    colour.filled(),
+                )
             }))?
             .label(*other)
             .legend(move |(x, y)| Rectangle::new([(x, y - 4), (x + 10, y + 4)], colour.filled()));
@@ -67,7 +77,8 @@ fn panel<B: DrawingBackend>(
             PathElement::new([(middle, ratio.low.min(TOP)), (middle, ratio.high.min(TOP))], BLACK)
         }))?;
     }
-    chart.draw_series([PathElement::new([(0.0, 1.0), (cells.len() as f64, 1.0)], BLACK.mix(0.6))])?;
+    chart
+        .draw_series([PathElement::new([(0.0, 1.0), (cells.len() as f64, 1.0)], BLACK.mix(0.6))])?;
     chart.draw_series(cells.iter().enumerate().map(|(cell, name)| {
         let at = (cell as f64 + 0.35, 0.0);
         EmptyElement::at(at) + Text::new((*name).to_owned(), (0, 8), ("sans-serif", 14))

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! From single runs to tables: medians, and the spread of what was measured side by side.
 
 use std::fmt::Write as _;
@@ -22,7 +23,8 @@ pub(crate) struct Run {
 #[derive(Debug, Default)]
 pub(crate) struct Results(pub(crate) Vec<Run>);
 
-const HEAD: &str = "series,contestant,cell,round,iops,mbps,mean_us,p50_us,p99_us,p999_us,cpu_us,errors,rss_kib";
+const HEAD: &str =
+    "series,contestant,cell,round,iops,mbps,mean_us,p50_us,p99_us,p999_us,cpu_us,errors,rss_kib";
 
 impl Run {
     /// From a line of the form of [`HEAD`]. CPU time and memory may be missing.
@@ -33,7 +35,11 @@ impl Run {
         };
         let number = |n: usize| -> anyhow::Result<f64> {
             let text = rest.get(n).with_context(|| format!("too short: {line}"))?;
-            if text.is_empty() { Ok(f64::NAN) } else { text.parse().with_context(|| format!("{text:?} in {line}")) }
+            if text.is_empty() {
+                Ok(f64::NAN)
+            } else {
+                text.parse().with_context(|| format!("{text:?} in {line}"))
+            }
         };
         let figures = Figures {
             iops: number(0)?,
@@ -94,8 +100,15 @@ impl Results {
         names
     }
 
-    fn values(&self, series: &str, contestant: &str, cell: &str, value: impl Fn(&Figures) -> f64) -> Vec<f64> {
-        let of = |run: &&Run| run.series == series && run.contestant == contestant && run.cell == cell;
+    fn values(
+        &self,
+        series: &str,
+        contestant: &str,
+        cell: &str,
+        value: impl Fn(&Figures) -> f64,
+    ) -> Vec<f64> {
+        let of =
+            |run: &&Run| run.series == series && run.contestant == contestant && run.cell == cell;
         self.0.iter().filter(of).map(|run| value(&run.figures)).collect()
     }
 
@@ -108,7 +121,8 @@ impl Results {
         value: impl Fn(&Figures) -> f64 + Copy,
     ) -> Option<Spread> {
         let first = *self.contestants(series).first()?;
-        let (ours, theirs) = (self.values(series, first, cell, value), self.values(series, other, cell, value));
+        let (ours, theirs) =
+            (self.values(series, first, cell, value), self.values(series, other, cell, value));
         spread(ours.iter().zip(&theirs).map(|(ours, theirs)| ours / theirs).collect())
     }
 
@@ -137,14 +151,16 @@ impl Results {
     pub(crate) fn table(&self, series: &str) -> String {
         let contestants = self.contestants(series);
         let (ours, others) = (contestants[0], &contestants[1..]);
-        let mut text = format!("\n#### {series}\n\n| cell | {ours}: IOPS, MB/s, p50/p99/p99.9 µs, CPU µs |");
+        let mut text =
+            format!("\n#### {series}\n\n| cell | {ours}: IOPS, MB/s, p50/p99/p99.9 µs, CPU µs |");
         for name in others {
             text += &format!(" / {name} |");
         }
         text += &format!("\n|---|---|{}\n", "---|".repeat(others.len()));
         for cell in self.cells(series) {
             let of = |value: fn(&Figures) -> f64| {
-                spread(self.values(series, ours, cell, value)).map_or(f64::NAN, |spread| spread.median)
+                spread(self.values(series, ours, cell, value))
+                    .map_or(f64::NAN, |spread| spread.median)
             };
             let (iops, mbps, cpu) = (of(|f| f.iops), of(|f| f.mbps), of(|f| f.cpu));
             let (p50, p99, p999) = (of(|f| f.p50), of(|f| f.p99), of(|f| f.p999));
@@ -154,7 +170,9 @@ impl Results {
             );
             for other in others {
                 text += &match self.ratio(series, other, cell, |f| f.iops) {
-                    Some(Spread { median, low, high }) => format!(" {median:.2} ({low:.2}-{high:.2})"),
+                    Some(Spread { median, low, high }) => {
+                        format!(" {median:.2} ({low:.2}-{high:.2})")
+                    }
                     None => " -".to_owned(),
                 };
                 if let Some(cpu) = self.ratio(series, other, cell, |f| f.cpu) {
@@ -164,14 +182,16 @@ impl Results {
             }
             text += "\n";
         }
-        let errors: u64 = self.0.iter().filter(|run| run.series == series).map(|run| run.figures.errors).sum();
+        let errors: u64 =
+            self.0.iter().filter(|run| run.series == series).map(|run| run.figures.errors).sum();
         text += &format!("\nErrors: {errors}.");
         let most = |name: &str| {
             let of = |run: &&Run| run.series == series && run.contestant == name;
             self.0.iter().filter(of).map(|run| run.figures.rss).max().unwrap_or(0)
         };
         let known = contestants.iter().map(|name| (name, most(name))).filter(|(_, kib)| *kib > 0);
-        let memory: Vec<String> = known.map(|(name, kib)| format!("{name} {:.1} MiB", kib as f64 / 1024.0)).collect();
+        let memory: Vec<String> =
+            known.map(|(name, kib)| format!("{name} {:.1} MiB", kib as f64 / 1024.0)).collect();
         if !memory.is_empty() {
             text += &format!(" Resident memory of the clients: {}.", memory.join(", "));
         }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Volumes to measure on, their images, and their FUSE mounts.
 
 use std::fs;
@@ -33,8 +34,8 @@ pub(crate) struct Rig {
     luns: usize,
 }
 
-/// Moves into namespaces of our own, with a file system in memory for the bricks: disks would be measured otherwise. Must run while
-/// the process has one thread.
+/// Moves into namespaces of our own, with a file system in memory for the bricks: disks would be
+/// measured otherwise. Must run while the process has one thread.
 pub(crate) fn enter(folder: &Path) -> anyhow::Result<()> {
     cluster::enter_namespaces();
     mount(Some("bricks"), folder, Some("tmpfs"), MsFlags::empty(), Some("size=75%"))?;
@@ -50,8 +51,14 @@ pub(crate) fn leave(folder: &Path) -> anyhow::Result<()> {
 }
 
 impl Rig {
-    /// A started volume. `strict`: `O_DIRECT` is honoured by its translators, which is how its users without our graph avoid caches.
-    pub(crate) fn new(layout: Layout, strict: bool, luns: usize, contestants: usize) -> anyhow::Result<Self> {
+    /// A started volume. `strict`: `O_DIRECT` is honoured by its translators, which is how its
+    /// users without our graph avoid caches.
+    pub(crate) fn new(
+        layout: Layout,
+        strict: bool,
+        luns: usize,
+        contestants: usize,
+    ) -> anyhow::Result<Self> {
         let (words, bricks): (&[&str], usize) = match layout {
             Layout::Single | Layout::Sharded => (&[], 1),
             Layout::Replica => (&["replica", "3"], 3),
@@ -65,7 +72,8 @@ impl Rig {
             options.push(("features.shard", "on"));
         }
         let volume = cluster::Volume::start(words, bricks, &options);
-        let mount = cluster::FOLDER.get().context("not entered")?.join(format!("fuse-{}", volume.name));
+        let mount =
+            cluster::FOLDER.get().context("not entered")?.join(format!("fuse-{}", volume.name));
         fs::create_dir(&mount)?;
         let fuse = Command::new("glusterfs")
             .args(["--no-daemon", "--direct-io-mode=enable", "--log-file=/dev/null"])
@@ -74,9 +82,12 @@ impl Rig {
             .stdout(Stdio::null())
             .spawn()
             .context("glusterfs is needed (Debian: glusterfs-client)")?;
-        eventually("the volume is mounted", || statfs(&mount).is_ok_and(|fs| fs.filesystem_type() == FUSE_SUPER_MAGIC));
+        eventually("the volume is mounted", || {
+            statfs(&mount).is_ok_and(|fs| fs.filesystem_type() == FUSE_SUPER_MAGIC)
+        });
         let rig = Self { volume, mount, fuse, luns };
-        // Nobody writes to another's: on replicas that would cost a second for each change of hands (the lock is kept so long).
+        // Nobody writes to another's: on replicas that would cost a second for each change of hands
+        // (the lock is kept so long).
         let images: Vec<PathBuf> = (0..luns * contestants).map(|image| rig.path(image)).collect();
         fill(&images, rig.bytes())?;
         Ok(rig)
@@ -113,10 +124,12 @@ impl Drop for Rig {
     }
 }
 
-/// Writes images, no block like another: what was never written would be read without the brick's disk. All of them side by side,
-/// so that all have memory of the same kind: what is allocated first has been measured to be slower by a tenth.
+/// Writes images, no block like another: what was never written would be read without the brick's
+/// disk. All of them side by side, so that all have memory of the same kind: what is allocated
+/// first has been measured to be slower by a tenth.
 fn fill(paths: &[PathBuf], bytes: u64) -> anyhow::Result<()> {
-    let create = |path: &PathBuf| fs::File::create(path).with_context(|| path.display().to_string());
+    let create =
+        |path: &PathBuf| fs::File::create(path).with_context(|| path.display().to_string());
     let mut files = paths.iter().map(create).collect::<anyhow::Result<Vec<_>>>()?;
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut block = vec![0; 128 << 10];

@@ -1,6 +1,9 @@
-//! The inside of a gateway: a process with the plugin and one LUN, that does what it is told line by line.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! The inside of a gateway: a process with the plugin and one LUN, that does what it is told line
+//! by line.
 //!
-//! Every command is answered by one line: the status, the milliseconds it took, and what else there is to say.
+//! Every command is answered by one line: the status, the milliseconds it took, and what else there
+//! is to say.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -100,10 +103,19 @@ impl Agent {
                 (OK, String::new())
             }
             "contend" => {
-                self.contest = Some(Contest::start(Arc::clone(self.plain.as_ref().expect("a plain client"))));
+                self.contest =
+                    Some(Contest::start(Arc::clone(self.plain.as_ref().expect("a plain client"))));
                 (OK, String::new())
             }
-            "contended" => (OK, self.contest.take().expect("a contest").end().map(|count| count.to_string()).join(" ")),
+            "contended" => (
+                OK,
+                self.contest
+                    .take()
+                    .expect("a contest")
+                    .end()
+                    .map(|count| count.to_string())
+                    .join(" "),
+            ),
             "open" => {
                 self.opened += 1;
                 let mut lun = Lun::named(&format!("lun{}", self.opened), words[1], number(2));
@@ -117,8 +129,10 @@ impl Agent {
                 (OK, String::new())
             }
             "write" => {
-                let (first, stamp) = (number(1), Stamp { gateway: self.gateway, number: number(3) });
-                let data: Vec<u8> = (first..first + number(2)).flat_map(|block| stamp.fill(block)).collect();
+                let (first, stamp) =
+                    (number(1), Stamp { gateway: self.gateway, number: number(3) });
+                let data: Vec<u8> =
+                    (first..first + number(2)).flat_map(|block| stamp.fill(block)).collect();
                 told(self.lun().submit_write(offset(first), &data))
             }
             "read" => self.read(number(1), number(2)),
@@ -132,11 +146,23 @@ impl Agent {
                 } else {
                     Arc::<Lun>::clone(self.lun())
                 };
-                self.load = Some(Load::start(&disk, self.gateway, &self.next, region, Path::new(words[4])));
+                self.load =
+                    Some(Load::start(&disk, self.gateway, &self.next, region, Path::new(words[4])));
                 (OK, String::new())
             }
-            "stop" => (OK, self.load.take().expect("a load").stop().map(|count| count.to_string()).join(" ")),
-            "abandon" => (OK, self.load.take().expect("a load").abandon().map(|count| count.to_string()).join(" ")),
+            "stop" => (
+                OK,
+                self.load.take().expect("a load").stop().map(|count| count.to_string()).join(" "),
+            ),
+            "abandon" => (
+                OK,
+                self.load
+                    .take()
+                    .expect("a load")
+                    .abandon()
+                    .map(|count| count.to_string())
+                    .join(" "),
+            ),
             "usage" => {
                 let usage = Usage::now();
                 (OK, format!("{} {} {}", usage.kib, usage.fds, usage.threads))
@@ -145,7 +171,8 @@ impl Agent {
             "moves" => {
                 let text = scrape();
                 let of_lun = |name: &str| sum(&text, name, &[]).unwrap_or_default();
-                let (moves, pause) = (of_lun("tcmu_glfs_moves_total"), of_lun("tcmu_glfs_move_pause_seconds_max"));
+                let (moves, pause) =
+                    (of_lun("tcmu_glfs_moves_total"), of_lun("tcmu_glfs_move_pause_seconds_max"));
                 (OK, format!("{moves} {pause}"))
             }
             "bytes" => (OK, self.lun().bytes().to_string()),
@@ -165,7 +192,9 @@ impl Agent {
         // SAFETY: as the daemon does, on an open device.
         unsafe {
             match words[0] {
-                "lock" => (table.lock.expect("the plugin fences"))(device, words[1].parse().unwrap()),
+                "lock" => {
+                    (table.lock.expect("the plugin fences"))(device, words[1].parse().unwrap())
+                }
                 "unlock" => (table.unlock.expect("the plugin fences"))(device),
                 "report" => (table.report_event.expect("the plugin fences"))(device),
                 _ => (table.get_lock_state.expect("the plugin fences"))(device),
@@ -178,10 +207,13 @@ impl Agent {
         let len = usize::try_from(count).unwrap() * BLOCK;
         match Disk::read(&**self.lun(), offset(first), len) {
             Answer::Good(data) => {
-                let contents = (first..).zip(data.chunks(BLOCK)).map(|(at, bytes)| match Content::of(bytes, at) {
-                    Content::Write(stamp) => format!("{}:{}", stamp.gateway, stamp.number),
-                    other => format!("{other:?}").to_lowercase(),
-                });
+                let contents =
+                    (first..).zip(data.chunks(BLOCK)).map(|(at, bytes)| {
+                        match Content::of(bytes, at) {
+                            Content::Write(stamp) => format!("{}:{}", stamp.gateway, stamp.number),
+                            other => format!("{other:?}").to_lowercase(),
+                        }
+                    });
                 (OK, contents.collect::<Vec<_>>().join(" "))
             }
             Answer::Repeat => (REPEAT, String::new()),
@@ -210,7 +242,8 @@ impl Agent {
         (OK, bytes.to_string())
     }
 
-    /// Adds one to the number in a block's first bytes, `times` times, by COMPARE AND WRITE. How often another was quicker.
+    /// Adds one to the number in a block's first bytes, `times` times, by COMPARE AND WRITE. How
+    /// often another was quicker.
     fn increment(&self, block: u64, times: u64) -> (i32, String) {
         const LEN: usize = 512;
         let at = offset(block);
@@ -219,7 +252,8 @@ impl Agent {
             loop {
                 let counter = u64::from_le_bytes(known[..8].try_into().unwrap());
                 let new = (counter + 1).to_le_bytes().repeat(LEN / 8);
-                let (status, command) = self.lun().submit_compare_and_write(at.unsigned_abs(), &known, &new).wait();
+                let (status, command) =
+                    self.lun().submit_compare_and_write(at.unsigned_abs(), &known, &new).wait();
                 if status == OK {
                     known = new;
                     break;

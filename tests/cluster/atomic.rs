@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! COMPARE AND WRITE from two gateways at once.
 
 use std::fs::File;
@@ -22,17 +23,26 @@ fn each() -> u64 {
 }
 
 /// Both increment one number: none of the increments is lost, and none is made twice.
-fn assert_increments_add_up(volume: &Volume, bricks: usize, one: &mut Gateway, other: &mut Gateway) {
+fn assert_increments_add_up(
+    volume: &Volume,
+    bricks: usize,
+    one: &mut Gateway,
+    other: &mut Gateway,
+) {
     let order = format!("caw-increment {NUMBER} {}", each());
     one.order(&order);
     other.order(&order);
     let answers = [one.answer(), other.answer()];
     println!("{answers:?}");
-    let in_vain: u64 = answers.iter().map(|answer| answer.clone().good().parse::<u64>().unwrap()).sum();
+    let in_vain: u64 =
+        answers.iter().map(|answer| answer.clone().good().parse::<u64>().unwrap()).sum();
     assert!(in_vain > 0, "they never met: nothing was tested");
     for brick in 0..bricks {
         let mut bytes = [0; 8];
-        File::open(volume.brick(brick).join(IMAGE)).unwrap().read_exact_at(&mut bytes, NUMBER * 4096).unwrap();
+        File::open(volume.brick(brick).join(IMAGE))
+            .unwrap()
+            .read_exact_at(&mut bytes, NUMBER * 4096)
+            .unwrap();
         assert_eq!(u64::from_le_bytes(bytes), 2 * each(), "brick {brick}");
     }
 }
@@ -46,7 +56,8 @@ pub(crate) fn increments_add_up() {
     assert_increments_add_up(&volume, 3, &mut one, &mut other);
 }
 
-/// Who owns an image needs no lock for an increment; who has lost it does, also when its admin has taken the fence down since.
+/// Who owns an image needs no lock for an increment; who has lost it does, also when its admin has
+/// taken the fence down since.
 pub(crate) fn increments_add_up_when_a_fence_is_gone() {
     let _turn = cluster().shared();
     let volume = fenced(&[], 1);

@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What an admin does to a volume that is in use, and what gives its clients another graph.
 //!
-//! Restoring a snapshot is not among it: bricks would have to be on thin LVM volumes, which need a device mapper.
+//! Restoring a snapshot is not among it: bricks would have to be on thin LVM volumes, which need a
+//! device mapper.
 
 use std::collections::HashMap;
 
@@ -30,10 +32,12 @@ pub(crate) const STAT_PREFETCH: Change = Change::Client("performance.stat-prefet
 pub(crate) const OPEN_BEHIND: Change = Change::Client("performance.open-behind", ["off", "on"]);
 pub(crate) const WRITE_BEHIND: Change = Change::Client("performance.write-behind", ["off", "on"]);
 pub(crate) const CACHE_SIZE: Change = Change::Client("performance.cache-size", ["16MB", "64MB"]);
-pub(crate) const BRICK_LOG: Change = Change::Brick("diagnostics.brick-log-level", ["WARNING", "INFO"]);
+pub(crate) const BRICK_LOG: Change =
+    Change::Brick("diagnostics.brick-log-level", ["WARNING", "INFO"]);
 pub(crate) const RESET: Change = Change::Reset("performance.write-behind");
 
-/// What makes bricks hold calls back for two seconds; each how many-hundredth is [`DELAYED_PERCENTAGE`].
+/// What makes bricks hold calls back for two seconds; each how many-hundredth is
+/// [`DELAYED_PERCENTAGE`].
 pub(crate) const DELAYS: [(&str, &str); 4] = [
     ("debug.delay-gen", "posix"),
     ("delay-gen.enable", "read,write"),
@@ -64,10 +68,13 @@ impl Change {
 }
 
 impl Changes {
-    /// Makes the change, to that brick if it concerns one. Whether the clients have another graph since then for sure.
+    /// Makes the change, to that brick if it concerns one. Whether the clients have another graph
+    /// since then for sure.
     pub(crate) fn make(&mut self, volume: &mut Volume, change: Change, brick: usize) -> bool {
         match change {
-            Change::Client(key, values) | Change::Brick(key, values) => self.other_value(volume, key, values),
+            Change::Client(key, values) | Change::Brick(key, values) => {
+                self.other_value(volume, key, values)
+            }
             Change::Reset(key) => {
                 self.first.remove(key);
                 cluster().cli(0, &["volume", "reset", &volume.name, key]);
@@ -97,7 +104,12 @@ impl Changes {
         *first
     }
 
-    fn other_value(&mut self, volume: &Volume, key: &'static str, [first, second]: [&'static str; 2]) {
+    fn other_value(
+        &mut self,
+        volume: &Volume,
+        key: &'static str,
+        [first, second]: [&'static str; 2],
+    ) {
         volume.set(key, if self.turn(key) { first } else { second });
     }
 }

@@ -1,8 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What an image may hold after a history of writes and reads.
 //!
-//! A write may be what is seen if it began before the look ended, and if no other write was acknowledged before the look and had
-//! begun after this one ended. So an acknowledged write cannot be lost, an older one cannot come back, and neither can one that was
-//! answered with a failure, or was under way when its gateway was fenced. A write that was never answered may come at any time.
+//! A write may be what is seen if it began before the look ended, and if no other write was
+//! acknowledged before the look and had begun after this one ended. So an acknowledged write cannot
+//! be lost, an older one cannot come back, and neither can one that was answered with a failure, or
+//! was under way when its gateway was fenced. A write that was never answered may come at any time.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -33,8 +35,8 @@ pub(crate) struct History {
     writes: HashMap<Stamp, Write>,
     by_block: HashMap<u64, Vec<Stamp>>,
     pub(crate) reads: Vec<Read>,
-    /// Gateways that lost the right to write, and when: nothing that they began later may be seen, and what was under way then
-    /// had its end then.
+    /// Gateways that lost the right to write, and when: nothing that they began later may be seen,
+    /// and what was under way then had its end then.
     fenced: HashMap<u64, u64>,
     /// How many of the writes are from before.
     known: usize,
@@ -75,7 +77,8 @@ impl History {
 
     /// When something was served, read or written, in order.
     fn served(&self) -> Vec<u64> {
-        let writes = self.writes.values().filter(|write| write.acknowledged).filter_map(|write| write.end);
+        let writes =
+            self.writes.values().filter(|write| write.acknowledged).filter_map(|write| write.end);
         let mut ends: Vec<u64> = writes.chain(self.reads.iter().map(|read| read.end)).collect();
         ends.sort_unstable();
         ends
@@ -91,7 +94,10 @@ impl History {
 
     /// How long after `when` something was served again.
     pub(crate) fn first_served_after(&self, when: u64) -> Option<Duration> {
-        self.served().into_iter().find(|&end| end >= when).map(|end| Duration::from_nanos(end - when))
+        self.served()
+            .into_iter()
+            .find(|&end| end >= when)
+            .map(|end| Duration::from_nanos(end - when))
     }
 
     /// What is wrong with the reads, if anything.
@@ -102,21 +108,32 @@ impl History {
 
     /// What is wrong with the image as it is when all is over.
     pub(crate) fn wrong_blocks(&self, image: &[Content]) -> Vec<String> {
-        (0..).zip(image).filter_map(|(block, &seen)| self.objection(block, seen, u64::MAX, u64::MAX)).collect()
+        (0..)
+            .zip(image)
+            .filter_map(|(block, &seen)| self.objection(block, seen, u64::MAX, u64::MAX))
+            .collect()
     }
 
     /// Why `block` must not have been seen like this by a look from `begin` to `end`.
     fn objection(&self, block: u64, seen: Content, begin: u64, end: u64) -> Option<String> {
-        let writes = || self.by_block.get(&block).into_iter().flatten().map(|stamp| (*stamp, self.writes[stamp]));
+        let writes = || {
+            self.by_block
+                .get(&block)
+                .into_iter()
+                .flatten()
+                .map(|stamp| (*stamp, self.writes[stamp]))
+        };
         // The write that must have been seen rather than one that ended at `since`.
         let newer = |since: u64| {
-            let is_newer = |w: &Write| w.acknowledged && w.begin > since && w.end.is_some_and(|end| end < begin);
+            let is_newer = |w: &Write| {
+                w.acknowledged && w.begin > since && w.end.is_some_and(|end| end < begin)
+            };
             writes().find(|(_, write)| is_newer(write)).map(|(stamp, _)| stamp)
         };
         match seen {
-            Content::Zeros => {
-                newer(0).map(|lost| format!("block {block} is zeros, and {lost:?} was acknowledged: it is lost"))
-            }
+            Content::Zeros => newer(0).map(|lost| {
+                format!("block {block} is zeros, and {lost:?} was acknowledged: it is lost")
+            }),
             // A look at a block that is being written may see some of both.
             Content::Torn => {
                 let overlaps = |w: Write| w.begin < end && w.end.is_none_or(|end| end > begin);
@@ -124,12 +141,17 @@ impl History {
                 (!written).then(|| format!("block {block} is torn"))
             }
             Content::Write(stamp) => {
-                let Some(write) = self.writes.get(&stamp).filter(|write| write.block == block) else {
-                    return Some(format!("block {block} holds {stamp:?}, which nobody wrote there"));
+                let Some(write) = self.writes.get(&stamp).filter(|write| write.block == block)
+                else {
+                    return Some(format!(
+                        "block {block} holds {stamp:?}, which nobody wrote there"
+                    ));
                 };
                 let fenced = self.fenced.get(&stamp.gateway).copied();
                 if fenced.is_some_and(|fenced| write.begin > fenced) {
-                    return Some(format!("block {block} holds {stamp:?}, which began after its gateway was fenced"));
+                    return Some(format!(
+                        "block {block} holds {stamp:?}, which began after its gateway was fenced"
+                    ));
                 }
                 if write.begin > end {
                     return Some(format!("block {block} holds {stamp:?} before it began"));

@@ -1,4 +1,6 @@
-//! What can go wrong on purpose: processes that die or freeze. Cables are cut in `network.rs`, options set in `volumes.rs`.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! What can go wrong on purpose: processes that die or freeze. Cables are cut in `network.rs`,
+//! options set in `volumes.rs`.
 
 use nix::sys::signal::{Signal, kill};
 

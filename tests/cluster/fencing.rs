@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! One owner for each image: what a gateway that has lost it still sends is refused.
 
 use std::thread;
@@ -17,7 +18,8 @@ use crate::volumes::Volume;
 const BLOCKS: u64 = 256;
 /// What two gateways fight for.
 const CONTESTED: u64 = 48;
-/// What a volume needs to enforce ownership, and to let the next owner write while the last one is frozen.
+/// What a volume needs to enforce ownership, and to let the next owner write while the last one is
+/// frozen.
 pub(crate) const OPTIONS: [(&str, &str); 4] = [
     ("locks.mandatory-locking", "forced"),
     ("features.enforce-mandatory-lock", "on"),
@@ -36,7 +38,8 @@ pub(crate) fn gateway(volume: &Volume, options: &str) -> Gateway {
     Gateway::with(&volume.cfgstring(IMAGE, options), BLOCKS * 4096)
 }
 
-/// Locks as the core does for an initiator that goes on sending WRITEs: again and again. How long it took.
+/// Locks as the core does for an initiator that goes on sending WRITEs: again and again. How long
+/// it took.
 pub(crate) fn lock(gateway: &mut Gateway) -> Duration {
     let begin = Instant::now();
     loop {
@@ -64,8 +67,9 @@ pub(crate) fn overwrite(gateway: &mut Gateway, number: u64) -> Duration {
     begin.elapsed()
 }
 
-/// Freezes one gateway in mid-write, takes over by the other, wakes the first, and counts the blocks that do not hold what the
-/// second has written. Then the other way round. The longest takeover, and how many blocks were stale.
+/// Freezes one gateway in mid-write, takes over by the other, wakes the first, and counts the
+/// blocks that do not hold what the second has written. Then the other way round. The longest
+/// takeover, and how many blocks were stale.
 fn rounds(volume: &Volume, options: &str, rounds: u64, until_stale: bool) -> (Duration, usize) {
     let (mut owner, mut next) = (gateway(volume, options), gateway(volume, options));
     let (mut longest, mut stale) = (Duration::ZERO, 0);
@@ -84,14 +88,19 @@ fn rounds(volume: &Volume, options: &str, rounds: u64, until_stale: bool) -> (Du
         owner.signal(Signal::SIGCONT);
         owner.ask("abandon").good();
         let expected = Content::Write(Stamp { gateway: next.id, number });
-        stale += next.image(BLOCKS)[..usize::try_from(CONTESTED).unwrap()].iter().filter(|&&is| is != expected).count();
+        stale += next.image(BLOCKS)[..usize::try_from(CONTESTED).unwrap()]
+            .iter()
+            .filter(|&&is| is != expected)
+            .count();
         reopen(&mut owner, volume, options);
         std::mem::swap(&mut owner, &mut next);
         if until_stale && stale > 0 {
             break;
         }
     }
-    println!("up to {rounds} rounds: {stale} stale blocks, the longest takeover took {longest:.1?}");
+    println!(
+        "up to {rounds} rounds: {stale} stale blocks, the longest takeover took {longest:.1?}"
+    );
     (longest, stale)
 }
 
@@ -138,7 +147,8 @@ pub(crate) fn without_a_fence() {
 
 /// An owner in mid-write, and another gateway.
 fn owner_and_next(volume: &Volume) -> (Gateway, Gateway) {
-    let (mut owner, next) = (gateway(volume, ";fence=required"), gateway(volume, ";fence=required"));
+    let (mut owner, next) =
+        (gateway(volume, ";fence=required"), gateway(volume, ";fence=required"));
     lock(&mut owner);
     owner.load(0, CONTESTED, 16);
     thread::sleep(Duration::from_millis(300));
@@ -152,7 +162,10 @@ pub(crate) fn dead_owner() {
     owner.signal(Signal::SIGKILL);
     let (locked, written) = (lock(&mut next), overwrite(&mut next, 1));
     println!("killed: locked after {locked:.1?}, written after another {written:.1?}");
-    assert!(locked < Duration::from_secs(2) && written < Duration::from_secs(5), "{locked:?} {written:?}");
+    assert!(
+        locked < Duration::from_secs(2) && written < Duration::from_secs(5),
+        "{locked:?} {written:?}"
+    );
 }
 
 pub(crate) fn vanished_owner() {
@@ -162,20 +175,28 @@ pub(crate) fn vanished_owner() {
     owner.cable().cut();
     let (locked, written) = (lock(&mut next), overwrite(&mut next, 1));
     println!("cut off: locked after {locked:.1?}, written after another {written:.1?}");
-    assert!(locked + written < Duration::from_secs(15), "ping-timeout and 5 s: {locked:?} {written:?}");
+    assert!(
+        locked + written < Duration::from_secs(15),
+        "ping-timeout and 5 s: {locked:?} {written:?}"
+    );
     owner.cable().mend();
     thread::sleep(Duration::from_secs(3));
     owner.ask("abandon").good();
     let expected = Content::Write(Stamp { gateway: next.id, number: 1 });
-    assert!(next.image(BLOCKS)[..usize::try_from(CONTESTED).unwrap()].iter().all(|&is| is == expected), "stale");
+    assert!(
+        next.image(BLOCKS)[..usize::try_from(CONTESTED).unwrap()].iter().all(|&is| is == expected),
+        "stale"
+    );
 }
 
-/// The bricks have forgotten the lock, and enforce it all the same: the owner asks for it again, and nobody else got in between.
+/// The bricks have forgotten the lock, and enforce it all the same: the owner asks for it again,
+/// and nobody else got in between.
 pub(crate) fn bricks_restart_under_the_owner() {
     for (layout, bricks) in [(&[][..], 1), (&["replica", "3"][..], 3)] {
         let _turn = cluster().shared();
         let volume = fenced(layout, bricks);
-        let (mut owner, mut other) = (gateway(&volume, ";fence=required"), gateway(&volume, ";fence=required"));
+        let (mut owner, mut other) =
+            (gateway(&volume, ";fence=required"), gateway(&volume, ";fence=required"));
         lock(&mut owner);
         overwrite(&mut owner, 1);
         (0..bricks).for_each(|brick| kill_brick(&volume, brick));
@@ -203,11 +224,15 @@ pub(crate) fn bricks_restart_under_the_owner() {
 pub(crate) fn standby_reads() {
     let _turn = cluster().shared();
     let volume = fenced(&["replica", "3"], 3);
-    let (mut owner, mut standby) = (gateway(&volume, ";fence=required"), gateway(&volume, ";fence=required"));
+    let (mut owner, mut standby) =
+        (gateway(&volume, ";fence=required"), gateway(&volume, ";fence=required"));
     // Nobody has it: the first READ takes it.
     let begin = Instant::now();
     while owner.ask("read 0 1").status != OK {
-        assert!(begin.elapsed() < Duration::from_secs(5), "nobody owns the image, and it cannot be read");
+        assert!(
+            begin.elapsed() < Duration::from_secs(5),
+            "nobody owns the image, and it cannot be read"
+        );
         thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(owner.ask("lock-state").status, LOCKED);
@@ -225,10 +250,14 @@ pub(crate) fn standby_reads() {
     owner.ask("close").good();
     let begin = Instant::now();
     while standby.ask("read 0 1").status != OK {
-        assert!(begin.elapsed() < Duration::from_secs(5), "nobody owns the image, and it cannot be read");
+        assert!(
+            begin.elapsed() < Duration::from_secs(5),
+            "nobody owns the image, and it cannot be read"
+        );
         thread::sleep(Duration::from_millis(50));
     }
-    // Increments of an owned image need no lock of their own, and would lose the owner's if they took one.
+    // Increments of an owned image need no lock of their own, and would lose the owner's if they
+    // took one.
     standby.ask("caw-increment 200 50").good();
     assert_eq!(standby.ask("write 0 1 77").status, OK);
     assert_eq!(standby.ask("lock-state").status, LOCKED);
@@ -238,7 +267,9 @@ pub(crate) fn impossible() {
     let _turn = cluster().shared();
     let plain = Volume::start(&[], 1, &[]);
     let sharded = Volume::start(&[], 1, &[&OPTIONS[..], &[("features.shard", "on")]].concat());
-    for (volume, reason) in [(&plain, "locks.mandatory-locking forced"), (&sharded, "features.shard")] {
+    for (volume, reason) in
+        [(&plain, "locks.mandatory-locking forced"), (&sharded, "features.shard")]
+    {
         volume.image(IMAGE, BLOCKS * 4096);
         let mut gateway = Gateway::start();
         let refused = gateway.open(&volume.cfgstring(IMAGE, ";fence=required"), BLOCKS * 4096);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! A brick without space.
 
 use std::time::Duration;
@@ -14,13 +15,15 @@ const BLOCKS: u64 = 16384;
 /// Under load: these get their space before it ends.
 const LOADED: u64 = 1024;
 
-/// What has space goes on to be served; the rest fails, and says why. Nothing is lost, and space that is freed is used.
+/// What has space goes on to be served; the rest fails, and says why. Nothing is lost, and space
+/// that is freed is used.
 pub(crate) fn space_runs_out_and_comes_back() {
     let _turn = cluster().shared();
     let mut filler = None;
     let volume = Volume::start_on(&[], 1, &[], |folder| {
         let node = cluster().node(0);
-        node.run(&["mount", "-t", "tmpfs", "-o", "size=32m", "small", folder.to_str().unwrap()]).unwrap();
+        node.run(&["mount", "-t", "tmpfs", "-o", "size=32m", "small", folder.to_str().unwrap()])
+            .unwrap();
         node.run(&["mkdir", folder.join("b").to_str().unwrap()]).unwrap();
         filler = Some(node.path(&folder.join("filler")));
     });

@@ -1,4 +1,6 @@
-//! Gateways: each a process with the real plugin, a network of its own, and a cable that can be cut.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! Gateways: each a process with the real plugin, a network of its own, and a cable that can be
+//! cut.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
@@ -82,8 +84,10 @@ impl Gateway {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let (orders, answers) = (process.stdin.take().unwrap(), BufReader::new(process.stdout.take().unwrap()));
-        let mut gateway = Self { id, process, orders, answers, cable: None, folder, journals: Vec::new() };
+        let (orders, answers) =
+            (process.stdin.take().unwrap(), BufReader::new(process.stdout.take().unwrap()));
+        let mut gateway =
+            Self { id, process, orders, answers, cable: None, folder, journals: Vec::new() };
         // Its network exists when it has said something.
         assert_eq!(gateway.line(), "ready", "a gateway could not be started");
         // 100 to 249, again and again: those of long ago are gone.
@@ -151,12 +155,21 @@ impl Gateway {
     pub(crate) fn stop(&mut self) -> Done {
         let text = self.ask("stop").good();
         let counts: Vec<u64> = text.split(' ').map(|count| count.parse().unwrap()).collect();
-        let [acknowledged, read, flushed, repeated, errors, slowest] = counts[..] else { panic!("{text}") };
+        let [acknowledged, read, flushed, repeated, errors, slowest] = counts[..] else {
+            panic!("{text}")
+        };
         if errors > 0 {
             let log = self.ask("log /").good().replace(" | ", "\n");
             println!("gateway {}:\n{log}", self.id);
         }
-        Done { acknowledged, read, flushed, repeated, errors, slowest: Duration::from_millis(slowest) }
+        Done {
+            acknowledged,
+            read,
+            flushed,
+            repeated,
+            errors,
+            slowest: Duration::from_millis(slowest),
+        }
     }
 
     /// The journals of its loads, from the first to the last.
@@ -187,8 +200,8 @@ impl Gateway {
         kill(Pid::from_raw(i32::try_from(self.process.id()).unwrap()), signal).unwrap();
     }
 
-    /// How often its LUN has left one graph of a volume for another, and for how long a command has waited for that at most, as its
-    /// metrics say.
+    /// How often its LUN has left one graph of a volume for another, and for how long a command has
+    /// waited for that at most, as its metrics say.
     pub(crate) fn moves(&mut self) -> (u64, Duration) {
         let text = self.ask("moves").good();
         let (moves, pause) = text.split_once(' ').unwrap();

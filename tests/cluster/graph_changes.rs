@@ -1,14 +1,18 @@
-//! Changes of a volume's graph under load, while bricks hold some of the calls back for two seconds: no command notices.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! Changes of a volume's graph under load, while bricks hold some of the calls back for two
+//! seconds: no command notices.
 //!
-//! A few changes of each kind of volume, or `GRAPH_CHANGES` of each. Every volume has an image that two gateways write to, and
-//! where it can be fenced another one with an owner and a standby gateway.
+//! A few changes of each kind of volume, or `GRAPH_CHANGES` of each. Every volume has an image that
+//! two gateways write to, and where it can be fenced another one with an owner and a standby
+//! gateway.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::changes::Change::{Add, Quota, Replace, ResetBrick, Shard};
 use crate::changes::{
-    BRICK_LOG, CACHE_SIZE, Change, Changes, DELAYED_PERCENTAGE, DELAYS, OPEN_BEHIND, RESET, STAT_PREFETCH, WRITE_BEHIND,
+    BRICK_LOG, CACHE_SIZE, Change, Changes, DELAYED_PERCENTAGE, DELAYS, OPEN_BEHIND, RESET,
+    STAT_PREFETCH, WRITE_BEHIND,
 };
 use crate::fencing;
 use crate::gateway::Gateway;
@@ -26,10 +30,12 @@ const DEPTH: u64 = 8;
 /// How long a brick holds a call back.
 const DELAY: Duration = Duration::from_secs(2);
 
-/// How much longer a command may take than without changes: what is held for a move is held for ten seconds at most.
+/// How much longer a command may take than without changes: what is held for a move is held for ten
+/// seconds at most.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
-/// KiB that a gateway may grow by with each move, and once: the connection that it leaves takes a while to end.
+/// KiB that a gateway may grow by with each move, and once: the connection that it leaves takes a
+/// while to end.
 const PER_MOVE: u64 = 4096;
 const OVERLAP: u64 = 32768;
 
@@ -62,7 +68,17 @@ pub(crate) fn distribute() {
         bricks: 2,
         options: &[],
         is_fenced: false,
-        changes: &[Add(1), STAT_PREFETCH, Shard, WRITE_BEHIND, RESET, BRICK_LOG, Quota, OPEN_BEHIND, CACHE_SIZE],
+        changes: &[
+            Add(1),
+            STAT_PREFETCH,
+            Shard,
+            WRITE_BEHIND,
+            RESET,
+            BRICK_LOG,
+            Quota,
+            OPEN_BEHIND,
+            CACHE_SIZE,
+        ],
     });
 }
 
@@ -73,7 +89,16 @@ pub(crate) fn fenced_distribute() {
         bricks: 2,
         options: &[],
         is_fenced: true,
-        changes: &[WRITE_BEHIND, Add(1), RESET, STAT_PREFETCH, Quota, BRICK_LOG, OPEN_BEHIND, CACHE_SIZE],
+        changes: &[
+            WRITE_BEHIND,
+            Add(1),
+            RESET,
+            STAT_PREFETCH,
+            Quota,
+            BRICK_LOG,
+            OPEN_BEHIND,
+            CACHE_SIZE,
+        ],
     });
 }
 
@@ -84,7 +109,17 @@ pub(crate) fn replica() {
         bricks: 3,
         options: &NOT_EAGER,
         is_fenced: true,
-        changes: &[OPEN_BEHIND, Replace, STAT_PREFETCH, ResetBrick, WRITE_BEHIND, RESET, Add(3), Quota, BRICK_LOG],
+        changes: &[
+            OPEN_BEHIND,
+            Replace,
+            STAT_PREFETCH,
+            ResetBrick,
+            WRITE_BEHIND,
+            RESET,
+            Add(3),
+            Quota,
+            BRICK_LOG,
+        ],
     });
 }
 
@@ -95,7 +130,17 @@ pub(crate) fn disperse() {
         bricks: 3,
         options: &[],
         is_fenced: true,
-        changes: &[WRITE_BEHIND, ResetBrick, OPEN_BEHIND, Replace, RESET, Add(3), STAT_PREFETCH, Quota, BRICK_LOG],
+        changes: &[
+            WRITE_BEHIND,
+            ResetBrick,
+            OPEN_BEHIND,
+            Replace,
+            RESET,
+            Add(3),
+            STAT_PREFETCH,
+            Quota,
+            BRICK_LOG,
+        ],
     });
 }
 
@@ -106,7 +151,17 @@ pub(crate) fn sharded() {
         bricks: 3,
         options: &[("features.shard", "on"), ("features.shard-block-size", "4MB"), NOT_EAGER[0]],
         is_fenced: false,
-        changes: &[STAT_PREFETCH, WRITE_BEHIND, RESET, ResetBrick, OPEN_BEHIND, Replace, Quota, BRICK_LOG, Add(3)],
+        changes: &[
+            STAT_PREFETCH,
+            WRITE_BEHIND,
+            RESET,
+            ResetBrick,
+            OPEN_BEHIND,
+            Replace,
+            Quota,
+            BRICK_LOG,
+            Add(3),
+        ],
     });
 }
 
@@ -150,7 +205,15 @@ impl Scene {
             contender.ask("contend").good();
             contender
         });
-        Self { volume, writers, standby, contender, changes: Changes::default(), slowest: Duration::ZERO, commands: 0 }
+        Self {
+            volume,
+            writers,
+            standby,
+            contender,
+            changes: Changes::default(),
+            slowest: Duration::ZERO,
+            commands: 0,
+        }
     }
 
     fn load(&mut self) {
@@ -215,7 +278,9 @@ fn changes(layout: &Layout) {
         // Now and then the next change comes while the last one is being followed.
         let brick = usize::try_from(random.below(scene.volume.bricks() as u64)).unwrap();
         if scene.changes.make(&mut scene.volume, change, brick) && random.below(4) > 0 {
-            let follow = |scene: &mut Scene| scene.moves().iter().zip(&known).all(|(now, known)| now > known);
+            let follow = |scene: &mut Scene| {
+                scene.moves().iter().zip(&known).all(|(now, known)| now > known)
+            };
             while !follow(&mut scene) {
                 assert!(made.elapsed() < seconds(90), "{change:?}: not all gateways follow");
                 sleep(Duration::from_millis(100));
@@ -227,7 +292,8 @@ fn changes(layout: &Layout) {
         }
         if change.takes_a_copy() {
             sleep(seconds(2));
-            // A brick that goes may take the answers to what is in flight with it: EIO, which is BUSY for a moment.
+            // A brick that goes may take the answers to what is in flight with it: EIO, which is
+            // BUSY for a moment.
             println!("{}: {} refused for a moment", layout.name, scene.end_load());
             // The next brick to go must not be the only good one.
             scene.volume.heal();
@@ -270,10 +336,12 @@ fn report(
     gap: Duration,
 ) {
     let slowest = scene.slowest;
-    let moves: Vec<u64> = scene.moves().iter().zip(first_moves).map(|(now, first)| now - first).collect();
+    let moves: Vec<u64> =
+        scene.moves().iter().zip(first_moves).map(|(now, first)| now - first).collect();
     // What is replaced is ended in a while.
     let is_flat = |now: &[u64; 3], then: &[u64; 3]| now[1] <= then[1] + 4 && now[2] <= then[2] + 4;
-    let flat = |scene: &mut Scene| scene.usage().iter().zip(before).all(|(now, then)| is_flat(now, then));
+    let flat =
+        |scene: &mut Scene| scene.usage().iter().zip(before).all(|(now, then)| is_flat(now, then));
     let patience = Instant::now();
     while !flat(scene) && patience.elapsed() < seconds(60) {
         sleep(seconds(1));
@@ -287,7 +355,10 @@ fn report(
     );
     assert!(scene.commands > 100, "hardly any load: {} commands", scene.commands);
     assert!(flat(scene), "descriptors or threads grew: {before:?} -> {after:?}");
-    assert!(slowest < without + LONGEST_PAUSE, "a command took {slowest:?}, {without:?} without changes");
+    assert!(
+        slowest < without + LONGEST_PAUSE,
+        "a command took {slowest:?}, {without:?} without changes"
+    );
     for ((after, before), moves) in after.iter().zip(before).zip(moves) {
         assert!(
             after[0] <= before[0] + OVERLAP + moves * PER_MOVE,

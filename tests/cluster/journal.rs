@@ -1,7 +1,10 @@
-//! What a gateway has been asked to do, written down before and after, so that it survives the gateway.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! What a gateway has been asked to do, written down before and after, so that it survives the
+//! gateway.
 //!
-//! Times are of `CLOCK_MONOTONIC`, which all processes of a host share. A line is one `write`: a killed gateway leaves whole lines.
-//! A begin is noted before the command is submitted, an end after it was answered: commands seem longer than they were, never shorter.
+//! Times are of `CLOCK_MONOTONIC`, which all processes of a host share. A line is one `write`: a
+//! killed gateway leaves whole lines. A begin is noted before the command is submitted, an end
+//! after it was answered: commands seem longer than they were, never shorter.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -67,7 +70,11 @@ impl History {
                     Write { block: number(2), begin: number(3), end: None, acknowledged: false },
                 ),
                 ("acknowledged" | "refused", 3) => {
-                    self.ends(Stamp { gateway: number(0), number: number(1) }, number(2), what == "acknowledged");
+                    self.ends(
+                        Stamp { gateway: number(0), number: number(1) },
+                        number(2),
+                        what == "acknowledged",
+                    );
                 }
                 ("read", 5 | 6) => {
                     let seen = match words[4] {
@@ -75,7 +82,12 @@ impl History {
                         "torn" => Content::Torn,
                         _ => Content::Write(Stamp { gateway: number(4), number: number(5) }),
                     };
-                    self.reads.push(Read { block: number(1), begin: number(2), end: number(3), seen });
+                    self.reads.push(Read {
+                        block: number(1),
+                        begin: number(2),
+                        end: number(3),
+                        seen,
+                    });
                 }
                 _ => panic!("not a line of a journal: {line}"),
             }

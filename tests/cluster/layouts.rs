@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Other layouts than a plain replica, under load, with faults of their own.
 
 use std::thread::sleep;
@@ -20,7 +21,8 @@ fn survives(volume: &Volume, gateway: &mut Gateway, brick: usize) {
     println!("healed in {:?}", volume.heal());
 }
 
-/// The arbiter has no data: without it the other two must both be right, and without one of them it decides whether the other is.
+/// The arbiter has no data: without it the other two must both be right, and without one of them it
+/// decides whether the other is.
 pub(crate) fn an_arbiter_and_then_a_data_brick_die() {
     const DATA: [usize; 2] = [0, 1];
     let _turn = cluster().shared();
@@ -33,7 +35,8 @@ pub(crate) fn an_arbiter_and_then_a_data_brick_die() {
     assert_image(&volume, IMAGE, BLOCKS, &[&gateway], &DATA);
 }
 
-/// One brick's fragments are healed, and then needed: another brick is dead while the image is read.
+/// One brick's fragments are healed, and then needed: another brick is dead while the image is
+/// read.
 pub(crate) fn a_brick_of_a_disperse_volume_dies() {
     let _turn = cluster().shared();
     let (volume, mut gateway) = under_load(&["disperse", "3", "redundancy", "1"], 3, &[], "");
@@ -69,8 +72,9 @@ pub(crate) fn a_sharded_image_grows_and_a_brick_dies() {
     assert!(shards >= 3, "16 MiB in shards of 4: {shards} shards");
 }
 
-/// Gluster does not move a file that is being written (`cluster.force-migration` is off): the load must not notice the attempt. When
-/// the load rests, images move from under the open LUNs, which must find them again.
+/// Gluster does not move a file that is being written (`cluster.force-migration` is off): the load
+/// must not notice the attempt. When the load rests, images move from under the open LUNs, which
+/// must find them again.
 pub(crate) fn bricks_are_added_and_rebalanced() {
     const IMAGES: [&str; 3] = ["one.img", "two.img", "three.img"];
     let _turn = cluster().shared();
@@ -100,7 +104,9 @@ pub(crate) fn bricks_are_added_and_rebalanced() {
     load(&mut gateways);
     sleep(seconds(3));
     stop(&mut gateways);
-    let home = |image: &str| (0..2).filter(|&brick| is_data(&volume.brick(brick).join(image))).collect::<Vec<_>>();
+    let home = |image: &str| {
+        (0..2).filter(|&brick| is_data(&volume.brick(brick).join(image))).collect::<Vec<_>>()
+    };
     let homes = IMAGES.map(home);
     println!("images are on bricks {homes:?}");
     assert!(homes.iter().any(|home| home == &[1]), "none has moved: {homes:?}");
@@ -109,7 +115,8 @@ pub(crate) fn bricks_are_added_and_rebalanced() {
     }
 }
 
-/// Whether an image is there, and not only a link to where it is: that has the sticky bit, and no data.
+/// Whether an image is there, and not only a link to where it is: that has the sticky bit, and no
+/// data.
 fn is_data(path: &std::path::Path) -> bool {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o1000 == 0)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The load of a gateway: random blocks written and read, many in flight, each told to the journal.
 
 use std::path::Path;
@@ -132,19 +133,28 @@ impl Load {
         Self { stop, abandon, counts, workers }
     }
 
-    /// Ends the load of an initiator that has turned to another gateway: nothing is repeated any more.
+    /// Ends the load of an initiator that has turned to another gateway: nothing is repeated any
+    /// more.
     pub(crate) fn abandon(self) -> [u64; 6] {
         self.abandon.store(true, Ordering::SeqCst);
         self.stop()
     }
 
-    /// Ends the load: how many were acknowledged, read, flushed, repeated, and failed; milliseconds of the slowest.
+    /// Ends the load: how many were acknowledged, read, flushed, repeated, and failed; milliseconds
+    /// of the slowest.
     pub(crate) fn stop(self) -> [u64; 6] {
         self.stop.store(true, Ordering::SeqCst);
         self.workers.into_iter().for_each(|worker| worker.join().unwrap());
         let counts = &self.counts;
-        [&counts.acknowledged, &counts.read, &counts.flushed, &counts.repeated, &counts.errors, &counts.slowest]
-            .map(|count| count.load(Ordering::SeqCst))
+        [
+            &counts.acknowledged,
+            &counts.read,
+            &counts.flushed,
+            &counts.repeated,
+            &counts.errors,
+            &counts.slowest,
+        ]
+        .map(|count| count.load(Ordering::SeqCst))
     }
 }
 
@@ -165,7 +175,8 @@ impl Worker {
     }
 
     fn write(&self, block: u64) {
-        let stamp = Stamp { gateway: self.gateway, number: self.next.fetch_add(1, Ordering::SeqCst) };
+        let stamp =
+            Stamp { gateway: self.gateway, number: self.next.fetch_add(1, Ordering::SeqCst) };
         let data = stamp.fill(block);
         self.journal.begin(stamp, block);
         let acknowledged = self.persist(|disk| disk.write(offset(block), &data)).is_some();

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The checker against histories that are made up: what it must catch, and what it must let pass.
 
 use crate::checker::{History, Read, Write};
@@ -48,7 +49,8 @@ pub(crate) fn a_stale_write() {
 /// The first was refused, and comes all the same: after the second has been acknowledged.
 pub(crate) fn a_late_duplicate() {
     objects(&history(&[(10, 20, false), (30, 40, true)]), seen(1), "the later");
-    // Never answered at all, as of a gateway that died: it may come when it likes, unless its gateway has been fenced.
+    // Never answered at all, as of a gateway that died: it may come when it likes, unless its
+    // gateway has been fenced.
     let mut history = history(&[(10, 0, false), (30, 40, true)]);
     agrees(&history, seen(1));
     history.fence(1, 25);

@@ -1,7 +1,10 @@
-//! The plugin on a cluster of three Gluster nodes, under load, with faults: what was acknowledged is there afterwards.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! The plugin on a cluster of three Gluster nodes, under load, with faults: what was acknowledged
+//! is there afterwards.
 //!
-//! The process moves into namespaces of its own before it has a second thread; nodes and gateways get networks of their own below
-//! it, joined by a bridge. Gateways are child processes with the real plugin. The host's glusterd is neither seen nor touched.
+//! The process moves into namespaces of its own before it has a second thread; nodes and gateways
+//! get networks of their own below it, joined by a bridge. Gateways are child processes with the
+//! real plugin. The host's glusterd is neither seen nor touched.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -53,7 +56,9 @@ use support::trials::{run, test};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [agent::GATEWAY, gateway, folder] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+    if let [agent::GATEWAY, gateway, folder] =
+        arguments.iter().map(String::as_str).collect::<Vec<_>>()[..]
+    {
         agent::serve(gateway, folder);
     }
     if let Some(end) = support::prerequisites::missing() {
@@ -64,7 +69,10 @@ fn main() -> ExitCode {
         test("the_checker_catches_a_lost_write", made_up::a_lost_write),
         test("the_checker_catches_a_stale_write", made_up::a_stale_write),
         test("the_checker_catches_a_late_duplicate", made_up::a_late_duplicate),
-        test("the_checker_catches_a_write_of_a_fenced_gateway", made_up::a_write_of_a_fenced_gateway),
+        test(
+            "the_checker_catches_a_write_of_a_fenced_gateway",
+            made_up::a_write_of_a_fenced_gateway,
+        ),
         test("the_checker_catches_a_torn_block", made_up::a_torn_block),
         test("the_checker_catches_wrong_reads", made_up::reads),
         test("the_checker_lets_pass_what_may_be", made_up::what_may_be_is_let_pass),
@@ -75,24 +83,45 @@ fn main() -> ExitCode {
         test("quorum_is_lost_and_comes_back", replica::quorum_is_lost),
         test("one_brick_comes_back_later_than_the_others", replica::one_brick_comes_back_later),
         test("graphs_switch_under_load", replica::graphs_switch),
-        test("a_graph_switches_while_a_brick_is_frozen", replica::a_graph_switches_while_a_brick_is_frozen),
+        test(
+            "a_graph_switches_while_a_brick_is_frozen",
+            replica::a_graph_switches_while_a_brick_is_frozen,
+        ),
         test("the_volfile_server_dies_and_comes_back", replica::the_volfile_server_dies),
         test("an_arbiter_and_then_a_data_brick_die", layouts::an_arbiter_and_then_a_data_brick_die),
         test("a_brick_of_a_disperse_volume_dies", layouts::a_brick_of_a_disperse_volume_dies),
-        test("a_sharded_image_grows_and_a_brick_dies", layouts::a_sharded_image_grows_and_a_brick_dies),
-        test("bricks_are_added_and_rebalanced_under_load", layouts::bricks_are_added_and_rebalanced),
+        test(
+            "a_sharded_image_grows_and_a_brick_dies",
+            layouts::a_sharded_image_grows_and_a_brick_dies,
+        ),
+        test(
+            "bricks_are_added_and_rebalanced_under_load",
+            layouts::bricks_are_added_and_rebalanced,
+        ),
         test("graph_changes_disturb_no_command_on_one_brick", graph_changes::brick),
         test("graph_changes_disturb_no_command_on_a_distribute_volume", graph_changes::distribute),
-        test("graph_changes_disturb_no_command_on_a_fenced_distribute_volume", graph_changes::fenced_distribute),
+        test(
+            "graph_changes_disturb_no_command_on_a_fenced_distribute_volume",
+            graph_changes::fenced_distribute,
+        ),
         test("graph_changes_disturb_no_command_on_a_replica", graph_changes::replica),
         test("graph_changes_disturb_no_command_on_a_disperse_volume", graph_changes::disperse),
         test("graph_changes_disturb_no_command_on_a_sharded_volume", graph_changes::sharded),
         test("increments_of_two_gateways_add_up", atomic::increments_add_up),
-        test("increments_add_up_when_a_fence_is_gone", atomic::increments_add_up_when_a_fence_is_gone),
+        test(
+            "increments_add_up_when_a_fence_is_gone",
+            atomic::increments_add_up_when_a_fence_is_gone,
+        ),
         test("a_frozen_owner_of_a_brick_lands_nothing_late", fencing::frozen_owner_of_a_brick),
         test("a_frozen_owner_of_a_replica_lands_nothing_late", fencing::frozen_owner_of_a_replica),
-        test("a_frozen_owner_of_an_arbiter_volume_lands_nothing_late", fencing::frozen_owner_of_an_arbiter_volume),
-        test("a_frozen_owner_of_a_disperse_volume_lands_nothing_late", fencing::frozen_owner_of_a_disperse_volume),
+        test(
+            "a_frozen_owner_of_an_arbiter_volume_lands_nothing_late",
+            fencing::frozen_owner_of_an_arbiter_volume,
+        ),
+        test(
+            "a_frozen_owner_of_a_disperse_volume_lands_nothing_late",
+            fencing::frozen_owner_of_a_disperse_volume,
+        ),
         test("without_a_fence_a_frozen_gateway_writes_late", fencing::without_a_fence),
         test("the_image_of_a_dead_owner_is_free", fencing::dead_owner),
         test("the_image_of_an_owner_that_vanished_is_taken", fencing::vanished_owner),

@@ -1,9 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What befalls the cluster of the soak, and how it ends.
 
 use nix::sys::signal::Signal;
 
 use crate::changes::{
-    BRICK_LOG, CACHE_SIZE, Change, Changes, DELAYED_PERCENTAGE, OPEN_BEHIND, RESET, STAT_PREFETCH, WRITE_BEHIND,
+    BRICK_LOG, CACHE_SIZE, Change, Changes, DELAYED_PERCENTAGE, OPEN_BEHIND, RESET, STAT_PREFETCH,
+    WRITE_BEHIND,
 };
 use crate::faults;
 use crate::gateway::Gateway;
@@ -43,7 +45,8 @@ pub(crate) struct Victims<'a> {
     pub(crate) gateways: [&'a Gateway; 2],
 }
 
-/// No shards: images that are older stay in one piece, which is tested elsewhere, and there are no younger ones.
+/// No shards: images that are older stay in one piece, which is tested elsewhere, and there are no
+/// younger ones.
 const CHANGES: [Change; 10] = [
     STAT_PREFETCH,
     OPEN_BEHIND,
@@ -78,9 +81,12 @@ impl Misfortune {
         }
     }
 
-    /// Whether the two befall one thing, or one needs the CLI of a cluster that the other has lamed.
+    /// Whether the two befall one thing, or one needs the CLI of a cluster that the other has
+    /// lamed.
     pub(crate) fn meets(self, other: Self) -> bool {
-        self.kind() == other.kind() || self.needs_cli() && other.lames_cli() || self.lames_cli() && other.needs_cli()
+        self.kind() == other.kind()
+            || self.needs_cli() && other.lames_cli()
+            || self.lames_cli() && other.needs_cli()
     }
 
     /// Whether the volume has another graph since then, as far as that is known.
@@ -93,8 +99,9 @@ impl Misfortune {
         matches!(self, Self::Changes(change, _) if change.needs_all_bricks())
     }
 
-    /// Whether Gluster promises to lose nothing if this befalls it as well: of the copies only one may be away at a time, or most of them
-    /// must go together. (What it loses otherwise, it loses with every client: `SOAK_CLIENT=plain`.)
+    /// Whether Gluster promises to lose nothing if this befalls it as well: of the copies only one
+    /// may be away at a time, or most of them must go together. (What it loses otherwise, it loses
+    /// with every client: `SOAK_CLIENT=plain`.)
     pub(crate) fn is_bearable_with(self, others: &[Self]) -> bool {
         self.copies() == 0 || others.iter().all(|other| other.copies() == 0)
     }
@@ -102,7 +109,10 @@ impl Misfortune {
     /// How many copies are away.
     fn copies(self) -> u32 {
         match self {
-            Self::BrickDies(_) | Self::BrickFreezes(_) | Self::NodeIsCutOff(_) | Self::NodeIsSlow(_) => 1,
+            Self::BrickDies(_)
+            | Self::BrickFreezes(_)
+            | Self::NodeIsCutOff(_)
+            | Self::NodeIsSlow(_) => 1,
             // None may be away with these.
             Self::Changes(change, _) if change.needs_all_bricks() => 1,
             Self::QuorumDies(_) => 2,
@@ -113,7 +123,10 @@ impl Misfortune {
 
     fn kind(self) -> u32 {
         match self {
-            Self::BrickDies(_) | Self::BrickFreezes(_) | Self::QuorumDies(_) | Self::AllBricksDie => 0,
+            Self::BrickDies(_)
+            | Self::BrickFreezes(_)
+            | Self::QuorumDies(_)
+            | Self::AllBricksDie => 0,
             Self::NodeIsCutOff(_) | Self::NodeIsSlow(_) => 1,
             Self::GlusterdDies(_) | Self::GlusterdFreezes(_) => 2,
             Self::GatewayIsCutOff(_) | Self::GatewayFreezes(_) | Self::GatewayDies => 3,
@@ -135,7 +148,9 @@ impl Misfortune {
             Self::BrickDies(brick) => faults::kill_brick(volume, brick),
             Self::BrickFreezes(brick) => faults::freeze_brick(volume, brick),
             Self::QuorumDies(spared) => {
-                (0..NODES).filter(|&brick| brick != spared).for_each(|brick| faults::kill_brick(volume, brick));
+                (0..NODES)
+                    .filter(|&brick| brick != spared)
+                    .for_each(|brick| faults::kill_brick(volume, brick));
             }
             Self::AllBricksDie => (0..NODES).for_each(|brick| faults::kill_brick(volume, brick)),
             Self::NodeIsCutOff(node) => cluster().node(node).cable.cut(),

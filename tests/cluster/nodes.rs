@@ -1,4 +1,6 @@
-//! Three Gluster nodes on one host: each has a network, mounts and a glusterd of its own, and reaches the others by name.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! Three Gluster nodes on one host: each has a network, mounts and a glusterd of its own, and
+//! reaches the others by name.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -50,7 +52,8 @@ pub(crate) fn cluster() -> &'static Cluster {
     CLUSTER.get_or_init(Cluster::start)
 }
 
-/// What a node is called in volumes and configuration strings. They count from 0, their names from 1, as admins do.
+/// What a node is called in volumes and configuration strings. They count from 0, their names from
+/// 1, as admins do.
 pub(crate) fn name(node: usize) -> String {
     format!("node{}", node + 1)
 }
@@ -59,7 +62,9 @@ impl Node {
     fn start(number: usize, root: &Path) -> Self {
         let folder = root.join(name(number));
         let mut mounts = String::new();
-        for (own, place) in [("lib", "/var/lib/glusterd"), ("log", "/var/log/glusterfs"), ("run", "/run")] {
+        for (own, place) in
+            [("lib", "/var/lib/glusterd"), ("log", "/var/log/glusterfs"), ("run", "/run")]
+        {
             fs::create_dir_all(folder.join(own)).unwrap();
             fs::create_dir_all(place).unwrap();
             write!(mounts, "mount --bind {}/{own} {place} && ", folder.display()).unwrap();
@@ -105,14 +110,23 @@ impl Node {
 impl Cluster {
     fn start() -> Self {
         network::start();
-        let folder = tempfile::Builder::new().prefix("cluster-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let folder = tempfile::Builder::new()
+            .prefix("cluster-")
+            .tempdir_in(env!("CARGO_TARGET_TMPDIR"))
+            .unwrap();
         let root = folder.path().to_owned();
         names(&root);
         let nodes: Vec<Node> = (0..NODES).map(|number| Node::start(number, &root)).collect();
         nodes.iter().for_each(Node::start_glusterd);
-        let cluster =
-            Self { nodes, folder: Mutex::new(Some(folder)), root, cli: Mutex::new(()), turn: RwLock::new(()) };
-        // A node that is probed learns the prober's address only: the first one's name comes from the second.
+        let cluster = Self {
+            nodes,
+            folder: Mutex::new(Some(folder)),
+            root,
+            cli: Mutex::new(()),
+            turn: RwLock::new(()),
+        };
+        // A node that is probed learns the prober's address only: the first one's name comes from
+        // the second.
         for (prober, probed) in [(0, 1), (0, 2), (1, 0)] {
             cluster.cli(prober, &["peer", "probe", &name(probed)]);
         }
@@ -125,13 +139,14 @@ impl Cluster {
         eventually("all nodes are connected", || {
             let pool = |node: &Node| node.run(&["gluster", "pool", "list"]).unwrap_or_default();
             // "Disconnected" would not count: the column is padded.
-            self.nodes
-                .iter()
-                .all(|node| pool(node).split_whitespace().filter(|&word| word == "Connected").count() == NODES)
+            self.nodes.iter().all(|node| {
+                pool(node).split_whitespace().filter(|&word| word == "Connected").count() == NODES
+            })
         });
     }
 
-    /// For tests whose faults befall whole nodes: nobody else is on the cluster. Goes on after a test that failed.
+    /// For tests whose faults befall whole nodes: nobody else is on the cluster. Goes on after a
+    /// test that failed.
     pub(crate) fn alone(&self) -> RwLockWriteGuard<'_, ()> {
         self.turn.write().unwrap_or_else(PoisonError::into_inner)
     }
@@ -172,9 +187,15 @@ impl Cluster {
 
 /// Whether the cluster refuses only for now.
 fn is_passing(why: &str) -> bool {
-    ["Another transaction", "try again", "Connection failed", "Locking failed", "brick op 'Rebalance' failed"]
-        .iter()
-        .any(|text| why.contains(text))
+    [
+        "Another transaction",
+        "try again",
+        "Connection failed",
+        "Locking failed",
+        "brick op 'Rebalance' failed",
+    ]
+    .iter()
+    .any(|text| why.contains(text))
 }
 
 /// Gives the hosts names, for this process and all that it starts. Nobody else is asked for any.
@@ -184,7 +205,8 @@ fn names(root: &Path) {
     for (file, text) in [("hosts", hosts.as_str()), ("resolv.conf", "")] {
         fs::write(root.join(file), text).unwrap();
         let place = Path::new("/etc").join(file);
-        mount(Some(&root.join(file)), &place, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
+        mount(Some(&root.join(file)), &place, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+            .unwrap();
     }
 }
 
@@ -203,7 +225,8 @@ pub(crate) fn stop() {
     }
 }
 
-/// The processes that have left their pids in files below `folder`. A daemon that is just starting or stopping has an empty one.
+/// The processes that have left their pids in files below `folder`. A daemon that is just starting
+/// or stopping has an empty one.
 pub(crate) fn pids(folder: &Path) -> Vec<Pid> {
     let mut pids = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten() {
@@ -225,7 +248,8 @@ pub(crate) fn pid_in(file: &Path) -> Option<Pid> {
 pub(crate) fn kill_process(pid: Pid) {
     let _gone_already = kill(pid, Signal::SIGKILL).is_err();
     eventually("a killed process is gone", || {
-        // The init of our processes reaps the daemons; our own children are zombies until they are waited for.
+        // The init of our processes reaps the daemons; our own children are zombies until they are
+        // waited for.
         let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         state.is_empty() || state.contains(") Z ")
     });

@@ -1,5 +1,6 @@
-//! A client of Gluster without the handler, for comparison: libgfapi's blocking calls, on the graph that the volume has. What it loses
-//! under the same faults, Gluster loses.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! A client of Gluster without the handler, for comparison: libgfapi's blocking calls, on the graph
+//! that the volume has. What it loses under the same faults, Gluster loses.
 
 use std::ffi::{CString, c_char, c_int, c_short, c_void};
 use std::ptr;
@@ -23,7 +24,8 @@ unsafe extern "C" {
     ) -> c_int;
 }
 
-/// What the volume needs so that an acknowledged write has reached the bricks, and nothing is read from memory; and the handler's timeouts.
+/// What the volume needs so that an acknowledged write has reached the bricks, and nothing is read
+/// from memory; and the handler's timeouts.
 pub(crate) const OPTIONS: [(&str, &str); 8] = [
     ("performance.write-behind", "off"),
     ("performance.open-behind", "off"),
@@ -79,8 +81,8 @@ impl Plain {
         }
     }
 
-    /// Whether nobody holds the mandatory lock of the image, and it could be taken; it is given back. A gateway in standby looks for
-    /// that moment in just this way.
+    /// Whether nobody holds the mandatory lock of the image, and it could be taken; it is given
+    /// back. A gateway in standby looks for that moment in just this way.
     pub(crate) fn could_own(&self) -> bool {
         let (fd, _) = *self.descriptor.lock().unwrap();
         let lock = |command: c_int, kind: c_int| {
@@ -92,8 +94,8 @@ impl Plain {
             let done = unsafe { gfapi::glfs_file_lock(fd.0, command, &raw mut range, mode) } == 0;
             done.then_some(c_int::from(range.l_type))
         };
-        let owned =
-            lock(libc::F_GETLK, libc::F_WRLCK) == Some(libc::F_UNLCK) && lock(libc::F_SETLK, libc::F_WRLCK).is_some();
+        let owned = lock(libc::F_GETLK, libc::F_WRLCK) == Some(libc::F_UNLCK)
+            && lock(libc::F_SETLK, libc::F_WRLCK).is_some();
         if owned {
             lock(libc::F_SETLK, libc::F_UNLCK).expect("given back");
         }
@@ -124,7 +126,15 @@ impl Disk for Plain {
     fn write(&self, offset: i64, data: &[u8]) -> Answer {
         // SAFETY: the descriptor is open, and the buffer has the length given.
         let written = self.call(|fd| unsafe {
-            gfapi::glfs_pwrite(fd, data.as_ptr().cast(), data.len(), offset, 0, ptr::null_mut(), ptr::null_mut())
+            gfapi::glfs_pwrite(
+                fd,
+                data.as_ptr().cast(),
+                data.len(),
+                offset,
+                0,
+                ptr::null_mut(),
+                ptr::null_mut(),
+            )
         });
         match written {
             Ok(moved) if moved == data.len() => Answer::Good(Vec::new()),
@@ -136,8 +146,9 @@ impl Disk for Plain {
     fn read(&self, offset: i64, len: usize) -> Answer {
         let mut data = vec![0; len];
         // SAFETY: the descriptor is open, and the buffer has the length given.
-        let read =
-            self.call(|fd| unsafe { gfapi::glfs_pread(fd, data.as_mut_ptr().cast(), len, offset, 0, ptr::null_mut()) });
+        let read = self.call(|fd| unsafe {
+            gfapi::glfs_pread(fd, data.as_mut_ptr().cast(), len, offset, 0, ptr::null_mut())
+        });
         match read {
             Ok(moved) if moved == len => Answer::Good(data),
             Ok(moved) => Answer::Failed(format!("{moved} bytes read")),
@@ -147,7 +158,8 @@ impl Disk for Plain {
 
     fn flush(&self) -> Answer {
         // SAFETY: the descriptor is open.
-        let flushed = self.call(|fd| unsafe { glfs_fdatasync(fd, ptr::null_mut(), ptr::null_mut()) } as isize);
+        let flushed = self
+            .call(|fd| unsafe { glfs_fdatasync(fd, ptr::null_mut(), ptr::null_mut()) } as isize);
         flushed.map_or_else(|answer| answer, |_| Answer::Good(Vec::new()))
     }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Numbers that only look random: a run can be repeated from its seed.
 
 /// xorshift.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! A replica 3 under load, and what may befall it.
 
 use std::thread::sleep;
@@ -16,16 +17,22 @@ pub(crate) const DEPTH: u64 = 16;
 pub(crate) const IMAGE: &str = "disk.img";
 const COPIES: [usize; 3] = [0, 1, 2];
 
-/// With eager locks Gluster gives old data for some seconds when a brick comes back, to any client (docs/high-availability.md): where
-/// one does, under load, a test could fail for that.
+/// With eager locks Gluster gives old data for some seconds when a brick comes back, to any client
+/// (docs/high-availability.md): where one does, under load, a test could fail for that.
 pub(crate) const NOT_EAGER: [(&str, &str); 1] = [("cluster.eager-lock", "off")];
 
 pub(crate) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A volume with `options` and an image of [`BLOCKS`], and a gateway that has it, opened with `keys`, under load.
-pub(crate) fn under_load(layout: &[&str], bricks: usize, options: &[(&str, &str)], keys: &str) -> (Volume, Gateway) {
+/// A volume with `options` and an image of [`BLOCKS`], and a gateway that has it, opened with
+/// `keys`, under load.
+pub(crate) fn under_load(
+    layout: &[&str],
+    bricks: usize,
+    options: &[(&str, &str)],
+    keys: &str,
+) -> (Volume, Gateway) {
     let volume = Volume::start(layout, bricks, &[options, &NOT_EAGER].concat());
     volume.image(IMAGE, BLOCKS * 4096);
     let mut gateway = Gateway::with(&volume.cfgstring(IMAGE, keys), BLOCKS * 4096);
@@ -67,7 +74,11 @@ pub(crate) fn a_node_vanishes() {
     let cut = now();
     cluster().node(2).cable.cut();
     sleep(seconds(2 * PING + 7));
-    assert_gap("a node has vanished", history(&[&gateway]).longest_gap(cut..now()), seconds(2 * PING + 5));
+    assert_gap(
+        "a node has vanished",
+        history(&[&gateway]).longest_gap(cut..now()),
+        seconds(2 * PING + 5),
+    );
     cluster().node(2).cable.mend();
     sleep(seconds(4));
     healed_and_right(&volume, gateway);
@@ -81,7 +92,11 @@ pub(crate) fn a_brick_freezes() {
     let frozen = now();
     faults::freeze_brick(&volume, 1);
     sleep(seconds(2 * PING + 6));
-    assert_gap("a brick is frozen", history(&[&gateway]).longest_gap(frozen..now()), seconds(2 * PING + 5));
+    assert_gap(
+        "a brick is frozen",
+        history(&[&gateway]).longest_gap(frozen..now()),
+        seconds(2 * PING + 5),
+    );
     faults::thaw_brick(&volume, 1);
     sleep(seconds(4));
     healed_and_right(&volume, gateway);
@@ -133,8 +148,8 @@ pub(crate) fn quorum_is_lost() {
     assert_image(&volume, IMAGE, BLOCKS, &[&gateway], &COPIES);
 }
 
-/// After an outage two bricks are back first, and serve; the third comes a moment later with what it had when it died. Reads go to the
-/// bricks in turn: it must not be asked before it is healed.
+/// After an outage two bricks are back first, and serve; the third comes a moment later with what
+/// it had when it died. Reads go to the bricks in turn: it must not be asked before it is healed.
 pub(crate) fn one_brick_comes_back_later() {
     let _turn = cluster().shared();
     let (volume, gateway) = replica(";ping-timeout=3");
@@ -152,7 +167,10 @@ pub(crate) fn one_brick_comes_back_later() {
         sleep(Duration::from_millis(delay));
         faults::thaw_brick(&volume, late);
         sleep(seconds(3));
-        println!("brick {late} {delay} ms later: {} wrong reads so far", history(&[&gateway]).wrong_reads().len());
+        println!(
+            "brick {late} {delay} ms later: {} wrong reads so far",
+            history(&[&gateway]).wrong_reads().len()
+        );
     }
     healed_and_right(&volume, gateway);
 }
@@ -162,7 +180,9 @@ pub(crate) fn graphs_switch() {
     let (volume, gateway) = replica("");
     let begin = now();
     for value in ["off", "on", "off"] {
-        for option in ["performance.write-behind", "performance.open-behind", "performance.stat-prefetch"] {
+        for option in
+            ["performance.write-behind", "performance.open-behind", "performance.stat-prefetch"]
+        {
             volume.set(option, value);
         }
     }
@@ -171,7 +191,8 @@ pub(crate) fn graphs_switch() {
     healed_and_right(&volume, gateway);
 }
 
-/// A graph that is left has commands that wait for a brick which does not answer; the new graph is to open the image again there.
+/// A graph that is left has commands that wait for a brick which does not answer; the new graph is
+/// to open the image again there.
 pub(crate) fn a_graph_switches_while_a_brick_is_frozen() {
     let _turn = cluster().shared();
     let (volume, gateway) = replica(";ping-timeout=3");
@@ -196,12 +217,15 @@ pub(crate) fn the_volfile_server_dies() {
     sleep(seconds(4));
     let (moves, _) = gateway.moves();
     volume.set_through(1, "performance.open-behind", "off");
-    // Which port a brick has is asked of the glusterd of its own node: a graph that could not reach that brick is not taken.
+    // Which port a brick has is asked of the glusterd of its own node: a graph that could not reach
+    // that brick is not taken.
     sleep(seconds(8));
     assert_eq!(gateway.moves().0, moves, "moved to where one brick less is connected");
     assert_gap("glusterd is dead", history(&[&gateway]).longest_gap(killed..now()), seconds(2));
     cluster().node(0).start_glusterd();
-    crate::support::eventually("the change that was made meanwhile reaches the gateway", || gateway.moves().0 > moves);
+    crate::support::eventually("the change that was made meanwhile reaches the gateway", || {
+        gateway.moves().0 > moves
+    });
     sleep(seconds(2));
     healed_and_right(&volume, gateway);
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Servers that are not there when a LUN is opened, by name.
 
 use std::time::Duration;

@@ -1,9 +1,11 @@
-//! Faults of all kinds in random groups, while two gateways keep their images under load. After every few groups the cluster is
-//! healed, and all is compared with all.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! Faults of all kinds in random groups, while two gateways keep their images under load. After
+//! every few groups the cluster is healed, and all is compared with all.
 //!
-//! `SOAK_MINUTES` and `SOAK_FAULTS` end it, whichever comes first; `SOAK_SEED` repeats the faults of a run, if not its timing;
-//! `SOAK_CLIENT=plain` puts another client of Gluster in the handler's place.
-//! There is one writer per image: gateways that take an image from each other belong to the tests of fencing.
+//! `SOAK_MINUTES` and `SOAK_FAULTS` end it, whichever comes first; `SOAK_SEED` repeats the faults
+//! of a run, if not its timing; `SOAK_CLIENT=plain` puts another client of Gluster in the handler's
+//! place. There is one writer per image: gateways that take an image from each other belong to the
+//! tests of fencing.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -25,7 +27,8 @@ const COPIES: [usize; 3] = [0, 1, 2];
 
 /// A number from the environment, or what does for an everyday run.
 fn asked(name: &str, otherwise: u64) -> u64 {
-    std::env::var(name).map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}")))
+    std::env::var(name)
+        .map_or(otherwise, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text}")))
 }
 
 /// Whether faults may come together that no replica survives for sure (`SOAK_LIMITS=none`).
@@ -67,7 +70,8 @@ impl Side {
     /// Everything since the last look.
     fn history(&self) -> History {
         let mut history = History::after(&self.known);
-        let since = self.dead.iter().chain([&self.gateway]).filter_map(|gateway| gateway.journals().last());
+        let since =
+            self.dead.iter().chain([&self.gateway]).filter_map(|gateway| gateway.journals().last());
         since.for_each(|journal| history.add(journal));
         history
     }
@@ -86,7 +90,12 @@ pub(crate) fn random_faults() {
     let mut sides = IMAGES.map(|image| {
         volume.image(image, BLOCKS * 4096);
         let gateway = client(&volume, image);
-        Side { image, gateway, dead: Vec::new(), known: [Content::Zeros].repeat(usize::try_from(BLOCKS).unwrap()) }
+        Side {
+            image,
+            gateway,
+            dead: Vec::new(),
+            known: [Content::Zeros].repeat(usize::try_from(BLOCKS).unwrap()),
+        }
     });
     let (mut random, mut faults, mut rounds) = (Random::new(seed), 0, 0);
     let (mut switches, mut written, mut settled) = (0, 0, None);
@@ -112,31 +121,48 @@ pub(crate) fn random_faults() {
         // A first round lets caches and pools grow to their size.
         settled.get_or_insert((usage[0], switches));
     }
-    let (([kib, fds, _], before), [last_kib, last_fds, _]) = (settled.unwrap(), sides[0].gateway.usage());
+    let (([kib, fds, _], before), [last_kib, last_fds, _]) =
+        (settled.unwrap(), sides[0].gateway.usage());
     let since = switches - before;
     assert!(written > 500 * rounds, "hardly any load: {written} writes in {rounds} rounds");
-    println!("{faults} faults: {kib} -> {last_kib} KiB, {since} graphs switched, {fds} -> {last_fds} descriptors");
+    println!(
+        "{faults} faults: {kib} -> {last_kib} KiB, {since} graphs switched, {fds} -> {last_fds} descriptors"
+    );
     assert!(last_fds <= fds + 16, "descriptors grew from {fds} to {last_fds}");
-    assert!(last_kib <= kib + 16384 + since * PER_SWITCH, "memory grew from {kib} to {last_kib} KiB");
+    assert!(
+        last_kib <= kib + 16384 + since * PER_SWITCH,
+        "memory grew from {kib} to {last_kib} KiB"
+    );
 }
 
-/// KiB that libgfapi (10.3) keeps of a graph that another one has replaced. A program that does nothing but write, through libgfapi alone
-/// and with its default graph, grows by 2,900 with each.
+/// KiB that libgfapi (10.3) keeps of a graph that another one has replaced. A program that does
+/// nothing but write, through libgfapi alone and with its default graph, grows by 2,900 with each.
 const PER_SWITCH: u64 = 4096;
 
 /// One to four misfortunes at once, and their end.
-fn group(volume: &mut Volume, changes: &mut Changes, sides: &mut [Side; 2], random: &mut Random) -> Vec<Misfortune> {
+fn group(
+    volume: &mut Volume,
+    changes: &mut Changes,
+    sides: &mut [Side; 2],
+    random: &mut Random,
+) -> Vec<Misfortune> {
     let mut struck: Vec<Misfortune> = Vec::new();
     // No admin takes a copy away while another is missing, whatever else comes together.
-    let is_careless =
-        |next: Misfortune, struck: &[Misfortune]| struck.iter().chain([&next]).any(|fault| fault.needs_all_bricks());
+    let is_careless = |next: Misfortune, struck: &[Misfortune]| {
+        struck.iter().chain([&next]).any(|fault| fault.needs_all_bricks())
+    };
     for _ in 0..=random.below(4) {
         let next = Misfortune::random(random);
         // Two that befall one thing would have to end in an order.
-        let bearable = next.is_bearable_with(&struck) || is_unlimited() && !is_careless(next, &struck);
+        let bearable =
+            next.is_bearable_with(&struck) || is_unlimited() && !is_careless(next, &struck);
         if struck.iter().all(|other| !other.meets(next)) && bearable {
             println!("  {next:?}");
-            next.strike(&mut Victims { volume, changes, gateways: sides.each_ref().map(|side| &side.gateway) });
+            next.strike(&mut Victims {
+                volume,
+                changes,
+                gateways: sides.each_ref().map(|side| &side.gateway),
+            });
             struck.push(next);
         }
         sleep(Duration::from_millis(random.below(800)));
@@ -145,7 +171,11 @@ fn group(volume: &mut Volume, changes: &mut Changes, sides: &mut [Side; 2], rand
     let most = if random.below(6) == 0 { 15_000 } else { 1_000 };
     sleep(Duration::from_millis(random.below(most)));
     for &misfortune in &struck {
-        misfortune.end(&Victims { volume, changes, gateways: sides.each_ref().map(|side| &side.gateway) });
+        misfortune.end(&Victims {
+            volume,
+            changes,
+            gateways: sides.each_ref().map(|side| &side.gateway),
+        });
     }
     Misfortune::start_what_is_dead(volume);
     if !is_unlimited() {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What a block holds: who wrote it, with which write, and where it belongs, all over.
 
 use std::fs::File;

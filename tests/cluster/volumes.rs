@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Volumes over the nodes: their bricks, their images, their healing.
 
 use std::collections::BTreeMap;
@@ -42,7 +43,8 @@ impl Brick {
 }
 
 impl Volume {
-    /// `layout` is what stands between the name and the bricks: `&["replica", "3"]`. `options` are set before the start.
+    /// `layout` is what stands between the name and the bricks: `&["replica", "3"]`. `options` are
+    /// set before the start.
     pub(crate) fn start(layout: &[&str], bricks: usize, options: &[(&str, &str)]) -> Self {
         Self::start_on(layout, bricks, options, |_| ())
     }
@@ -93,7 +95,8 @@ impl Volume {
     fn all_up(&self) {
         eventually("the bricks are up", || {
             self.up() == self.bricks.len() && {
-                let status = cluster().try_cli(0, &["volume", "status", &self.name]).unwrap_or_default();
+                let status =
+                    cluster().try_cli(0, &["volume", "status", &self.name]).unwrap_or_default();
                 status.lines().filter(|line| line.contains(" Y ")).count() >= self.bricks.len()
             }
         });
@@ -129,7 +132,10 @@ impl Volume {
     pub(crate) fn replace_brick(&mut self, brick: usize) {
         let new = self.new_brick();
         let (old_place, new_place) = (self.bricks[brick].place(), new.place());
-        cluster().cli(0, &["volume", "replace-brick", &self.name, &old_place, &new_place, "commit", "force"]);
+        cluster().cli(
+            0,
+            &["volume", "replace-brick", &self.name, &old_place, &new_place, "commit", "force"],
+        );
         self.bricks[brick] = new;
     }
 
@@ -151,7 +157,9 @@ impl Volume {
 
     /// Spreads the files over all bricks; how that went.
     pub(crate) fn rebalance(&self) -> String {
-        let ask = |words: &[&str]| cluster().cli(0, &[&["volume", "rebalance", &self.name], words].concat());
+        let ask = |words: &[&str]| {
+            cluster().cli(0, &[&["volume", "rebalance", &self.name], words].concat())
+        };
         ask(&["start", "force"]);
         eventually("the volume is rebalanced", || !ask(&["status"]).contains("in progress"));
         ask(&["status"])
@@ -177,7 +185,11 @@ impl Volume {
     /// Creates an image, or grows one.
     pub(crate) fn image(&self, image: &str, bytes: u64) {
         self.mounted(|place| {
-            let file = fs::File::options().create(true).write(true).truncate(false).open(place.join(image));
+            let file = fs::File::options()
+                .create(true)
+                .write(true)
+                .truncate(false)
+                .open(place.join(image));
             file.unwrap().set_len(bytes).unwrap();
         });
     }
@@ -193,7 +205,12 @@ impl Volume {
                 return begin.elapsed();
             }
             let info = || cluster().try_cli(0, &["volume", "heal", &self.name, "info"]);
-            assert!(begin.elapsed() < Duration::from_secs(90), "{} is not healed: {left:?}, {:?}", self.name, info());
+            assert!(
+                begin.elapsed() < Duration::from_secs(90),
+                "{} is not healed: {left:?}, {:?}",
+                self.name,
+                info()
+            );
             std::thread::sleep(Duration::from_millis(500));
         }
     }
@@ -205,7 +222,8 @@ impl Volume {
     /// How many entries are left to heal, if all bricks say so.
     fn to_heal(&self) -> Result<usize, String> {
         let info = cluster().try_cli(0, &["volume", "heal", &self.name, "info"])?;
-        let counts: Vec<&str> = info.lines().filter_map(|line| line.strip_prefix("Number of entries: ")).collect();
+        let counts: Vec<&str> =
+            info.lines().filter_map(|line| line.strip_prefix("Number of entries: ")).collect();
         let left: Option<usize> = counts.iter().map(|count| count.parse::<usize>().ok()).sum();
         left.filter(|_| counts.len() == self.bricks.len()).ok_or(info)
     }
@@ -218,7 +236,10 @@ impl Volume {
                 if path.is_dir() && !path.ends_with(".glusterfs") {
                     collect(root, &path, found);
                 } else if path.is_file() {
-                    found.insert(path.strip_prefix(root).unwrap().to_owned(), fs::read(&path).unwrap());
+                    found.insert(
+                        path.strip_prefix(root).unwrap().to_owned(),
+                        fs::read(&path).unwrap(),
+                    );
                 }
             }
         }
@@ -233,7 +254,11 @@ impl Volume {
         assert!(!first.is_empty(), "nothing to compare");
         for &brick in &bricks[1..] {
             let other = self.files(brick);
-            assert!(first.keys().eq(other.keys()), "brick {brick} has other files: {:?}", other.keys());
+            assert!(
+                first.keys().eq(other.keys()),
+                "brick {brick} has other files: {:?}",
+                other.keys()
+            );
             for (path, bytes) in &first {
                 let differs = bytes.iter().zip(&other[path]).position(|(one, other)| one != other);
                 assert!(
@@ -254,10 +279,14 @@ fn is_alive(pid: Pid) -> bool {
 
 impl Drop for Volume {
     fn drop(&mut self) {
-        // A test that failed may have left nodes cut off: what cannot be removed stays, as the process ends soon.
+        // A test that failed may have left nodes cut off: what cannot be removed stays, as the
+        // process ends soon.
         for what in ["stop", "delete"] {
-            let words: &[&str] =
-                if what == "stop" { &["volume", what, &self.name, "force"] } else { &["volume", what, &self.name] };
+            let words: &[&str] = if what == "stop" {
+                &["volume", what, &self.name, "force"]
+            } else {
+                &["volume", what, &self.name]
+            };
             drop(cluster().try_cli(0, words));
         }
     }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The bench measures, and leaves nothing behind.
 
 use std::fs;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! `tcmu-glfs check`.
 
 use std::fs;
@@ -28,18 +29,28 @@ fn with_image(layout: &[&str], bricks: usize) -> (Volume, String) {
 pub(crate) fn well() {
     let (_volume, image) = volume_with_image();
     let said = run(&["check", image]).well(&format!("ok: {HOST}:24007 answers\n"));
-    let said = said.well(": 3 replicas\n").well("ok: the image opens: 1.00 GiB (1073741824 bytes), ");
-    let said = said.well("warning: it cannot be fenced: it needs the volume options locks.mandatory-locking forced");
+    let said =
+        said.well(": 3 replicas\n").well("ok: the image opens: 1.00 GiB (1073741824 bytes), ");
+    let said = said.well(
+        "warning: it cannot be fenced: it needs the volume options locks.mandatory-locking forced",
+    );
     assert!(!said.out.contains('\x1b') && said.err.is_empty(), "{said:?}");
     // As the kernel has it.
-    run(&["check", &format!("glfs/{image};server=10.77.99.7")]).well("ok: 10.77.99.7:24007 answers");
+    run(&["check", &format!("glfs/{image};server=10.77.99.7")])
+        .well("ok: 10.77.99.7:24007 answers");
     let found = run(&["check", "--json", image]).well("").json();
     assert_eq!((&found["worst"], &found["subject"]), (&json!("warning"), &json!(image)));
-    let about: Vec<_> =
-        found["findings"].as_array().unwrap().iter().map(|one| one["about"].as_str().unwrap()).collect();
+    let about: Vec<_> = found["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["about"].as_str().unwrap())
+        .collect();
     assert_eq!(about, ["configuration", "server", "server", "volume", "size", "fencing", "tls"]);
-    run(&["check", &format!("{image};fence=required")]).failed(&["fence=required, and it cannot be fenced"]);
-    run(&["check", &format!("{image};cahce=none")]).failed(&["Unknown key \"cahce\"", "VOLUME@HOST/PATH[;KEY=VALUE]"]);
+    run(&["check", &format!("{image};fence=required")])
+        .failed(&["fence=required, and it cannot be fenced"]);
+    run(&["check", &format!("{image};cahce=none")])
+        .failed(&["Unknown key \"cahce\"", "VOLUME@HOST/PATH[;KEY=VALUE]"]);
 }
 
 pub(crate) fn missing() {
@@ -59,7 +70,8 @@ pub(crate) fn servers() {
     let said = said.well(&format!("warning: {NOWHERE}:24007 does not answer: "));
     said.well("warning: 10.77.98.3:24007 does not answer: ").well("ok: the image opens");
     let none = format!("{image};server=10.77.99.8;port={NOBODY}");
-    let said = run(&["check", &none]).failed(&["no server answers", "10.77.99.8:24999: Connection refused"]);
+    let said = run(&["check", &none])
+        .failed(&["no server answers", "10.77.99.8:24999: Connection refused"]);
     assert_eq!(said.out.matches("error: ").count(), 1, "{said:?}");
 }
 
@@ -80,13 +92,18 @@ pub(crate) fn read_only() {
     run(&["check", &format!("{image};access=rw")]).failed(&["access=rw asks for it"]);
     assert_eq!(run(&["info", "--json", &image]).json()["writable"], json!(false));
     run(&["resize", &image, "--size", "+1G"]).failed(&["EROFS"]);
-    run(&["create", &place(&volume, "new.img"), "--size", "1G"]).failed(&["could not be created: EROFS"]);
+    run(&["create", &place(&volume, "new.img"), "--size", "1G"])
+        .failed(&["could not be created: EROFS"]);
 }
 
 pub(crate) fn tls() {
     let (volume, image) = with_image(&[], 1);
     gluster(&["volume", "set", &volume.name, "client.ssl", "on"]);
-    run(&["check", &image]).failed(&["the bricks do not", "libgfapi's log says: ", "could not load our cert"]);
+    run(&["check", &image]).failed(&[
+        "the bricks do not",
+        "libgfapi's log says: ",
+        "could not load our cert",
+    ]);
 }
 
 pub(crate) fn site_file() {
@@ -94,12 +111,15 @@ pub(crate) fn site_file() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let check = |text: &str, image: &str| {
         fs::write(file.path(), text).unwrap();
-        let output = command(&["check", image]).env("TCMU_GLFS_CONFIG", file.path()).output().unwrap();
+        let output =
+            command(&["check", image]).env("TCMU_GLFS_CONFIG", file.path()).output().unwrap();
         Said::of(output, Duration::ZERO)
     };
-    check("[defaults]\ncache = \"on\"\n", image).failed(&[":2:", "cache=on: expected none or writeback"]);
+    check("[defaults]\ncache = \"on\"\n", image)
+        .failed(&[":2:", "cache=on: expected none or writeback"]);
     let profile = format!("{image};profile=strict");
-    check("[profile.strict]\nfence = \"required\"\n", &profile).failed(&["fence=required, and it cannot be fenced"]);
+    check("[profile.strict]\nfence = \"required\"\n", &profile)
+        .failed(&["fence=required, and it cannot be fenced"]);
     check("[profile.other]\nfence = \"off\"\n", &profile).failed(&["strict"]);
     check("[defaults]\nfence = \"off\"\n", image).well("not fenced (fence=off)");
 }

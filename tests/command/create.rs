@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! `tcmu-glfs create`, and what `info` says of the outcome.
 
 use std::fs;
@@ -47,7 +48,8 @@ fn all_kinds(volume: &Volume, expected: &serde_json::Value) {
     assert_eq!(&info["layout"], expected);
     assert_eq!(info["fence"], json!("impossible"));
 
-    run(&["create", &thick, "--size", "32M", "--preallocate"]).well("created, 32.00 MiB (33554432 bytes), allocated");
+    run(&["create", &thick, "--size", "32M", "--preallocate"])
+        .well("created, 32.00 MiB (33554432 bytes), allocated");
     let info = run(&["info", "--json", &thick]).well("").json();
     assert!(info["allocated_bytes"].as_u64().unwrap() >= 32 * MIB, "{info}");
     assert!(mount.read("thick.img") == vec![0; 32 << 20], "not zeros");
@@ -63,8 +65,12 @@ fn all_kinds(volume: &Volume, expected: &serde_json::Value) {
     run(&["create", &larger, "--from", &source, "--size", "64M"]).well("created, 64.00 MiB");
     let found = mount.read("larger.img");
     let (first, rest) = found.split_at(48 << 20);
-    assert!(first == mount.read("source.img") && rest == vec![0; 16 << 20], "the larger copy differs");
-    run(&["create", &place(volume, "no.img"), "--from", &source, "--size", "1M"]).failed(&["--size is less than"]);
+    assert!(
+        first == mount.read("source.img") && rest == vec![0; 16 << 20],
+        "the larger copy differs"
+    );
+    run(&["create", &place(volume, "no.img"), "--from", &source, "--size", "1M"])
+        .failed(&["--size is less than"]);
 }
 
 fn layout(bricks: u32, replicas: u32, dispersed: u32, shard: Option<u64>) -> serde_json::Value {
@@ -83,16 +89,23 @@ pub(crate) fn replica() {
     all_kinds(&volume, &layout(3, 3, 0, None));
     for image in ["copy.img", "thick.img"] {
         let first = fs::read(volume.on_brick(0, image)).unwrap();
-        assert!((1..3).all(|brick| fs::read(volume.on_brick(brick, image)).unwrap() == first), "{image} differs");
+        assert!(
+            (1..3).all(|brick| fs::read(volume.on_brick(brick, image)).unwrap() == first),
+            "{image} differs"
+        );
     }
 }
 
 pub(crate) fn disperse() {
-    all_kinds(&Volume::start(&["disperse", "3", "redundancy", "1"], 3, &[]), &layout(3, 0, 3, None));
+    all_kinds(
+        &Volume::start(&["disperse", "3", "redundancy", "1"], 3, &[]),
+        &layout(3, 0, 3, None),
+    );
 }
 
 pub(crate) fn sharded() {
-    let volume = Volume::start(&[], 1, &[("features.shard", "on"), ("features.shard-block-size", "4MB")]);
+    let volume =
+        Volume::start(&[], 1, &[("features.shard", "on"), ("features.shard-block-size", "4MB")]);
     all_kinds(&volume, &layout(1, 0, 0, Some(4 * MIB)));
 }
 
@@ -101,7 +114,8 @@ pub(crate) fn existing() {
     let image = place(volume, "existing.img");
     run(&["create", &image, "--size", "1M"]).well("created");
     fs::write(volume.on_brick(0, "existing.img"), "precious").unwrap();
-    for options in [&["--size", "2M"][..], &["--size", "2M", "--preallocate"], &["--from", &image]] {
+    for options in [&["--size", "2M"][..], &["--size", "2M", "--preallocate"], &["--from", &image]]
+    {
         run(&[&["create", &image], options].concat()).failed(&["exists already"]);
     }
     assert_eq!(fs::read(volume.on_brick(0, "existing.img")).unwrap(), b"precious");
@@ -112,13 +126,16 @@ pub(crate) fn folders() {
     let image = place(volume, "tenants/one/disk.img");
     run(&["create", &image, "--size", "1M"]).failed(&["folder does not exist", "--parents"]);
     run(&["create", &image, "--size", "1M", "--parents"]).well("created");
-    run(&["create", &place(volume, "tenants/one/second.img"), "--size", "1M", "--parents"]).well("created");
+    run(&["create", &place(volume, "tenants/one/second.img"), "--size", "1M", "--parents"])
+        .well("created");
     run(&["info", &image]).well("1.00 MiB");
 }
 
-/// A brick on a small file system that knows no fallocate: zeros are written; what does not fit is refused, or removed again.
+/// A brick on a small file system that knows no fallocate: zeros are written; what does not fit is
+/// refused, or removed again.
 pub(crate) fn small_brick() {
-    let folder = tempfile::Builder::new().prefix("small-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let folder =
+        tempfile::Builder::new().prefix("small-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let (disk, brick) = (folder.path().join("disk"), folder.path().join("mounted"));
     fs::File::create(&disk).unwrap().set_len(64 * MIB).unwrap();
     fs::create_dir(&brick).unwrap();
@@ -132,7 +149,8 @@ pub(crate) fn small_brick() {
     gluster(&["volume", "start", "small"]);
     let place_there = |image: &str| format!("small@{HOST}/{image}");
 
-    run(&["create", &place_there("huge.img"), "--size", "60M", "--preallocate"]).failed(&["not enough space"]);
+    run(&["create", &place_there("huge.img"), "--size", "60M", "--preallocate"])
+        .failed(&["not enough space"]);
     let said = run(&["create", &place_there("copy.img"), "--from", &place(source, "big.img")]);
     said.failed(&["writing at ", "ENOSPC", "is removed"]);
     assert!(!brick.join("b/copy.img").exists() && !brick.join("b/huge.img").exists());

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What the doctor finds on real volumes is mended by what it says.
 
 use std::process::Command;
@@ -46,7 +47,11 @@ pub(crate) fn a_new_replica() {
     // A fence that is required is not only advised.
     let alone = Volume::start(&["replica", "3"], 3, &[]);
     let required = format!("{};fence=required", place(&alone, "d0.img"));
-    says(&run(&["doctor", "--root", "/nonexistent", &required]), 1, &["error: locks.mandatory-locking is off"]);
+    says(
+        &run(&["doctor", "--root", "/nonexistent", &required]),
+        1,
+        &["error: locks.mandatory-locking is off"],
+    );
     says(&doctor(&alone, &[]), 1, &["advice: locks.mandatory-locking is off"]);
 }
 
@@ -65,7 +70,13 @@ pub(crate) fn a_mistreated_replica() {
     says(
         &commands,
         1,
-        &["quorum-type auto", "self-heal-daemon on", "allow-insecure on", "lookup-optimize off", " reset "],
+        &[
+            "quorum-type auto",
+            "self-heal-daemon on",
+            "allow-insecure on",
+            "lookup-optimize off",
+            " reset ",
+        ],
     );
     follow(&commands);
     says(&doctor(&volume, &[]), 0, &["ok: cluster.self-heal-daemon is on"]);
@@ -76,7 +87,10 @@ pub(crate) fn a_dead_brick() {
     follow(&doctor(&volume, &["--commands=cluster"]));
     volume.kill_brick(1);
     let brick = volume.on_brick(1, "");
-    let named = format!("warning: brick {HOST}:{} does not run", brick.display().to_string().trim_end_matches('/'));
+    let named = format!(
+        "warning: brick {HOST}:{} does not run",
+        brick.display().to_string().trim_end_matches('/')
+    );
     eventually("glusterd has noticed", || doctor(&volume, &[]).out.contains(&named));
     follow(&doctor(&volume, &["--commands=cluster"]));
     eventually("the brick runs", || doctor(&volume, &[]).code == Some(0));
@@ -85,7 +99,8 @@ pub(crate) fn a_dead_brick() {
 pub(crate) fn without_glusters_tool() {
     let volume = Volume::start(&["replica", "3"], 3, &[("cluster.eager-lock", "off")]);
     let mut doctor = command(&["doctor", "--root", "/nonexistent", &place(&volume, "d0.img")]);
-    let said = Said::of(doctor.env("PATH", "/nonexistent").output().unwrap(), std::time::Duration::ZERO);
+    let said =
+        Said::of(doctor.env("PATH", "/nonexistent").output().unwrap(), std::time::Duration::ZERO);
     says(&said, 1, &["not checked", "server.tcp-user-timeout", "apt-get install -y glusterfs-cli"]);
     // The client's part of the volume is known all the same.
     says(&said, 1, &["advice: cluster.eager-lock is off", "3 replicas"]);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Images that the bricks keep for one owner.
 
 use std::fs::File;
@@ -10,7 +11,8 @@ use serde_json::json;
 use crate::cluster::Volume;
 use crate::support::{Mount, place, run, set_attribute};
 
-const ENFORCING: [(&str, &str); 2] = [("locks.mandatory-locking", "forced"), ("features.enforce-mandatory-lock", "on")];
+const ENFORCING: [(&str, &str); 2] =
+    [("locks.mandatory-locking", "forced"), ("features.enforce-mandatory-lock", "on")];
 
 /// A volume with a fenced image.
 fn fenced(layout: &[&str], bricks: usize) -> (Volume, Mount) {
@@ -41,7 +43,9 @@ fn own(path: &Path) -> File {
 }
 
 pub(crate) fn in_use() {
-    for (layout, bricks) in [(&[][..], 1), (&["replica", "3"], 3), (&["disperse", "3", "redundancy", "1"], 3)] {
+    for (layout, bricks) in
+        [(&[][..], 1), (&["replica", "3"], 3), (&["disperse", "3", "redundancy", "1"], 3)]
+    {
         let (volume, mount) = fenced(layout, bricks);
         let image = place(&volume, "disk.img");
         let _held = own(&mount.path("disk.img"));
@@ -50,9 +54,13 @@ pub(crate) fn in_use() {
             .well("ok: it is fenced");
         run(&["check", &format!("{image};fence=off")]).failed(&["the bricks refuse this LUN"]);
         let info = run(&["info", "--json", &image]).well("").json();
-        assert_eq!((&info["fence"], &info["owner"]), (&json!("active"), &json!("gateway1, process 4711")));
+        assert_eq!(
+            (&info["fence"], &info["owner"]),
+            (&json!("active"), &json!("gateway1, process 4711"))
+        );
         run(&["resize", &image, "--size", "+1M"]).well("-> 17.00 MiB");
-        run(&["create", &place(&volume, "copy.img"), "--from", &image]).failed(&["is owned by gateway1", "snapshot"]);
+        run(&["create", &place(&volume, "copy.img"), "--from", &image])
+            .failed(&["is owned by gateway1", "snapshot"]);
         // Nobody has taken the lock from its owner.
         run(&["check", &image]).well("owned by gateway1, process 4711");
     }
@@ -64,7 +72,11 @@ pub(crate) fn free() {
     run(&["check", &image]).well("ok: it is fenced, and no gateway owns it now");
     run(&["create", &place(&volume, "copy.img"), "--from", &image]).well("created");
     let copy = mount.read("copy.img");
-    assert!(copy.len() == 16 << 20 && copy[4096..8192] == [9; 4096] && copy[8192..].iter().all(|&byte| byte == 0));
+    assert!(
+        copy.len() == 16 << 20
+            && copy[4096..8192] == [9; 4096]
+            && copy[8192..].iter().all(|&byte| byte == 0)
+    );
     run(&["check", &image]).well("no gateway owns it now");
     run(&["resize", &image, "--size", "17M"]).well("-> 17.00 MiB");
 }

@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The command `tcmu-glfs` against real glusterd and bricks: one behaviour a test.
 //!
-//! The process moves into network and mount namespaces of its own before it has a second thread, as the tests of the plugin do.
+//! The process moves into network and mount namespaces of its own before it has a second thread, as
+//! the tests of the plugin do.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What the command says about itself.
 
 use std::fs;
@@ -12,10 +13,20 @@ pub(crate) fn pages() {
     run(&["man", folder.path().to_str().unwrap()]).well("");
     for page in ["tcmu-glfs.8", "tcmu-glfs.5"] {
         let path = folder.path().join(page);
-        let lint = Command::new("mandoc").args(["-Tlint", "-Wwarning"]).arg(&path).output().expect("mandoc is needed");
-        assert!(lint.status.success() && lint.stdout.is_empty(), "{page}: {}", String::from_utf8_lossy(&lint.stdout));
+        let lint = Command::new("mandoc")
+            .args(["-Tlint", "-Wwarning"])
+            .arg(&path)
+            .output()
+            .expect("mandoc is needed");
+        assert!(
+            lint.status.success() && lint.stdout.is_empty(),
+            "{page}: {}",
+            String::from_utf8_lossy(&lint.stdout)
+        );
         let mut man = Command::new("man");
-        man.args(["--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z"]).arg(&path).env("MANROFFSEQ", "");
+        man.args(["--warnings", "-E", "UTF-8", "-l", "-Tutf8", "-Z"])
+            .arg(&path)
+            .env("MANROFFSEQ", "");
         let shown = man.env("LC_ALL", "C.UTF-8").output().expect("man is needed (Debian: man-db)");
         assert!(
             shown.status.success() && shown.stderr.is_empty(),
@@ -27,13 +38,20 @@ pub(crate) fn pages() {
     let five = fs::read_to_string(folder.path().join("tcmu-glfs.5")).unwrap().replace("\\-", "-");
     for key in KEYS.iter().chain(&METRICS) {
         let head = format!("\\fB{}\\fR", key.name);
-        assert!(five.lines().any(|line| line.starts_with(&head)), "{} is not in tcmu-glfs(5)", key.name);
+        assert!(
+            five.lines().any(|line| line.starts_with(&head)),
+            "{} is not in tcmu-glfs(5)",
+            key.name
+        );
     }
     let eight = fs::read_to_string(folder.path().join("tcmu-glfs.8")).unwrap();
     let help = run(&["--help"]).well("Commands:").out;
     let listed = help.split("Commands:").nth(1).unwrap().split("\n\n").next().unwrap();
     // Longer descriptions go on in lines that are indented further.
-    let names = listed.lines().filter_map(|line| line.strip_prefix("  ")).filter(|line| !line.starts_with(' '));
+    let names = listed
+        .lines()
+        .filter_map(|line| line.strip_prefix("  "))
+        .filter(|line| !line.starts_with(' '));
     for command in names.filter_map(|line| line.split(' ').next()).filter(|name| *name != "help") {
         assert!(eight.contains(&format!(".SS {command}\n")), "{command} is not in tcmu-glfs(8)");
     }

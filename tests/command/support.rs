@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What the command's tests share with the others, and a way to run the command.
 
 #[path = "../support/prerequisites.rs"]
@@ -32,7 +33,12 @@ pub(crate) struct Said {
 impl Said {
     pub(crate) fn of(output: Output, took: Duration) -> Self {
         let text = |bytes| String::from_utf8(bytes).unwrap();
-        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr), took }
+        Self {
+            code: output.status.code(),
+            out: text(output.stdout),
+            err: text(output.stderr),
+            took,
+        }
     }
 
     /// All went well, and this was said.
@@ -92,7 +98,8 @@ impl Mount {
     pub(crate) fn new(volume: &Volume) -> Self {
         let folder = tempfile::Builder::new().prefix("mount-").tempdir().unwrap();
         let source = format!("{HOST}:/{}", volume.name);
-        let mounted = Command::new("mount").args(["-t", "glusterfs", &source]).arg(folder.path()).status();
+        let mounted =
+            Command::new("mount").args(["-t", "glusterfs", &source]).arg(folder.path()).status();
         assert!(mounted.unwrap().success(), "mount {source}");
         Self(folder)
     }
@@ -115,5 +122,9 @@ impl Drop for Mount {
 /// Sets an attribute of a file as an admin would.
 pub(crate) fn set_attribute(file: &Path, name: &str, value: &str) {
     let set = Command::new("setfattr").args(["-n", name, "-v", value]).arg(file).status();
-    assert!(set.expect("setfattr is needed (Debian: attr)").success(), "{name} of {}", file.display());
+    assert!(
+        set.expect("setfattr is needed (Debian: attr)").success(),
+        "{name} of {}",
+        file.display()
+    );
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The dashboard as a file: there is no Grafana in Debian to load it.
 
 use std::collections::HashSet;
@@ -16,7 +17,9 @@ pub(crate) fn expressions(path: &Path) -> Vec<(String, String)> {
     let panels = panels(path);
     let targets = panels.iter().flat_map(|panel| {
         let targets = panel["targets"].as_array().into_iter().flatten();
-        targets.map(|target| (panel["title"].as_str().unwrap().to_owned(), target["expr"].as_str().unwrap()))
+        targets.map(|target| {
+            (panel["title"].as_str().unwrap().to_owned(), target["expr"].as_str().unwrap())
+        })
     });
     let expressions = targets.map(|(title, expression)| {
         let all = ["instance", "lun", "volume"];
@@ -41,8 +44,14 @@ pub(crate) fn check_layout(path: &Path) {
             assert!(taken.insert(cell), "{title} overlaps another panel");
         }
         if panel["type"] != "row" {
-            assert!(panel["description"].as_str().is_some_and(|text| text.len() > 10), "{title} is not explained");
-            assert!(panel["targets"].as_array().is_some_and(|targets| !targets.is_empty()), "{title}");
+            assert!(
+                panel["description"].as_str().is_some_and(|text| text.len() > 10),
+                "{title} is not explained"
+            );
+            assert!(
+                panel["targets"].as_array().is_some_and(|targets| !targets.is_empty()),
+                "{title}"
+            );
         }
         if matches!(panel["type"].as_str(), Some("timeseries" | "stat")) {
             assert!(panel["fieldConfig"]["defaults"]["unit"].is_string(), "{title} has no unit");

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The plugin in a fake tcmu-runner, with LUNs in all sorts of states and a load on them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -95,6 +96,9 @@ impl Drop for Gateway {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
         let ended = self.load.take().map(JoinHandle::join);
-        assert!(thread::panicking() || ended.is_none_or(|ended| ended.is_ok()), "the load has failed");
+        assert!(
+            thread::panicking() || ended.is_none_or(|ended| ended.is_ok()),
+            "the load has failed"
+        );
     }
 }

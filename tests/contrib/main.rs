@@ -1,5 +1,6 @@
-//! The alert rules and the dashboard, against a real Prometheus server that has asked the real plugin: every expression in them must
-//! find what it asks for.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! The alert rules and the dashboard, against a real Prometheus server that has asked the real
+//! plugin: every expression in them must find what it asks for.
 //!
 //! `CONTRIB_MINUTES=10` keeps the server and the load for you to look at; its address is printed.
 #![allow(
@@ -52,10 +53,13 @@ fn the_alert_rules_are_valid_and_raised_by_what_they_are_for() {
 /// Every alert has a test.
 #[test]
 fn no_alert_is_untested() {
-    let (rules, tests) =
-        (fs::read_to_string(rules()), fs::read_to_string(contrib("prometheus/tcmu-glfs.rules.test.yml")));
+    let (rules, tests) = (
+        fs::read_to_string(rules()),
+        fs::read_to_string(contrib("prometheus/tcmu-glfs.rules.test.yml")),
+    );
     let (rules, tests) = (rules.unwrap(), tests.unwrap());
-    let alerts: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    let alerts: Vec<&str> =
+        rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
     assert!(alerts.len() > 10);
     for alert in alerts {
         assert!(tests.contains(&format!("alertname: {alert}\n")), "{alert}");
@@ -66,7 +70,9 @@ fn no_alert_is_untested() {
 fn every_expression_of_the_rules_and_the_dashboard_finds_what_it_asks_for() {
     let gateway = Gateway::start();
     let server = Prometheus::start(&rules());
-    eventually("the plugin has been asked", || !server.query("tcmu_glfs_lun_info").unwrap().is_empty());
+    eventually("the plugin has been asked", || {
+        !server.query("tcmu_glfs_lun_info").unwrap().is_empty()
+    });
     // A rate is one between two looks.
     std::thread::sleep(Duration::from_secs(3));
     gateway.misfortune();
@@ -78,7 +84,9 @@ fn every_expression_of_the_rules_and_the_dashboard_finds_what_it_asks_for() {
     assert!(panels.len() > 25, "{panels:?}");
     // A condition that does not hold finds nothing; with `bool` it says so.
     let conditions = rules.into_iter().map(|(name, rule)| {
-        let compare = |rule: String, sign: &str| rule.replace(&format!(" {sign} "), &format!(" {sign} bool "));
+        let compare = |rule: String, sign: &str| {
+            rule.replace(&format!(" {sign} "), &format!(" {sign} bool "))
+        };
         (name, ["==", "<", ">"].into_iter().fold(rule, compare))
     });
     let fruitless: Vec<String> = conditions
@@ -88,7 +96,9 @@ fn every_expression_of_the_rules_and_the_dashboard_finds_what_it_asks_for() {
         .collect();
     assert!(fruitless.is_empty(), "nothing is found by\n{}", fruitless.join("\n"));
 
-    if let Some(minutes) = std::env::var("CONTRIB_MINUTES").ok().and_then(|minutes| minutes.parse::<u64>().ok()) {
+    if let Some(minutes) =
+        std::env::var("CONTRIB_MINUTES").ok().and_then(|minutes| minutes.parse::<u64>().ok())
+    {
         println!("Prometheus is at {}", server.address());
         for _ in 0..minutes {
             std::thread::sleep(Duration::from_secs(60));

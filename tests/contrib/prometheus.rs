@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! A Prometheus server of the test's own.
 
 use std::fs;
@@ -19,7 +20,8 @@ pub(crate) struct Daemon(Child);
 
 impl Daemon {
     pub(crate) fn start(command: &mut Command) -> Self {
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         Self(child.unwrap_or_else(|why| panic!("{:?} is needed: {why}", command.get_program())))
     }
 }
@@ -54,7 +56,9 @@ impl Prometheus {
         server.arg(format!("--storage.tsdb.path={}", folder.path().join("data").display()));
         server.arg(format!("--web.listen-address={address}"));
         let daemon = Daemon::start(&mut server);
-        eventually("Prometheus is ready", || get(&address, "/-/ready").is_ok_and(|text| text.contains(" 200 OK")));
+        eventually("Prometheus is ready", || {
+            get(&address, "/-/ready").is_ok_and(|text| text.contains(" 200 OK"))
+        });
         Self { address, _daemon: daemon, _folder: folder }
     }
 
@@ -64,16 +68,26 @@ impl Prometheus {
 
     /// What an expression finds now: a line for each series.
     pub(crate) fn query(&self, expression: &str) -> Result<String, String> {
-        run(Command::new("promtool").args(["query", "instant", &format!("http://{}", self.address), "--", expression]))
+        run(Command::new("promtool").args([
+            "query",
+            "instant",
+            &format!("http://{}", self.address),
+            "--",
+            expression,
+        ]))
     }
 
-    /// Name and expression of each rule, as the server has read them. It must have been able to apply them.
+    /// Name and expression of each rule, as the server has read them. It must have been able to
+    /// apply them.
     pub(crate) fn rules(&self) -> Vec<(String, String)> {
         let answer = get(&self.address, "/api/v1/rules").unwrap();
         let (_, body) = answer.split_once("\r\n\r\n").unwrap();
         let json: Value = serde_json::from_str(body).unwrap();
-        let rules =
-            json["data"]["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap());
+        let rules = json["data"]["groups"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|group| group["rules"].as_array().unwrap());
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         rules
             .map(|rule| {
@@ -86,7 +100,9 @@ impl Prometheus {
 
 /// What the command says, or how it failed.
 pub(crate) fn run(command: &mut Command) -> Result<String, String> {
-    let output = command.output().unwrap_or_else(|why| panic!("{:?} is needed: {why}", command.get_program()));
+    let output = command
+        .output()
+        .unwrap_or_else(|why| panic!("{:?} is needed: {why}", command.get_program()));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() {
         return Ok(text);
@@ -108,15 +124,20 @@ pub(crate) fn get(address: &str, path: &str) -> std::io::Result<String> {
     Ok(answer)
 }
 
-/// Prometheus asks over TCP alone: a place where the plugin's socket answers, as `systemd-socket-proxyd` makes one.
+/// Prometheus asks over TCP alone: a place where the plugin's socket answers, as
+/// `systemd-socket-proxyd` makes one.
 fn forward() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     thread::spawn(move || {
         for client in listener.incoming() {
-            let (mut client, Ok(mut plugin)) = (client.unwrap(), UnixStream::connect(socket())) else { continue };
+            let (mut client, Ok(mut plugin)) = (client.unwrap(), UnixStream::connect(socket()))
+            else {
+                continue;
+            };
             thread::spawn(move || {
-                let (mut from_client, mut to_plugin) = (client.try_clone().unwrap(), plugin.try_clone().unwrap());
+                let (mut from_client, mut to_plugin) =
+                    (client.try_clone().unwrap(), plugin.try_clone().unwrap());
                 thread::spawn(move || std::io::copy(&mut from_client, &mut to_plugin));
                 let _hung_up = std::io::copy(&mut plugin, &mut client).is_err();
                 let _gone = client.shutdown(Shutdown::Both).is_err();

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! One glusterd with its own folders and network, and volumes on it.
 
 use std::fs;
@@ -17,10 +18,12 @@ use crate::support::eventually;
 #[path = "../support/namespaces.rs"]
 mod namespaces;
 
-/// The node's address, on the loopback device of the private network: the CLI refuses 127.* for bricks.
+/// The node's address, on the loopback device of the private network: the CLI refuses 127.* for
+/// bricks.
 pub(crate) const HOST: &str = "10.77.99.1";
 
-/// An address that swallows what is sent to it. (On the loopback device, all addresses of the node's network are the node's.)
+/// An address that swallows what is sent to it. (On the loopback device, all addresses of the
+/// node's network are the node's.)
 pub(crate) const NOWHERE: &str = "10.77.98.2";
 
 /// How the node is reached, where that is not by [`HOST`] in plain text.
@@ -69,9 +72,12 @@ pub(crate) fn enter_namespaces() {
 
 fn start() -> TempDir {
     // Not in a tmpfs, which may lack the trusted.* attributes that bricks need.
-    let folder = FOLDER.get_or_init(|| PathBuf::from(option_env!("CARGO_TARGET_TMPDIR").unwrap_or("/var/tmp")));
+    let folder = FOLDER
+        .get_or_init(|| PathBuf::from(option_env!("CARGO_TARGET_TMPDIR").unwrap_or("/var/tmp")));
     let dir = tempfile::Builder::new().prefix("gluster-").tempdir_in(folder).unwrap();
-    for (name, place) in [("lib", "/var/lib/glusterd"), ("log", "/var/log/glusterfs"), ("run", "/run")] {
+    for (name, place) in
+        [("lib", "/var/lib/glusterd"), ("log", "/var/log/glusterfs"), ("run", "/run")]
+    {
         let own = dir.path().join(name);
         fs::create_dir(&own).unwrap();
         fs::create_dir_all(place).unwrap();
@@ -81,7 +87,8 @@ fn start() -> TempDir {
     (world().prepare)();
     let volfile = dir.path().join("glusterd.vol");
     let text = fs::read_to_string("/etc/glusterfs/glusterd.vol").unwrap();
-    fs::write(&volfile, text.replace("end-volume", &format!("{}\nend-volume", world().glusterd))).unwrap();
+    fs::write(&volfile, text.replace("end-volume", &format!("{}\nend-volume", world().glusterd)))
+        .unwrap();
     run("glusterd", &["--pid-file=/run/glusterd.pid", "-f", volfile.to_str().unwrap()]).unwrap();
     eventually("glusterd answers", || run("gluster", &["volume", "list"]).is_ok());
     dir
@@ -100,7 +107,8 @@ fn kill_all(folder: &Path) {
     pids(folder).into_iter().for_each(kill_process);
 }
 
-/// The processes that have left their pids in files below `folder`. A daemon that is just starting or stopping has an empty one.
+/// The processes that have left their pids in files below `folder`. A daemon that is just starting
+/// or stopping has an empty one.
 pub(crate) fn pids(folder: &Path) -> Vec<Pid> {
     let mut pids = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -132,7 +140,8 @@ pub(crate) fn gluster(arguments: &[&str]) -> String {
 }
 
 pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
-    let output = Command::new(program).args(arguments).output().map_err(|e| format!("{program}: {e}"))?;
+    let output =
+        Command::new(program).args(arguments).output().map_err(|e| format!("{program}: {e}"))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     if output.status.success() {
         return Ok(text);
@@ -147,12 +156,14 @@ pub(crate) struct Volume {
 }
 
 impl Volume {
-    /// `layout` is what stands between the name and the bricks: `&["replica", "3"]`. `options` are set before the start.
+    /// `layout` is what stands between the name and the bricks: `&["replica", "3"]`. `options` are
+    /// set before the start.
     pub(crate) fn start(layout: &[&str], bricks: usize, options: &[(&str, &str)]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("v{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let root = root();
-        let bricks: Vec<PathBuf> = (0..bricks).map(|brick| root.join(format!("bricks-{name}-{brick}/b"))).collect();
+        let bricks: Vec<PathBuf> =
+            (0..bricks).map(|brick| root.join(format!("bricks-{name}-{brick}/b"))).collect();
         let places: Vec<String> = bricks
             .iter()
             .map(|brick| {
@@ -183,10 +194,15 @@ impl Volume {
             let image = brick.join(image);
             let inode = fs::metadata(&image).unwrap().ino();
             // Under .glusterfs, two levels of folders deep.
-            let folders = |folder: &Path| fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
-            let names = folders(&brick.join(".glusterfs")).flat_map(|one| folders(&one).collect::<Vec<_>>());
+            let folders = |folder: &Path| {
+                fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path())
+            };
+            let names = folders(&brick.join(".glusterfs"))
+                .flat_map(|one| folders(&one).collect::<Vec<_>>());
             let names = names.flat_map(|two| folders(&two).collect::<Vec<_>>());
-            for name in names.filter(|name| fs::symlink_metadata(name).is_ok_and(|found| found.ino() == inode)) {
+            for name in names
+                .filter(|name| fs::symlink_metadata(name).is_ok_and(|found| found.ino() == inode))
+            {
                 fs::remove_file(name).unwrap();
             }
             fs::remove_file(image).unwrap();
@@ -196,7 +212,11 @@ impl Volume {
     /// Creates an image, or grows one, through the volume, as an admin does.
     pub(crate) fn image(&self, image: &str, bytes: u64) {
         self.mounted(|place| {
-            let file = fs::File::options().create(true).write(true).truncate(false).open(place.join(image));
+            let file = fs::File::options()
+                .create(true)
+                .write(true)
+                .truncate(false)
+                .open(place.join(image));
             file.unwrap().set_len(bytes).unwrap();
         });
     }
@@ -207,7 +227,8 @@ impl Volume {
         fs::create_dir_all(&place).unwrap();
         let text = place.to_str().unwrap();
         let World { host, mount, .. } = world();
-        run("mount", &["-t", "glusterfs", "-o", mount, &format!("{host}:/{}", self.name), text]).unwrap();
+        run("mount", &["-t", "glusterfs", "-o", mount, &format!("{host}:/{}", self.name), text])
+            .unwrap();
         work(&place);
         run("umount", &[text]).unwrap();
     }
@@ -224,8 +245,13 @@ impl Volume {
     /// kill -9 of one.
     pub(crate) fn kill_brick(&self, brick: usize) {
         let name = format!("bricks-{}-{brick}-b.pid", self.name);
-        let files = fs::read_dir(Path::new(BRICK_PIDS).join(&self.name)).unwrap().map(|entry| entry.unwrap().path());
-        let file = files.into_iter().find(|path| path.to_str().unwrap().ends_with(&name)).expect("a pid file");
+        let files = fs::read_dir(Path::new(BRICK_PIDS).join(&self.name))
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        let file = files
+            .into_iter()
+            .find(|path| path.to_str().unwrap().ends_with(&name))
+            .expect("a pid file");
         kill_process(pid_in(&file).expect("a pid"));
     }
 

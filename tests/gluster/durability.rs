@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What `cache=none` promises.
 
 use std::fs::File;
@@ -53,10 +54,13 @@ pub(crate) fn acknowledged_writes_survive() {
     }
 }
 
-/// Two connections stand for two gateways: they share nothing but the bricks. The volume has all its caches on.
+/// Two connections stand for two gateways: they share nothing but the bricks. The volume has all
+/// its caches on.
 pub(crate) fn gateways_agree() {
-    let caches = ["io-cache", "read-ahead", "quick-read", "open-behind", "stat-prefetch", "write-behind"];
-    let on: Vec<(String, &str)> = caches.iter().map(|cache| (format!("performance.{cache}"), "on")).collect();
+    let caches =
+        ["io-cache", "read-ahead", "quick-read", "open-behind", "stat-prefetch", "write-behind"];
+    let on: Vec<(String, &str)> =
+        caches.iter().map(|cache| (format!("performance.{cache}"), "on")).collect();
     let on: Vec<(&str, &str)> = on.iter().map(|(key, value)| (key.as_str(), *value)).collect();
     let volume = Volume::start(&[], 1, &on);
     // Small enough for quick-read to keep the whole image.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Servers, volumes and bricks that are not there.
 
 use std::process::Command;
@@ -16,7 +17,11 @@ const MIB: u64 = 1 << 20;
 fn why(cfgstring: &str, unique: &str) -> String {
     let seen = log::lines(unique).len();
     assert!(Lun::new(cfgstring, MIB, 512).open() < 0, "{cfgstring} was opened");
-    let lines: Vec<_> = log::lines(unique).into_iter().skip(seen).filter(|line| line.starts_with("error")).collect();
+    let lines: Vec<_> = log::lines(unique)
+        .into_iter()
+        .skip(seen)
+        .filter(|line| line.starts_with("error"))
+        .collect();
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(!lines[0].ends_with("..."), "goes on in another line: {lines:?}");
     lines.into_iter().next().unwrap()
@@ -26,7 +31,11 @@ pub(crate) fn missing_volume() {
     // Anything that starts the cluster.
     gluster(&["volume", "list"]);
     let line = why(&format!("glfs/nosuchvolume@{HOST}/d"), "nosuchvolume@");
-    assert!(line.contains(&format!("{HOST}:24007 knows no volume")) && line.contains("gluster volume list"), "{line}");
+    assert!(
+        line.contains(&format!("{HOST}:24007 knows no volume"))
+            && line.contains("gluster volume list"),
+        "{line}"
+    );
 }
 
 /// In a process of its own, where nobody else opens anything.
@@ -55,7 +64,8 @@ pub(crate) fn open_in_vain(cfgstring: &str) -> ! {
     });
     let after = Usage::now();
     println!("200 opens of a missing volume: {before:?} -> {after:?}");
-    let flat = after.kib < before.kib + 4096 && after.fds <= before.fds && after.threads <= before.threads;
+    let flat =
+        after.kib < before.kib + 4096 && after.fds <= before.fds && after.threads <= before.threads;
     std::process::exit(i32::from(!flat));
 }
 
@@ -119,7 +129,9 @@ pub(crate) fn graph_switch() {
     };
     alongside(load, || {
         for value in ["off", "on", "off"] {
-            for option in ["performance.write-behind", "performance.open-behind", "performance.stat-prefetch"] {
+            for option in
+                ["performance.write-behind", "performance.open-behind", "performance.stat-prefetch"]
+            {
                 gluster(&["volume", "set", &volume.name, option, value]);
             }
         }
@@ -128,8 +140,9 @@ pub(crate) fn graph_switch() {
     });
 }
 
-/// FUA: the flush is submitted from the answer to the write, on a thread of libgfapi. In a graph switch the next call that is
-/// submitted moves the open files over, and waits for the bricks' answers meanwhile, which that very thread may have to fetch.
+/// FUA: the flush is submitted from the answer to the write, on a thread of libgfapi. In a graph
+/// switch the next call that is submitted moves the open files over, and waits for the bricks'
+/// answers meanwhile, which that very thread may have to fetch.
 pub(crate) fn graph_switch_and_continued_commands() {
     let volume = Volume::start(&[], 1, &[]);
     volume.image("disk.img", MIB);

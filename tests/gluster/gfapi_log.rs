@@ -1,4 +1,6 @@
-//! libgfapi's own log, on a real volume: its level is that of the LUNs that share the connection, and it moves while they are busy.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! libgfapi's own log, on a real volume: its level is that of the LUNs that share the connection,
+//! and it moves while they are busy.
 
 use std::fs;
 use std::path::Path;
@@ -36,17 +38,24 @@ pub(crate) fn follows() {
     let mark = format!("-{}-", volume.name);
     let details = |folder: &Path| {
         assert_eq!((one.write(0, &[1; 512]), one.flush()), (OK, OK));
-        let ours = |line: &&str| line.contains(&mark) && (line.contains("] D [") || line.contains("] T ["));
+        let ours = |line: &&str| {
+            line.contains(&mark) && (line.contains("] D [") || line.contains("] T ["))
+        };
         text(folder).lines().filter(ours).count()
     };
     assert_eq!(details(first), 0, "warning is the default");
     let other = Lun::opened(&volume.cfgstring("other.img", ";log-level=trace"), MIB);
     eventually("the more talkative of two has its way", || details(first) > 0);
-    assert_eq!(log::lines(&format!("Volume {}: connected", volume.name)).len(), 1, "and needs no other connection");
+    assert_eq!(
+        log::lines(&format!("Volume {}: connected", volume.name)).len(),
+        1,
+        "and needs no other connection"
+    );
 
     let load = |goes_on: GoesOn<'_>| {
         while goes_on() {
-            let commands = [&one, &other].map(|lun| [lun.submit_write(4096, &[1; 512]), lun.submit_read(4096, 512)]);
+            let commands = [&one, &other]
+                .map(|lun| [lun.submit_write(4096, &[1; 512]), lun.submit_read(4096, 512)]);
             assert!(commands.into_iter().flatten().all(|command| command.wait().0 == OK));
         }
     };

@@ -1,4 +1,6 @@
-//! Servers that answer wrong, late or not at all when a volume changes: its LUNs stay as they are, and hear of the change later.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! Servers that answer wrong, late or not at all when a volume changes: its LUNs stay as they are,
+//! and hear of the change later.
 
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
@@ -27,8 +29,13 @@ const WHILE: Duration = Duration::from_secs(12);
 /// How often the LUNs have been given a new graph that came from this server.
 fn moves(volume: &Volume, relay: &Relay) -> u64 {
     let labels = [("volume", volume.name.as_str()), ("server", &relay.name())];
-    let moves = sum(&scrape(), "tcmu_glfs_volume_graph_switches_total", &labels).unwrap_or_default();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counters are whole")]
+    let moves =
+        sum(&scrape(), "tcmu_glfs_volume_graph_switches_total", &labels).unwrap_or_default();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "counters are whole"
+    )]
     let moves = moves as u64;
     moves
 }
@@ -43,7 +50,8 @@ fn complaints(volume: &Volume, text: &str) -> Vec<String> {
     lines.filter(|line| line.contains(&volume.name) && !line.starts_with("info")).collect()
 }
 
-/// What the line about a bad server must name: the server; but bricks that are not there are not its fault.
+/// What the line about a bad server must name: the server; but bricks that are not there are not
+/// its fault.
 fn named(mode: Mode, relay: &Relay) -> String {
     if mode == Mode::BricksNowhere { "bricks".to_owned() } else { relay.name() }
 }
@@ -59,8 +67,10 @@ pub(crate) fn bad_answers() {
             (mode, relay, lun)
         })
         .collect();
-    let before: Vec<_> =
-        served.iter().map(|(mode, relay, _)| complaints(&volume, &named(*mode, relay)).len()).collect();
+    let before: Vec<_> = served
+        .iter()
+        .map(|(mode, relay, _)| complaints(&volume, &named(*mode, relay)).len())
+        .collect();
     for (mode, relay, _) in &served {
         relay.set(*mode);
     }
@@ -112,10 +122,19 @@ pub(crate) fn bad_answers_to_an_open() {
                 let relay = Relay::start();
                 relay.set(mode);
                 let begin = Instant::now();
-                let mut lun = Lun::new(&cfgstring(volume, &relay, ";open=fail;open-timeout=5"), MIB, 512);
+                let mut lun =
+                    Lun::new(&cfgstring(volume, &relay, ";open=fail;open-timeout=5"), MIB, 512);
                 assert!(lun.open() < 0, "{mode:?}: opened");
-                println!("{mode:?}: refused after {:.1?}: {:?}", begin.elapsed(), complaints(volume, &relay.name()));
-                assert!(begin.elapsed() < Duration::from_secs(30), "{mode:?}: {:?}", begin.elapsed());
+                println!(
+                    "{mode:?}: refused after {:.1?}: {:?}",
+                    begin.elapsed(),
+                    complaints(volume, &relay.name())
+                );
+                assert!(
+                    begin.elapsed() < Duration::from_secs(30),
+                    "{mode:?}: {:?}",
+                    begin.elapsed()
+                );
                 relay.set(Mode::Faithful);
                 // libgfapi goes on waiting for the bricks of that volfile, for as long as TCP does.
                 if mode != Mode::BricksNowhere {
@@ -128,24 +147,27 @@ pub(crate) fn bad_answers_to_an_open() {
     });
 }
 
-/// The server that the volfile came from is lost: the next one is asked within five seconds, and no change is missed.
+/// The server that the volfile came from is lost: the next one is asked within five seconds, and no
+/// change is missed.
 pub(crate) fn lost_server() {
     // All servers of a LUN are asked on one port.
     const ADDRESSES: [&str; 2] = ["127.0.0.2", "127.0.0.3"];
     let volume = Volume::start(&[], 1, &[]);
     volume.image("disk.img", MIB);
-    let served: Vec<(Mode, [Relay; 2], Lun)> = [Mode::Dead, Mode::HangsUp, Mode::Silent, Mode::Rubbish]
-        .into_iter()
-        .map(|mode| {
-            let first = Relay::listening(ADDRESSES[0], 0);
-            let second = Relay::listening(ADDRESSES[1], first.port);
-            let [one, other] = ADDRESSES;
-            let options = format!(";server={other};port={};open=fail", first.port);
-            let lun = Lun::opened(&format!("glfs/{}@{one}/disk.img{options}", volume.name), MIB);
-            assert_eq!(lun.write(0, &[1; 512]), OK);
-            (mode, [first, second], lun)
-        })
-        .collect();
+    let served: Vec<(Mode, [Relay; 2], Lun)> =
+        [Mode::Dead, Mode::HangsUp, Mode::Silent, Mode::Rubbish]
+            .into_iter()
+            .map(|mode| {
+                let first = Relay::listening(ADDRESSES[0], 0);
+                let second = Relay::listening(ADDRESSES[1], first.port);
+                let [one, other] = ADDRESSES;
+                let options = format!(";server={other};port={};open=fail", first.port);
+                let lun =
+                    Lun::opened(&format!("glfs/{}@{one}/disk.img{options}", volume.name), MIB);
+                assert_eq!(lun.write(0, &[1; 512]), OK);
+                (mode, [first, second], lun)
+            })
+            .collect();
     let lost = Instant::now();
     for (mode, [first, _], _) in &served {
         first.set(*mode);
@@ -155,7 +177,9 @@ pub(crate) fn lost_server() {
     for (mode, [_, second], lun) in &served {
         eventually("the next server is asked", || second.asked_after(lost).is_some());
         let asked = second.asked_after(lost).unwrap().saturating_duration_since(lost);
-        eventually("the change arrives", || moves(&volume, second) > 0 && lun.write(0, &[2; 512]) == OK);
+        eventually("the change arrives", || {
+            moves(&volume, second) > 0 && lun.write(0, &[2; 512]) == OK
+        });
         println!(
             "{mode:?}: the next server was asked after {asked:.1?}, followed {:.1?} after the change",
             changed.elapsed()

@@ -1,5 +1,6 @@
-//! Changes of a volume's graph while LUNs are in use. Each test is a process of its own, with a glusterd of its own: the plugin may
-//! take the process with it.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! Changes of a volume's graph while LUNs are in use. Each test is a process of its own, with a
+//! glusterd of its own: the plugin may take the process with it.
 
 use std::process::{Command, Stdio};
 use std::thread::sleep;
@@ -74,19 +75,24 @@ fn in_flight() {
     assert!(lun.read(65536, 4096) == (OK, pattern(49, 4096)), "the last write is lost");
 }
 
-/// A file cannot be opened in a new graph while its brick is away. The other file of the volume can.
+/// A file cannot be opened in a new graph while its brick is away. The other file of the volume
+/// can.
 fn lost_brick() {
     let volume = Volume::start(&[], 2, &[]);
     // Which brick has a file is decided by its name.
     let homes = (0..20).map(|n| {
         let image = format!("disk{n}.img");
         volume.image(&image, MIB);
-        let home = (0..2).find(|&brick| volume.on_brick(brick, &image).exists()).expect("on a brick");
+        let home =
+            (0..2).find(|&brick| volume.on_brick(brick, &image).exists()).expect("on a brick");
         (home, image)
     });
     let homes: Vec<(usize, String)> = homes.collect();
-    let on = |brick| &homes.iter().find(|(home, _)| *home == brick).expect("20 names, all of one hash").1;
-    let [lost, healthy] = [on(0), on(1)].map(|image| Lun::opened(&volume.cfgstring(image, ""), MIB));
+    let on = |brick| {
+        &homes.iter().find(|(home, _)| *home == brick).expect("20 names, all of one hash").1
+    };
+    let [lost, healthy] =
+        [on(0), on(1)].map(|image| Lun::opened(&volume.cfgstring(image, ""), MIB));
     for (seed, lun) in (1..).zip([&lost, &healthy]) {
         assert_eq!(lun.write(0, &pattern(seed, 4096)), OK);
     }
@@ -96,7 +102,11 @@ fn lost_brick() {
     let begin = Instant::now();
     while begin.elapsed() < Duration::from_secs(8) {
         assert_eq!(lost.read(0, 4096).0, BUSY);
-        assert!(healthy.read(0, 4096) == (OK, pattern(2, 4096)), "the LUN on the healthy brick: {:?}", log::lines(""));
+        assert!(
+            healthy.read(0, 4096) == (OK, pattern(2, 4096)),
+            "the LUN on the healthy brick: {:?}",
+            log::lines("")
+        );
         sleep(Duration::from_millis(100));
     }
     volume.restart_bricks();
@@ -105,7 +115,8 @@ fn lost_brick() {
         assert!(lun.read(0, 4096) == (OK, pattern(seed, 4096)));
         assert_eq!(lun.write(4096, &pattern(seed, 4096)), OK);
     }
-    // What was written and not flushed may have been lost with the one brick that had it, and only there.
+    // What was written and not flushed may have been lost with the one brick that had it, and only
+    // there.
     assert_eq!((lost.flush(), healthy.flush()), (WR_ERR, OK));
     assert_eq!((lost.flush(), healthy.flush()), (OK, OK));
     for (seed, lun) in (1..).zip([&lost, &healthy]) {

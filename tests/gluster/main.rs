@@ -1,7 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The real plugin against real glusterd and bricks: one behaviour a test.
 //!
-//! The process moves into network and mount namespaces of its own before it has a second thread, and starts a glusterd there:
-//! the host's, if there is one, is neither seen nor touched.
+//! The process moves into network and mount namespaces of its own before it has a second thread,
+//! and starts a glusterd there: the host's, if there is one, is neither seen nor touched.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -59,11 +60,17 @@ fn main() -> ExitCode {
         test("the_first_changes_on_a_sharded_volume_do_not_fail", types::first_shards),
         test("a_volume_that_becomes_sharded_promises_no_fence", types::sharded_under_way),
         test("random_commands_agree_with_a_model_on_a_single_brick", shadow::single),
-        test("random_commands_agree_with_a_model_on_a_replica_that_loses_a_brick", shadow::replica_that_loses_a_brick),
+        test(
+            "random_commands_agree_with_a_model_on_a_replica_that_loses_a_brick",
+            shadow::replica_that_loses_a_brick,
+        ),
         test("random_commands_agree_with_a_model_on_a_disperse_volume", shadow::disperse),
         test("random_commands_agree_with_a_model_on_a_sharded_volume", shadow::sharded),
         test("random_commands_agree_with_a_model_whatever_the_tuning", shadow::tuned),
-        test("an_acknowledged_write_survives_the_death_of_the_gateway", durability::acknowledged_writes_survive),
+        test(
+            "an_acknowledged_write_survives_the_death_of_the_gateway",
+            durability::acknowledged_writes_survive,
+        ),
         test("two_gateways_see_each_others_writes_at_once", durability::gateways_agree),
         test("a_volume_that_does_not_exist_is_named", failures::missing_volume),
         test("a_volume_that_is_stopped_is_named", failures::stopped_volume),
@@ -75,7 +82,10 @@ fn main() -> ExitCode {
             "commands_that_go_on_from_an_answer_survive_a_graph_switch",
             failures::graph_switch_and_continued_commands,
         ),
-        test("commands_that_bricks_hold_back_survive_a_change_of_the_graph", graph_changes::calls_in_flight_survive),
+        test(
+            "commands_that_bricks_hold_back_survive_a_change_of_the_graph",
+            graph_changes::calls_in_flight_survive,
+        ),
         test(
             "an_image_whose_brick_is_away_when_the_graph_changes_takes_no_other_lun_with_it",
             graph_changes::a_lost_brick_is_only_its_own_images_loss,
@@ -84,16 +94,28 @@ fn main() -> ExitCode {
         test("a_path_checker_alone_finds_out_that_an_outage_is_over", outages::path_checker),
         test("luns_whose_server_is_silent_do_not_hold_up_the_daemon", outages::silent_server),
         test("a_descriptor_that_has_gone_bad_is_replaced_under_the_lun", outages::bad_descriptor),
-        test("an_image_that_gluster_block_fills_is_not_let_in_before_on_disperse", resizing::gluster_block_on_disperse),
-        test("an_image_that_gluster_block_fills_is_not_let_in_before_on_shards", resizing::gluster_block_on_shards),
-        test("an_image_that_is_being_filled_is_not_let_in_on_disperse", resizing::filled_on_disperse),
+        test(
+            "an_image_that_gluster_block_fills_is_not_let_in_before_on_disperse",
+            resizing::gluster_block_on_disperse,
+        ),
+        test(
+            "an_image_that_gluster_block_fills_is_not_let_in_before_on_shards",
+            resizing::gluster_block_on_shards,
+        ),
+        test(
+            "an_image_that_is_being_filled_is_not_let_in_on_disperse",
+            resizing::filled_on_disperse,
+        ),
         test("an_image_that_is_being_filled_is_not_let_in_on_shards", resizing::filled_on_shards),
         test("a_lun_shrinks_to_an_image_that_gluster_block_has_cut_off", resizing::shrunk),
         test("bricks_and_graph_switches_of_a_volume_are_shown", metrics::bricks_and_graphs),
         test("who_may_use_an_image_is_shown_and_how_often_that_changed", metrics::owners),
         test("bricks_that_hang_do_not_hold_up_who_asks_for_numbers", metrics::bricks_that_hang),
         test("a_server_that_answers_wrong_or_never_changes_no_lun", glusterds::bad_answers),
-        test("a_server_that_answers_wrong_or_never_holds_up_no_open_for_long", glusterds::bad_answers_to_an_open),
+        test(
+            "a_server_that_answers_wrong_or_never_holds_up_no_open_for_long",
+            glusterds::bad_answers_to_an_open,
+        ),
         test("the_next_server_tells_of_changes_when_the_first_is_lost", glusterds::lost_server),
         test("an_ipv6_cluster_is_reached_by_name_and_by_address", worlds::ipv6),
         test("a_volume_with_tls_is_served", worlds::tls),

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What is told of a volume.
 
 use std::time::{Duration, Instant};
@@ -15,8 +16,13 @@ const MIB: u64 = 1 << 20;
 fn of(volume: &Volume) -> [Option<f64>; 3] {
     let text = scrape();
     let server = format!("{HOST}:24007");
-    ["bricks", "bricks_connected", "graph_switches_total"]
-        .map(|name| sum(&text, &format!("tcmu_glfs_volume_{name}"), &[("volume", &volume.name), ("server", &server)]))
+    ["bricks", "bricks_connected", "graph_switches_total"].map(|name| {
+        sum(
+            &text,
+            &format!("tcmu_glfs_volume_{name}"),
+            &[("volume", &volume.name), ("server", &server)],
+        )
+    })
 }
 
 /// What the metrics say about the encryption of a LUN on the volume.
@@ -49,7 +55,8 @@ pub(crate) fn bricks_and_graphs() {
 
 /// The core locks before the first WRITE, and unlocks when the LUN is removed.
 pub(crate) fn owners() {
-    let options = [("locks.mandatory-locking", "forced"), ("features.enforce-mandatory-lock", "on")];
+    let options =
+        [("locks.mandatory-locking", "forced"), ("features.enforce-mandatory-lock", "on")];
     let volume = Volume::start(&[], 1, &options);
     volume.image("disk.img", MIB);
     let lun = Lun::opened(&volume.cfgstring("disk.img", ";fence=required"), MIB);
@@ -59,7 +66,8 @@ pub(crate) fn owners() {
         let text = scrape();
         let of_lun = |metric: &str, key, value| sum(&text, metric, &[("lun", &name), (key, value)]);
         let states = ["open", "owned", "standby"].into_iter();
-        let is = |state: &&'static str| of_lun("tcmu_glfs_fence_state", "state", *state) == Some(1.0);
+        let is =
+            |state: &&'static str| of_lun("tcmu_glfs_fence_state", "state", *state) == Some(1.0);
         let changes = |to| of_lun("tcmu_glfs_fence_transitions_total", "to", to).unwrap();
         (states.filter(is).collect::<Vec<_>>(), changes("owned"), changes("standby"))
     };

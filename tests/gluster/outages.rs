@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Clusters that cannot be reached when a LUN is opened, and outages that do not end by themselves.
 
 use std::time::{Duration, Instant};
@@ -27,7 +28,10 @@ pub(crate) fn deferred() {
     assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
     let lines = log::lines(&format!("{}@", volume.name));
     let told: Vec<_> = lines.iter().filter(|line| !line.starts_with("info")).collect();
-    assert!(told.len() == 1 && told[0].starts_with("warn") && told[0].contains("not ready yet"), "{lines:?}");
+    assert!(
+        told.len() == 1 && told[0].starts_with("warn") && told[0].contains("not ready yet"),
+        "{lines:?}"
+    );
     assert!(!told[0].ends_with("..."), "goes on in another line: {lines:?}");
     assert_eq!(read(&lun), (PASSTHROUGH_ERR, Some(BECOMING_READY)));
     assert_eq!(lun.submit_write(0, &[1; 512]).returned, PASSTHROUGH_ERR);
@@ -66,7 +70,8 @@ pub(crate) fn deferred() {
 pub(crate) fn silent_server() {
     gluster(&["volume", "list"]);
     let begin = Instant::now();
-    let luns: Vec<Lun> = (0..20).map(|n| Lun::opened(&format!("glfs/silent@{NOWHERE}/disk{n}.img"), MIB)).collect();
+    let luns: Vec<Lun> =
+        (0..20).map(|n| Lun::opened(&format!("glfs/silent@{NOWHERE}/disk{n}.img"), MIB)).collect();
     assert!(begin.elapsed() < Duration::from_secs(15), "20 LUNs: {:?}", begin.elapsed());
     for lun in &luns {
         assert_eq!(read(lun), (PASSTHROUGH_ERR, Some(BECOMING_READY)));
@@ -77,7 +82,8 @@ pub(crate) fn silent_server() {
     assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
 }
 
-/// The image is removed and made anew under the open LUN: its descriptor is good for nothing any more, and only another one helps.
+/// The image is removed and made anew under the open LUN: its descriptor is good for nothing any
+/// more, and only another one helps.
 pub(crate) fn bad_descriptor() {
     let volume = Volume::start(&[], 1, &[]);
     volume.image("disk.img", MIB);

@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! A glusterd that can be told to misbehave: it stands between the plugin and the real one.
 //!
-//! Records are those of RFC 5531, section 11; what is asked for is GETSPEC of glusterd's handshake program (10.3, `glusterfs3-xdr.x`).
+//! Records are those of RFC 5531, section 11; what is asked for is GETSPEC of glusterd's handshake
+//! program (10.3, `glusterfs3-xdr.x`).
 
 use std::collections::HashSet;
 use std::io::{self, Read as _, Write as _};
@@ -63,7 +65,11 @@ impl Relay {
     pub(crate) fn listening(address: &'static str, port: u16) -> Self {
         let listener = TcpListener::bind((address, port)).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let state = Arc::new(Mutex::new(State { mode: Mode::Faithful, asked: Vec::new(), streams: Vec::new() }));
+        let state = Arc::new(Mutex::new(State {
+            mode: Mode::Faithful,
+            asked: Vec::new(),
+            streams: Vec::new(),
+        }));
         let shared = Arc::clone(&state);
         thread::spawn(move || listen(&listener, &shared));
         Self { address, port, state }
@@ -153,13 +159,17 @@ fn answer(
     let outcome = (|| {
         loop {
             let record = read_record(&mut glusterd)?;
-            let is_volfile = word(&record, 1) == REPLY && asked.lock().unwrap().remove(&word(&record, 0));
+            let is_volfile =
+                word(&record, 1) == REPLY && asked.lock().unwrap().remove(&word(&record, 0));
             let mode = state.lock().unwrap().mode;
             match mode {
                 Mode::Silent => {}
                 Mode::Rubbish => client.write_all(&pattern(7, 4096))?,
                 Mode::HalfVolfile if is_volfile => {
-                    write_record(&mut client, &with_volfile(&record, |text| text[..text.len() / 2].to_vec()))?;
+                    write_record(
+                        &mut client,
+                        &with_volfile(&record, |text| text[..text.len() / 2].to_vec()),
+                    )?;
                 }
                 Mode::Stuck | Mode::HangsUp if is_volfile => {
                     client.write_all(&header(&record))?;
@@ -168,8 +178,12 @@ fn answer(
                         return Ok(());
                     }
                 }
-                Mode::HugeVolfile if is_volfile => write_record(&mut client, &with_volfile(&record, huge))?,
-                Mode::BricksNowhere if is_volfile => write_record(&mut client, &with_volfile(&record, nowhere))?,
+                Mode::HugeVolfile if is_volfile => {
+                    write_record(&mut client, &with_volfile(&record, huge))?
+                }
+                Mode::BricksNowhere if is_volfile => {
+                    write_record(&mut client, &with_volfile(&record, nowhere))?
+                }
                 _ => write_record(&mut client, &record)?,
             }
         }
@@ -194,7 +208,8 @@ fn word(record: &[u8], at: usize) -> u32 {
     record.get(at * 4..at * 4 + 4).map_or(0, |bytes| u32::from_be_bytes(bytes.try_into().unwrap()))
 }
 
-/// The answer with another volfile: result, errno, volfile and a dictionary follow a header of five words and a verifier.
+/// The answer with another volfile: result, errno, volfile and a dictionary follow a header of five
+/// words and a verifier.
 fn with_volfile(record: &[u8], change: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
     let verifier = usize::try_from(word(record, 4)).unwrap().next_multiple_of(4);
     let result = 6 * 4 + verifier;

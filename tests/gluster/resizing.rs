@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Images that other tools resize under a LUN, in the order and the time that they take.
 
 use std::fs::{self, File};
@@ -17,9 +18,14 @@ const NEW: u64 = 48 * MIB;
 /// Where initiators write as soon as they can: the fill comes there last.
 const LATE: i64 = 44 << 20;
 
-/// gluster-block's `modify size` of a block whose space is allocated: truncate, zeros, then `dev_size` on each gateway.
+/// gluster-block's `modify size` of a block whose space is allocated: truncate, zeros, then
+/// `dev_size` on each gateway.
 pub(crate) fn gluster_block_on_disperse() {
-    grown(&Volume::start(&["disperse", "3", "redundancy", "1"], 3, &[]), "block-store/id", Announced::ByDevSize);
+    grown(
+        &Volume::start(&["disperse", "3", "redundancy", "1"], 3, &[]),
+        "block-store/id",
+        Announced::ByDevSize,
+    );
 }
 
 pub(crate) fn gluster_block_on_shards() {
@@ -28,7 +34,11 @@ pub(crate) fn gluster_block_on_shards() {
 
 /// Another tool that does so, and leaves it to the LUN to find out.
 pub(crate) fn filled_on_disperse() {
-    grown(&Volume::start(&["disperse", "3", "redundancy", "1"], 3, &[]), "disk.img", Announced::ByItself);
+    grown(
+        &Volume::start(&["disperse", "3", "redundancy", "1"], 3, &[]),
+        "disk.img",
+        Announced::ByItself,
+    );
 }
 
 pub(crate) fn filled_on_shards() {
@@ -59,7 +69,10 @@ fn grown(volume: &Volume, image: &str, announced: Announced) {
         assert!(full.elapsed() < Duration::from_secs(25));
         assert_eq!(lun.write(LATE, &pattern(2, 1 << 20)), OK);
         thread::sleep(Duration::from_secs(1));
-        assert!(lun.read(LATE, 1 << 20) == (OK, pattern(2, 1 << 20)), "acknowledged, and filled over");
+        assert!(
+            lun.read(LATE, 1 << 20) == (OK, pattern(2, 1 << 20)),
+            "acknowledged, and filled over"
+        );
         assert!(lun.read(0, 1 << 20) == (OK, pattern(1, 1 << 20)));
     });
 }
@@ -69,7 +82,12 @@ fn fill(path: &Path, lun: &Lun) {
     let file = File::options().write(true).open(path).unwrap();
     file.set_len(NEW).unwrap();
     for offset in (OLD..NEW).step_by(1 << 20) {
-        assert_eq!(lun.write(LATE, &[7; 4096]), RANGE, "let in while the fill was at {} MiB", offset / MIB);
+        assert_eq!(
+            lun.write(LATE, &[7; 4096]),
+            RANGE,
+            "let in while the fill was at {} MiB",
+            offset / MIB
+        );
         assert_eq!(lun.write(0, &pattern(1, 1 << 20)), OK, "initiators go on");
         file.write_all_at(&vec![0; 1 << 20], offset).unwrap();
         file.sync_all().unwrap();
@@ -79,9 +97,11 @@ fn fill(path: &Path, lun: &Lun) {
 
 /// gluster-block's `modify size N force`: truncate, then `dev_size`.
 pub(crate) fn shrunk() {
-    for (layout, bricks, options) in
-        [(&["disperse", "3", "redundancy", "1"][..], 3, &[][..]), (&[], 1, &SHARDED), (&["replica", "3"], 3, &[])]
-    {
+    for (layout, bricks, options) in [
+        (&["disperse", "3", "redundancy", "1"][..], 3, &[][..]),
+        (&[], 1, &SHARDED),
+        (&["replica", "3"], 3, &[]),
+    ] {
         let volume = Volume::start(layout, bricks, options);
         volume.mounted(|mount| {
             let path = mount.join("disk.img");
@@ -91,7 +111,10 @@ pub(crate) fn shrunk() {
             assert_eq!(lun.set_dev_size(OLD), -libc::EINVAL, "the image has more");
             File::options().write(true).open(&path).unwrap().set_len(OLD).unwrap();
             assert_eq!(lun.set_dev_size(OLD), 0);
-            assert_eq!((lun.bytes(), lun.write(LATE, &[7; 512]), lun.read(LATE, 512).0), (OLD, RANGE, RANGE));
+            assert_eq!(
+                (lun.bytes(), lun.write(LATE, &[7; 512]), lun.read(LATE, 512).0),
+                (OLD, RANGE, RANGE)
+            );
             assert!(lun.read(0, 1 << 20) == (OK, pattern(1, 1 << 20)));
         });
     }

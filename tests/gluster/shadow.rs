@@ -1,8 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! A LUN against a model of it: random commands, 32 in flight, overlapping as they come.
 //!
-//! Every block that is written says by whom (the write's number) and where. A block that is read must be one of those that can be
-//! there: written by a command that is in flight or done, and not overwritten since by one that began after it was done. A READ
-//! that overlaps a WRITE in flight may see a block half written, as on any target over a page cache: then every byte must be that
+//! Every block that is written says by whom (the write's number) and where. A block that is read
+//! must be one of those that can be there: written by a command that is in flight or done, and not
+//! overwritten since by one that began after it was done. A READ that overlaps a WRITE in flight
+//! may see a block half written, as on any target over a page cache: then every byte must be that
 //! of one of those blocks.
 
 use std::collections::HashSet;
@@ -146,8 +148,9 @@ impl Shadow<'_> {
             }
             40..70 => {
                 let number = self.begin(first, count, Leaves::Places);
-                let data: Vec<u8> =
-                    (first..first + count).flat_map(|b| block((number, u64::try_from(b).unwrap()))).collect();
+                let data: Vec<u8> = (first..first + count)
+                    .flat_map(|b| block((number, u64::try_from(b).unwrap())))
+                    .collect();
                 let pending = if number % 16 == 0 {
                     self.lun.submit_forced_write(at, &data)
                 } else {
@@ -161,7 +164,12 @@ impl Shadow<'_> {
             }
             78..82 => {
                 let number = self.begin(first, count, Leaves::Zeros);
-                self.pushed_write(self.lun.submit_write_same(offset, len, &[0; BLOCK]), number, first, count);
+                self.pushed_write(
+                    self.lun.submit_write_same(offset, len, &[0; BLOCK]),
+                    number,
+                    first,
+                    count,
+                );
             }
             82..88 => {
                 let number = self.begin(first, count, Leaves::Alike);
@@ -193,8 +201,14 @@ impl Shadow<'_> {
             expected[100] ^= 0xff;
         }
         self.compared[index] = (if right { number } else { holds }, true);
-        let pending = self.lun.submit_compare_and_write(bytes(index), &expected, &block((number, place)));
-        self.push(pending, Op::Compare { expect: if right { OK } else { PASSTHROUGH_ERR } }, index, 1);
+        let pending =
+            self.lun.submit_compare_and_write(bytes(index), &expected, &block((number, place)));
+        self.push(
+            pending,
+            Op::Compare { expect: if right { OK } else { PASSTHROUGH_ERR } },
+            index,
+            1,
+        );
     }
 
     fn begin(&mut self, first: usize, count: usize, leaves: Leaves) -> u64 {
@@ -208,10 +222,12 @@ impl Shadow<'_> {
                 Leaves::Alike => (number, ANYWHERE),
             };
             writes.push(Write { number, leaves, end: None });
-            // A READ that is in flight may see it, even if yet another write is over before the READ is.
+            // A READ that is in flight may see it, even if yet another write is over before the
+            // READ is.
             for in_flight in &mut self.in_flight {
                 if let Op::Read { seen } = &mut in_flight.op
-                    && let Some(seen) = place.checked_sub(in_flight.first).and_then(|index| seen.get_mut(index))
+                    && let Some(seen) =
+                        place.checked_sub(in_flight.first).and_then(|index| seen.get_mut(index))
                 {
                     seen.insert(leaves);
                 }
@@ -240,8 +256,11 @@ impl Shadow<'_> {
     /// Takes in what has been answered.
     fn collect(&mut self) {
         let answered: Vec<_> = {
-            let (done, waiting): (Vec<_>, Vec<_>) =
-                self.in_flight.drain(..).map(|i| (i.pending.answered(), i)).partition(|(status, _)| status.is_some());
+            let (done, waiting): (Vec<_>, Vec<_>) = self
+                .in_flight
+                .drain(..)
+                .map(|i| (i.pending.answered(), i))
+                .partition(|(status, _)| status.is_some());
             self.in_flight = waiting.into_iter().map(|(_, in_flight)| in_flight).collect();
             done
         };
@@ -261,13 +280,23 @@ impl Shadow<'_> {
         match op {
             Op::Flush => assert!(matches!(status, OK | BUSY), "flush: {status}"),
             Op::Write { number, begin } => {
-                assert!(matches!(status, OK | BUSY), "write {number}: {status}; {:?}", log::lines("failed"));
+                assert!(
+                    matches!(status, OK | BUSY),
+                    "write {number}: {status}; {:?}",
+                    log::lines("failed")
+                );
                 for writes in &mut self.blocks[first..first + count] {
-                    // Those that were done before this one began are gone. One that failed may have been done, or not.
+                    // Those that were done before this one began are gone. One that failed may have
+                    // been done, or not.
                     if status == OK {
-                        writes.retain(|write| write.number == number || write.end.is_none_or(|end| end > begin));
+                        writes.retain(|write| {
+                            write.number == number || write.end.is_none_or(|end| end > begin)
+                        });
                     }
-                    writes.iter_mut().filter(|write| write.number == number).for_each(|write| write.end = Some(now));
+                    writes
+                        .iter_mut()
+                        .filter(|write| write.number == number)
+                        .for_each(|write| write.end = Some(now));
                 }
             }
             Op::Read { seen } if status == OK => {
@@ -287,7 +316,11 @@ impl Shadow<'_> {
         let possible: Vec<Vec<u8>> = origins.iter().map(|&origin| block(origin)).collect();
         let whole = possible.iter().any(|block| block == data);
         // With one candidate, nothing was in flight, and no byte may be another's.
-        let mixed = || data.iter().enumerate().all(|(index, byte)| possible.iter().any(|block| block[index] == *byte));
+        let mixed = || {
+            data.iter()
+                .enumerate()
+                .all(|(index, byte)| possible.iter().any(|block| block[index] == *byte))
+        };
         assert!(
             whole || mixed(),
             "block {place} holds {:?}...; possible: {origins:?}; {:?}",
@@ -333,10 +366,16 @@ fn operations() -> usize {
     std::env::var("SHADOW_OPS").ok().map_or(5000, |text| text.parse().unwrap())
 }
 
-fn against_model(volume: &Volume, options: &str, seed: u64, accident: impl FnOnce(&mut Shadow<'_>)) {
+fn against_model(
+    volume: &Volume,
+    options: &str,
+    seed: u64,
+    accident: impl FnOnce(&mut Shadow<'_>),
+) {
     volume.image("disk.img", FIRST_SIZE);
     let cfgstring = volume.cfgstring("disk.img", options);
-    let mut lun = Lun::in_configfs(&format!("shadow-{}-{seed}", volume.name), &cfgstring, FIRST_SIZE);
+    let mut lun =
+        Lun::in_configfs(&format!("shadow-{}-{seed}", volume.name), &cfgstring, FIRST_SIZE);
     let begin = Instant::now();
     let mut shadow = Shadow::new(&lun, seed);
     shadow.run(operations() / 4);
@@ -349,7 +388,17 @@ fn against_model(volume: &Volume, options: &str, seed: u64, accident: impl FnOnc
     let Shadow { random, size, blocks, now, next, compared, busy, .. } = shadow;
     lun.close();
     assert_eq!(lun.open(), 0);
-    let mut shadow = Shadow { lun: &lun, random, size, blocks, now, next, in_flight: Vec::new(), compared, busy };
+    let mut shadow = Shadow {
+        lun: &lun,
+        random,
+        size,
+        blocks,
+        now,
+        next,
+        in_flight: Vec::new(),
+        compared,
+        busy,
+    };
     shadow.read_all();
     shadow.run(operations() / 2);
     shadow.read_all();
@@ -380,7 +429,9 @@ pub(crate) fn replica_that_loses_a_brick() {
 
 /// Every tuning that is not the default.
 pub(crate) fn tuned() {
-    for options in [";cache=writeback", ";io-threads=on", ";cache=writeback;io-threads=on", ";connection=own"] {
+    for options in
+        [";cache=writeback", ";io-threads=on", ";cache=writeback;io-threads=on", ";connection=own"]
+    {
         against_model(&Volume::start(&[], 1, &[]), options, 23, |_| {});
     }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Every kind of volume gives back what was written.
 
 use std::fs::{self, File};
@@ -10,11 +11,17 @@ use crate::support::{eventually, log, pattern};
 const MIB: u64 = 1 << 20;
 const SIZE: u64 = 64 * MIB;
 /// Offsets and lengths: small, large, across 4 MiB borders, at the end.
-const PIECES: [(i64, usize); 5] =
-    [(0, 512), (4096, 4096), ((4 << 20) - 512, 1 << 20), (17 << 20, 9 << 20), ((64 << 20) - 512, 512)];
+const PIECES: [(i64, usize); 5] = [
+    (0, 512),
+    (4096, 4096),
+    ((4 << 20) - 512, 1 << 20),
+    (17 << 20, 9 << 20),
+    ((64 << 20) - 512, 512),
+];
 
 /// The options of a sharded volume.
-pub(crate) const SHARDED: [(&str, &str); 2] = [("features.shard", "on"), ("features.shard-block-size", "4MB")];
+pub(crate) const SHARDED: [(&str, &str); 2] =
+    [("features.shard", "on"), ("features.shard-block-size", "4MB")];
 
 fn written(layout: &[&str], bricks: usize, options: &[(&str, &str)]) -> Volume {
     let volume = Volume::start(layout, bricks, options);
@@ -62,15 +69,19 @@ pub(crate) fn sharded() {
     assert!(volume.on_brick(0, ".shard").read_dir().unwrap().count() > 3, "not sharded");
 }
 
-/// The first changes on a sharded volume create the folder of its shards, each for itself: one that finds it half made is refused, and
-/// what it refused may take the folder away from the others (`handler/gluster/shards.rs`).
+/// The first changes on a sharded volume create the folder of its shards, each for itself: one that
+/// finds it half made is refused, and what it refused may take the folder away from the others
+/// (`handler/gluster/shards.rs`).
 pub(crate) fn first_shards() {
     const SHARD: i64 = 4 << 20;
-    for (layout, bricks) in [(&[][..], 1), (&["replica", "3"][..], 3), (&["disperse", "3", "redundancy", "1"][..], 3)] {
+    for (layout, bricks) in
+        [(&[][..], 1), (&["replica", "3"][..], 3), (&["disperse", "3", "redundancy", "1"][..], 3)]
+    {
         let volume = Volume::start(layout, bricks, &SHARDED);
         volume.image("disk.img", SIZE);
         for round in 0..5 {
-            let there = || (0..bricks).filter(|&brick| volume.on_brick(brick, ".shard").exists()).count();
+            let there =
+                || (0..bricks).filter(|&brick| volume.on_brick(brick, ".shard").exists()).count();
             drop(Lun::opened(&volume.cfgstring("disk.img", ";access=ro;connection=own"), SIZE));
             assert_eq!(there(), 0, "{layout:?}: a LUN that is only read changes nothing");
             let lun = Lun::opened(&volume.cfgstring("disk.img", ";connection=own"), SIZE);
@@ -82,7 +93,10 @@ pub(crate) fn first_shards() {
             let statuses: Vec<_> = commands.into_iter().map(|command| command.wait().0).collect();
             assert_eq!(statuses, [OK; 16], "{layout:?}, round {round}: {:?}", log::lines("failed"));
             for n in 0..8 {
-                assert!(lun.read(n * SHARD + 32768, 4096) == (OK, data.clone()), "{layout:?}, shard {n}");
+                assert!(
+                    lun.read(n * SHARD + 32768, 4096) == (OK, data.clone()),
+                    "{layout:?}, shard {n}"
+                );
             }
             drop(lun);
             // A new volume, but for the time that takes.
@@ -105,7 +119,9 @@ pub(crate) fn sharded_under_way() {
     gluster(&["volume", "set", &volume.name, "features.shard", "on"]);
     volume.image("after.img", MIB);
     let after = volume.cfgstring("after.img", ";fence=required");
-    eventually("no fence is promised", || before.flush() == OK && Lun::new(&after, MIB, 512).open() < 0);
+    eventually("no fence is promised", || {
+        before.flush() == OK && Lun::new(&after, MIB, 512).open() < 0
+    });
     let lines = log::lines("after.img");
     assert_eq!(lines.iter().filter(|line| line.contains("features.shard")).count(), 1, "{lines:?}");
 }

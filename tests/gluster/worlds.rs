@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Clusters of other kinds: each has a process with namespaces, and a glusterd, of its own.
 
 use std::fs;
@@ -28,7 +29,10 @@ pub(crate) fn management_tls() {
 }
 
 fn visit(world: &str) {
-    let output = Command::new(std::env::current_exe().unwrap()).args([WORLD, world]).stdin(Stdio::null()).output();
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args([WORLD, world])
+        .stdin(Stdio::null())
+        .output();
     let output = output.unwrap();
     let text = [output.stdout, output.stderr].concat();
     assert!(output.status.success(), "{world}: {}", String::from_utf8_lossy(&text));
@@ -105,13 +109,18 @@ fn certificate() {
     fs::create_dir(folder).unwrap();
     let at = |name: &str| folder.join(name).to_str().unwrap().to_owned();
     let (key, certificate) = (at("glusterfs.key"), at("glusterfs.pem"));
-    let new = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=gluster"];
+    let new =
+        ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=gluster"];
     run("openssl", &[&new[..], &["-keyout", &key, "-out", &certificate]].concat()).unwrap();
     fs::copy(&certificate, at("glusterfs.ca")).unwrap();
     // Beside what else is there: the system's own settings.
     for entry in fs::read_dir("/usr/lib/ssl").unwrap() {
         let entry = entry.unwrap();
-        std::os::unix::fs::symlink(fs::canonicalize(entry.path()).unwrap(), folder.join(entry.file_name())).unwrap();
+        std::os::unix::fs::symlink(
+            fs::canonicalize(entry.path()).unwrap(),
+            folder.join(entry.file_name()),
+        )
+        .unwrap();
     }
     mount(Some(folder), "/usr/lib/ssl", None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
 }
@@ -124,6 +133,10 @@ fn with_tls() {
     assert_eq!(crate::metrics::tls_of(&volume), "on");
     // Who has no certificate is kept out: it was TLS that let us in.
     fs::remove_file("/usr/lib/ssl/glusterfs.key").unwrap();
-    let mut stranger = Lun::new(&volume.cfgstring("disk.img", ";open=fail;open-timeout=5;connection=own"), BYTES, 512);
+    let mut stranger = Lun::new(
+        &volume.cfgstring("disk.img", ";open=fail;open-timeout=5;connection=own"),
+        BYTES,
+        512,
+    );
     assert_ne!(stranger.open(), 0, "opened without a certificate");
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! tcmu-runner cancels its threads wherever they are: a callback finishes first.
 
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -27,7 +28,8 @@ unsafe extern "C" {
 const RUNNING: i32 = 1;
 const FINISHED: i32 = 2;
 
-/// What the cancelled thread works on. It is a C thread, as the daemon's are: Rust's own cannot be cancelled.
+/// What the cancelled thread works on. It is a C thread, as the daemon's are: Rust's own cannot be
+/// cancelled.
 struct Work {
     lun: Lun,
     progress: AtomicI32,
@@ -40,7 +42,8 @@ extern "C" fn submit_slowly(work: *mut libc::c_void) -> *mut libc::c_void {
     work.progress.store(RUNNING, Ordering::SeqCst);
     let pending = work.lun.submit_write(0, &[5; 512]);
     work.status.store(pending.returned, Ordering::SeqCst);
-    // This frame belongs to the test, not to the plugin: nothing of Rust's may be alive in it when the cancellation strikes.
+    // This frame belongs to the test, not to the plugin: nothing of Rust's may be alive in it when
+    // the cancellation strikes.
     drop(pending.wait());
     work.progress.store(FINISHED, Ordering::SeqCst);
     std::ptr::null_mut()
@@ -55,7 +58,12 @@ fn a_callback_that_is_cancelled_finishes_and_nothing_aborts() {
     let mut work = Box::new(Work { lun, progress: AtomicI32::new(0), status: AtomicI32::new(-1) });
     let mut id = pthread_self();
     // SAFETY: `work` outlives the thread, which is joined below.
-    unsafe { assert_eq!(pthread_create(&raw mut id, std::ptr::null(), submit_slowly, (&raw mut *work).cast()), 0) };
+    unsafe {
+        assert_eq!(
+            pthread_create(&raw mut id, std::ptr::null(), submit_slowly, (&raw mut *work).cast()),
+            0
+        )
+    };
     eventually("the callback runs", || work.progress.load(Ordering::SeqCst) == RUNNING);
     thread::sleep(Duration::from_millis(100));
     // The thread sleeps inside the callback, in nanosleep: a cancellation point.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! `check_config`: an admin learns of a mistake in one sentence, before anything is created.
 
 use std::ffi::CStr;
@@ -43,7 +44,10 @@ fn no_configuration_at_all_and_bytes_that_are_no_text_are_refused() {
         assert!(!(table().check_config)(c"glfs/\xff@h/x".as_ptr(), &raw mut reason));
         assert!(CStr::from_ptr(reason).to_str().unwrap().contains("UTF-8"));
         libc::free(reason.cast());
-        assert!(!(table().check_config)(c"glfs/bad".as_ptr(), ptr::null_mut()), "nobody wants the reason");
+        assert!(
+            !(table().check_config)(c"glfs/bad".as_ptr(), ptr::null_mut()),
+            "nobody wants the reason"
+        );
     }
 }
 
@@ -51,7 +55,8 @@ fn no_configuration_at_all_and_bytes_that_are_no_text_are_refused() {
 fn help_create_names_every_key() {
     // SAFETY: a C string that lives as long as the table.
     let help = unsafe { CStr::from_ptr(table().cfg_desc) }.to_str().unwrap();
-    let named: Vec<&str> = help.lines().filter_map(|line| line.strip_prefix("  ")?.split('=').next()).collect();
+    let named: Vec<&str> =
+        help.lines().filter_map(|line| line.strip_prefix("  ")?.split('=').next()).collect();
     assert_eq!(named, KEYS.map(|key| key.name));
     assert!(help.contains("  cache=none|writeback  "), "{help}");
 }

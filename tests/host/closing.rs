@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Closing: what is in flight is answered, and a closed device answers at all.
 
 use std::sync::Arc;
@@ -21,7 +22,8 @@ fn commands_in_flight_at_close_are_answered_once() {
     volume.image("closing.img", 16 * MIB);
     for _ in 0..20 {
         let mut lun = Lun::opened(&volume.cfgstring("closing.img", ""), 16 * MIB);
-        let pending: Vec<_> = (0..64).map(|i| lun.submit_write(i * 65536, &vec![3; 65536])).collect();
+        let pending: Vec<_> =
+            (0..64).map(|i| lun.submit_write(i * 65536, &vec![3; 65536])).collect();
         lun.close();
         assert!(pending.into_iter().all(|write| write.wait().0 == OK));
     }
@@ -40,8 +42,9 @@ fn close_waits_for_an_answer_that_is_slow_to_come() {
     assert!(pending.answered().is_some(), "answered before close returned");
 }
 
-/// The kernel removes a backstore's directory, holds it until the daemon has closed the LUN, and the daemon is just telling the kernel
-/// that the LUN has grown, which takes a file in that directory.
+/// The kernel removes a backstore's directory, holds it until the daemon has closed the LUN, and
+/// the daemon is just telling the kernel that the LUN has grown, which takes a file in that
+/// directory.
 #[test]
 fn a_lun_is_removed_at_once_while_the_kernel_is_being_told_that_it_has_grown() {
     let volume = LocalVolume::new();
@@ -65,7 +68,8 @@ fn a_lun_is_removed_at_once_while_the_kernel_is_being_told_that_it_has_grown() {
     assert_eq!(device.size_updates.load(Ordering::SeqCst), 0, "it has gone");
 }
 
-/// What the answer of a call in flight points at must be there when it comes, also where no thread can be had to close the image.
+/// What the answer of a call in flight points at must be there when it comes, also where no thread
+/// can be had to close the image.
 #[test]
 fn a_close_that_gets_no_thread_leaves_what_a_call_in_flight_needs() {
     let volume = LocalVolume::new();

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! COMPARE AND WRITE: what differs is told, and nobody gets in between.
 
 use crate::support::faults::{self, Fault};
@@ -40,7 +41,8 @@ fn odd_data_and_ranges_beyond_the_end_are_refused() {
     assert_eq!(pending.returned, INVALID_CDB);
 }
 
-/// Increments the number in the first block, as ATS does: read, compare and write, again if somebody was faster.
+/// Increments the number in the first block, as ATS does: read, compare and write, again if
+/// somebody was faster.
 fn increment(lun: &Lun, times: u64) {
     for _ in 0..times {
         loop {
@@ -95,9 +97,12 @@ fn an_error_is_told_and_leaves_no_lock_behind() {
     let path = volume.path("disk.img");
     let one = Lun::opened(&volume.cfgstring("disk.img", ""), MIB);
     let other = Lun::opened(&volume.cfgstring("disk.img", ";connection=own"), MIB);
-    for (errno, status) in
-        [(libc::ENXIO, WR_ERR), (libc::ENOTCONN, BUSY), (libc::ENOMEM, 1), (libc::ENOSPC, PASSTHROUGH_ERR)]
-    {
+    for (errno, status) in [
+        (libc::ENXIO, WR_ERR),
+        (libc::ENOTCONN, BUSY),
+        (libc::ENOMEM, 1),
+        (libc::ENOSPC, PASSTHROUGH_ERR),
+    ] {
         faults::set(&path, Some(Fault::AtSubmit(errno)));
         assert_eq!(one.submit_compare_and_write(0, &[0; 512], &[0; 512]).wait().0, status);
         faults::set(&path, None);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What is written is what is read, and what the brick has.
 
 use crate::support::faults::{self, Fault};
@@ -21,7 +22,10 @@ fn round_trip(fault: Option<Fault>, options: &str) {
     assert_eq!(lun.flush(), OK);
     for (seed, &(offset, len)) in (1..).zip(&pieces) {
         assert_eq!(lun.read(offset, len), (OK, pattern(seed, len)));
-        assert_eq!(volume.bytes_on_brick("disk.img", u64::try_from(offset).unwrap(), len), pattern(seed, len));
+        assert_eq!(
+            volume.bytes_on_brick("disk.img", u64::try_from(offset).unwrap(), len),
+            pattern(seed, len)
+        );
     }
     assert_eq!(lun.read(8192, 512), (OK, vec![0; 512]), "never written");
     lun.close();
@@ -66,9 +70,13 @@ fn many_commands_in_flight_keep_their_own_data() {
     let slots = 0..256_u64;
     let offset = |slot: u64| i64::try_from(slot * 65536).unwrap();
     let len = |slot: u64| 512 * (1 + usize::try_from(slot % 128).unwrap());
-    let writes: Vec<_> = slots.clone().map(|slot| lun.submit_write(offset(slot), &pattern(slot, len(slot)))).collect();
+    let writes: Vec<_> = slots
+        .clone()
+        .map(|slot| lun.submit_write(offset(slot), &pattern(slot, len(slot))))
+        .collect();
     assert!(writes.into_iter().all(|write| write.wait().0 == OK));
-    let reads: Vec<_> = slots.map(|slot| (slot, lun.submit_read(offset(slot), len(slot)))).collect();
+    let reads: Vec<_> =
+        slots.map(|slot| (slot, lun.submit_read(offset(slot), len(slot)))).collect();
     for (slot, read) in reads {
         let (status, command) = read.wait();
         assert_eq!((status, &command.data), (OK, &pattern(slot, len(slot))));

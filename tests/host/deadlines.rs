@@ -1,4 +1,6 @@
-//! What the kernel has given up is not begun any more: the initiator may have written the blocks anew.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! What the kernel has given up is not begun any more: the initiator may have written the blocks
+//! anew.
 
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -64,7 +66,10 @@ fn a_flush_that_has_waited_too_long_behind_another_is_not_begun() {
     thread::sleep(Duration::from_millis(1100));
     let third = lun.submit_flush();
     faults::set(&path, None);
-    assert_eq!((first.wait().0, second.wait().0, forced.wait().0, third.wait().0), (OK, BUSY, BUSY, OK));
+    assert_eq!(
+        (first.wait().0, second.wait().0, forced.wait().0, third.wait().0),
+        (OK, BUSY, BUSY, OK)
+    );
     assert_eq!(faults::calls(&path, "sync"), 2);
 }
 
@@ -74,14 +79,19 @@ fn compare_and_writes_behind_a_dead_holders_lock_end_in_time_and_other_blocks_do
     let (lun, path) = impatient(&volume, MIB, 8);
     faults::set(&path, Some(Fault::LockHeld(4096)));
     let begin = Instant::now();
-    let stuck: Vec<_> = (0..64).map(|_| lun.submit_compare_and_write(4096, &[0; 512], &[1; 512])).collect();
+    let stuck: Vec<_> =
+        (0..64).map(|_| lun.submit_compare_and_write(4096, &[0; 512], &[1; 512])).collect();
     let other = lun.submit_compare_and_write(8192, &[0; 512], &[2; 512]);
     crate::support::eventually("the other block is served", || other.answered().is_some());
     assert!(begin.elapsed() < Duration::from_secs(3), "it waited for {:?}", begin.elapsed());
     for command in stuck {
         assert_eq!(command.wait().0, BUSY);
     }
-    assert!(begin.elapsed() < Duration::from_secs(8), "the kernel had given up: {:?}", begin.elapsed());
+    assert!(
+        begin.elapsed() < Duration::from_secs(8),
+        "the kernel had given up: {:?}",
+        begin.elapsed()
+    );
     faults::set(&path, None);
     assert_eq!(lun.read(4096, 512), (OK, vec![0; 512]), "executed after all");
     assert_eq!(lun.submit_compare_and_write(4096, &[0; 512], &[1; 512]).wait().0, OK);
@@ -93,7 +103,8 @@ fn compare_and_writes_of_one_block_keep_their_order() {
     let (lun, path) = impatient(&volume, MIB, 30);
     faults::set(&path, Some(Fault::LockHeld(0)));
     // Each finds what the one before it has left, or fails.
-    let chain: Vec<_> = (0..32).map(|n| lun.submit_compare_and_write(0, &[n; 512], &[n + 1; 512])).collect();
+    let chain: Vec<_> =
+        (0..32).map(|n| lun.submit_compare_and_write(0, &[n; 512], &[n + 1; 512])).collect();
     faults::set(&path, None);
     for command in chain {
         assert_eq!(command.wait().0, OK);

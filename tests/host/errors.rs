@@ -1,16 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What the initiator is told about an error of the volume, whichever way the error comes.
 
 use std::time::Duration;
 
 use libc::{
-    EACCES, EAGAIN, EBADFD, EBUSY, EDQUOT, EINVAL, EIO, ENOMEM, ENOSPC, ENOTCONN, ENXIO, EOPNOTSUPP, EPERM, EROFS,
-    ESTALE, ETIMEDOUT,
+    EACCES, EAGAIN, EBADFD, EBUSY, EDQUOT, EINVAL, EIO, ENOMEM, ENOSPC, ENOTCONN, ENXIO,
+    EOPNOTSUPP, EPERM, EROFS, ESTALE, ETIMEDOUT,
 };
 
 use crate::support::eventually;
 use crate::support::faults::{self, Fault};
 use crate::support::log;
-use crate::support::runner::{BUSY, FakeCommand, INVALID_CDB, Lun, OK, PASSTHROUGH_ERR, Pending, RD_ERR, WR_ERR};
+use crate::support::runner::{
+    BUSY, FakeCommand, INVALID_CDB, Lun, OK, PASSTHROUGH_ERR, Pending, RD_ERR, WR_ERR,
+};
 use crate::support::volume::LocalVolume;
 
 const MIB: u64 = 1 << 20;
@@ -19,8 +22,8 @@ type Sense = Option<(u8, u8, u8)>;
 const NO_SPACE: Sense = Some((7, 0x27, 0x07));
 const PROTECTED: Sense = Some((7, 0x27, 0x00));
 
-/// Every call that a LUN makes, with every errno, however it arrives: one answer each (`submit` would notice two), and the
-/// documented one.
+/// Every call that a LUN makes, with every errno, however it arrives: one answer each (`submit`
+/// would notice two), and the documented one.
 #[test]
 fn every_errno_has_its_status_however_it_arrives() {
     let volume = LocalVolume::apart();
@@ -50,7 +53,11 @@ fn every_errno_has_its_status_however_it_arrives() {
             let expect = |what: &str, pending: Pending, status: i32| {
                 let (got, command): (i32, FakeCommand) = pending.wait();
                 assert_eq!(got, status, "{what}, {fault:?}");
-                assert_eq!((status == PASSTHROUGH_ERR).then(|| command.sense()), sense, "{what}, {fault:?}");
+                assert_eq!(
+                    (status == PASSTHROUGH_ERR).then(|| command.sense()),
+                    sense,
+                    "{what}, {fault:?}"
+                );
             };
             // First, before an outage is noticed: none is taken on in one.
             expect("unmap", lun.submit_unmap(0, 4096), write);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! UNMAP and WRITE SAME: what the range holds afterwards, whatever the volume can and cannot do.
 
 use libc::{ENXIO, EOPNOTSUPP};
@@ -22,15 +23,25 @@ fn full(volume: &LocalVolume) -> (Lun, String) {
 fn holds(lun: &Lun, offset: usize, len: usize, block: &[u8]) {
     let (status, bytes) = lun.read(0, 8 << 20);
     assert_eq!(status, OK);
-    assert!(bytes[..offset].iter().chain(&bytes[offset + len..]).all(|&byte| byte == 1), "the neighbours changed");
-    assert!(bytes[offset..offset + len] == block.repeat(len / block.len()), "the range is not filled");
+    assert!(
+        bytes[..offset].iter().chain(&bytes[offset + len..]).all(|&byte| byte == 1),
+        "the neighbours changed"
+    );
+    assert!(
+        bytes[offset..offset + len] == block.repeat(len / block.len()),
+        "the range is not filled"
+    );
 }
 
 #[test]
 fn unmap_frees_the_space_and_reads_as_zeros() {
     let volume = LocalVolume::new();
     let (lun, path) = full(&volume);
-    let blocks = || std::os::unix::fs::MetadataExt::blocks(&std::fs::metadata(volume.brick_path("disk.img")).unwrap());
+    let blocks = || {
+        std::os::unix::fs::MetadataExt::blocks(
+            &std::fs::metadata(volume.brick_path("disk.img")).unwrap(),
+        )
+    };
     assert_eq!(lun.flush(), OK);
     let before = blocks();
     assert_eq!(lun.submit_unmap(MIB, 4 * MIB).wait().0, OK);
@@ -52,7 +63,9 @@ fn an_unmap_of_nothing_is_good_and_reaches_nobody() {
 fn ranges_beyond_the_end_are_refused_by_return_value() {
     let volume = LocalVolume::new();
     let (lun, _) = full(&volume);
-    for (offset, len) in [(SIZE, 512), (SIZE - 512, 1024), (0, SIZE + 512), (u64::MAX, 512), (512, u64::MAX)] {
+    for (offset, len) in
+        [(SIZE, 512), (SIZE - 512, 1024), (0, SIZE + 512), (u64::MAX, 512), (512, u64::MAX)]
+    {
         assert_eq!(lun.submit_unmap(offset, len).returned, RANGE);
         assert_eq!(lun.submit_write_same(offset, len, &[0; 512]).returned, RANGE);
     }
@@ -60,7 +73,11 @@ fn ranges_beyond_the_end_are_refused_by_return_value() {
 
 #[test]
 fn zeros_come_by_other_means_where_the_volume_cannot_punch_and_that_is_remembered() {
-    for fault in [Fault::NoDiscard(EOPNOTSUPP), Fault::NoZerofill(EOPNOTSUPP), Fault::NoZerofill(libc::EINVAL)] {
+    for fault in [
+        Fault::NoDiscard(EOPNOTSUPP),
+        Fault::NoZerofill(EOPNOTSUPP),
+        Fault::NoZerofill(libc::EINVAL),
+    ] {
         let volume = LocalVolume::apart();
         let (lun, path) = full(&volume);
         faults::set(&path, Some(fault));
@@ -81,7 +98,9 @@ fn write_same_writes_any_block_anywhere() {
     let volume = LocalVolume::new();
     let (lun, path) = full(&volume);
     let block = pattern(9, 512);
-    for (offset, len) in [(0, 512), (512, 1 << 20), ((2 << 20) - 512, (3 << 20) + 1024), ((8 << 20) - 512, 512)] {
+    for (offset, len) in
+        [(0, 512), (512, 1 << 20), ((2 << 20) - 512, (3 << 20) + 1024), ((8 << 20) - 512, 512)]
+    {
         let (at, long) = (u64::try_from(offset).unwrap(), u64::try_from(len).unwrap());
         assert_eq!(lun.submit_write_same(at, long, &block).wait().0, OK);
         holds(&lun, offset, len, &block);
@@ -117,8 +136,8 @@ fn write_same_with_the_unmap_bit_frees_zeros_and_writes_anything_else() {
     assert_eq!(faults::calls(&path, "discard"), 1);
 }
 
-/// An error that is not a lack says nothing of the range: a discard may have bailed out long ago, and zeros that
-/// come after it would fall on what was written meanwhile.
+/// An error that is not a lack says nothing of the range: a discard may have bailed out long ago,
+/// and zeros that come after it would fall on what was written meanwhile.
 #[test]
 fn an_unmap_that_fails_writes_no_zeros_and_is_told_with_the_next_command() {
     let volume = LocalVolume::new();
@@ -134,7 +153,9 @@ fn an_unmap_that_fails_writes_no_zeros_and_is_told_with_the_next_command() {
     }
     assert_eq!((faults::calls(&path, "write"), faults::calls(&path, "zerofill")), (writes, 0));
     // An accident, not a lack: the next one tries again.
-    crate::support::eventually("the outage is over", || lun.submit_unmap(MIB, 2 * MIB).wait().0 == OK);
+    crate::support::eventually("the outage is over", || {
+        lun.submit_unmap(MIB, 2 * MIB).wait().0 == OK
+    });
     holds(&lun, 1 << 20, 2 << 20, &[0]);
 }
 
@@ -161,7 +182,10 @@ fn an_unmap_that_cannot_be_done_is_told_with_the_next_command_once() {
     assert_eq!(lun.submit_unmap(MIB, MIB).wait().0, PASSTHROUGH_ERR);
     faults::set(&path, None);
     let (status, command) = lun.submit_read(0, 512).wait();
-    assert_eq!((status, command.sense(), command.is_deferred()), (PASSTHROUGH_ERR, (7, 0x27, 7), true));
+    assert_eq!(
+        (status, command.sense(), command.is_deferred()),
+        (PASSTHROUGH_ERR, (7, 0x27, 7), true)
+    );
     assert_eq!(lun.read(0, 512).0, OK, "told once");
     // A WRITE SAME carries its own error.
     faults::set(&path, Some(Fault::Late(ENXIO)));

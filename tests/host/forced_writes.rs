@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! FUA, which the core does not look at, and flushes.
 
 use libc::EIO;
@@ -23,10 +24,15 @@ fn a_write_with_fua_is_followed_by_a_flush_and_fails_with_it() {
     assert_eq!(lun.submit_forced_write(0, &[4; 512]).wait().0, WR_ERR);
     assert_eq!(lun.flush(), WR_ERR);
     faults::set(&path, None);
-    assert_eq!((lun.submit_forced_write(0, &[5; 512]).wait().0, lun.flush()), (OK, OK), "poisons nothing");
+    assert_eq!(
+        (lun.submit_forced_write(0, &[5; 512]).wait().0, lun.flush()),
+        (OK, OK),
+        "poisons nothing"
+    );
 }
 
-/// A WRITE AND VERIFY is to be verified on the medium, so it has no FUA bit and needs none (SBC-3, 5.42 to 5.44).
+/// A WRITE AND VERIFY is to be verified on the medium, so it has no FUA bit and needs none (SBC-3,
+/// 5.42 to 5.44).
 #[test]
 fn a_write_and_verify_and_a_compare_and_write_with_fua_are_flushed_before_they_are_good() {
     let volume = LocalVolume::new();

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Offsets and lengths at and beyond every edge; nothing is written past the end of a LUN.
 
 use std::fs;

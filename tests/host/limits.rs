@@ -1,4 +1,6 @@
-//! One command has a price: what cannot end in time is refused, and what is served takes bounded memory.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! One command has a price: what cannot end in time is refused, and what is served takes bounded
+//! memory.
 
 use std::sync::atomic::Ordering;
 use std::thread;

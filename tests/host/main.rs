@@ -1,4 +1,6 @@
-//! The real plugin in a fake tcmu-runner, on a brick in this process: one behaviour a test, one subject a file.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! The real plugin in a fake tcmu-runner, on a brick in this process: one behaviour a test, one
+//! subject a file.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

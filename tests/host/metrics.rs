@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What the plugin counts, and who may ask for it.
 
 use std::fs;
@@ -89,7 +90,9 @@ fn what_a_lun_is_can_be_read() {
     assert_eq!(sum(&text, "tcmu_glfs_volume_bricks", &of_volume), Some(1.0));
     assert_eq!(sum(&text, "tcmu_glfs_volume_bricks_connected", &of_volume), Some(1.0));
     assert_eq!(sum(&text, "tcmu_glfs_volume_graph_switches_total", &of_volume), Some(0.0));
-    assert!(sum(&text, "tcmu_glfs_build_info", &[("version", env!("CARGO_PKG_VERSION"))]).is_some());
+    assert!(
+        sum(&text, "tcmu_glfs_build_info", &[("version", env!("CARGO_PKG_VERSION"))]).is_some()
+    );
     assert!(sum(&text, "tcmu_glfs_build_info", &[("gfapi", "unknown")]).is_none());
     lun.close();
     assert_eq!(Numbers::of(&path).get("ready", &[]), -1, "a LUN that is closed is not shown");
@@ -136,7 +139,10 @@ fn a_deferred_error_is_counted() {
     assert_eq!(lun.read(0, 512).0, PASSTHROUGH_ERR, "which tells it");
     let numbers = Numbers::of(&path);
     assert_eq!(numbers.get("deferred_errors_total", &[]), 1);
-    assert_eq!((numbers.of_op("unmap", "space"), numbers.of_op("read", "space")), ([1, 1, 0], [1, 1, 0]));
+    assert_eq!(
+        (numbers.of_op("unmap", "space"), numbers.of_op("read", "space")),
+        ([1, 1, 0], [1, 1, 0])
+    );
 }
 
 #[test]
@@ -190,7 +196,10 @@ fn a_volume_that_cannot_do_it_is_no_error() {
     assert_eq!(lun.write(0, &[1; 512]), PASSTHROUGH_ERR);
     faults::set(&path, None);
     let numbers = Numbers::of(&path);
-    assert_eq!((numbers.of_op("unmap", "space"), numbers.of_op("write", "space")), ([1, 0, 4096], [1, 1, 0]));
+    assert_eq!(
+        (numbers.of_op("unmap", "space"), numbers.of_op("write", "space")),
+        ([1, 0, 4096], [1, 1, 0])
+    );
     assert_eq!(numbers.get("errors_total", &[]), 1);
 }
 
@@ -210,9 +219,13 @@ fn the_format_is_what_the_client_wants_and_questions_for_something_else_are_told
     volume.image("asked.img", MIB);
     let _lun = Lun::opened(&volume.cfgstring("asked.img", ""), MIB);
     let (head, body) = ask("GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n");
-    assert!(head.contains("\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{head}");
+    assert!(
+        head.contains("\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\n"),
+        "{head}"
+    );
     assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())), "{head}");
-    let (head, body) = ask("GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text;version=1.0.0\r\n\r\n");
+    let (head, body) =
+        ask("GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text;version=1.0.0\r\n\r\n");
     assert!(head.contains("application/openmetrics-text; version=1.0.0; charset=utf-8"), "{head}");
     assert!(body.ends_with("# EOF\n"), "{body}");
     assert_eq!(ask("HEAD /metrics HTTP/1.0\r\n\r\n").1, "");
@@ -232,8 +245,8 @@ fn clients_that_hang_or_hang_up_harm_nobody() {
     volume.image("rude.img", MIB);
     let _lun = Lun::opened(&volume.cfgstring("rude.img", ""), MIB);
     drop(scrape());
-    // As in a daemon that does not ignore it: a write to a client that is gone would end this process.
-    // SAFETY: no handler is installed.
+    // As in a daemon that does not ignore it: a write to a client that is gone would end this
+    // process. SAFETY: no handler is installed.
     unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl).unwrap() };
     for _ in 0..20 {
         let mut gone = UnixStream::connect(socket()).unwrap();
@@ -267,12 +280,19 @@ fn numbers_can_be_had_under_load_and_never_go_back() {
             let numbers = Numbers::of(&path);
             let [commands, errors, bytes] = numbers.of_op("read", "busy");
             assert!(errors == 0 && (0..=16).contains(&numbers.get("in_flight", &[])));
-            // One number is read after the other, and any number of commands may end in between: but for those that are being served,
-            // each is at least what the other was a scrape before.
+            // One number is read after the other, and any number of commands may end in between:
+            // but for those that are being served, each is at least what the other was a scrape
+            // before.
             let [commands_before, bytes_before] = before;
             assert!(commands >= commands_before && bytes >= bytes_before);
-            assert!(bytes / 4096 >= commands_before - 16, "{commands_before} commands, then {bytes} bytes");
-            assert!(commands >= bytes_before / 4096 - 16, "{bytes_before} bytes, then {commands} commands");
+            assert!(
+                bytes / 4096 >= commands_before - 16,
+                "{commands_before} commands, then {bytes} bytes"
+            );
+            assert!(
+                commands >= bytes_before / 4096 - 16,
+                "{bytes_before} bytes, then {commands} commands"
+            );
             before = [commands, bytes];
         }
     });
@@ -299,7 +319,8 @@ fn promtool_has_nothing_to_say() {
     assert!(samples(&text).count() > 200);
     promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let output = promtool.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.is_empty(), "{said}");
 }
 
@@ -326,7 +347,8 @@ fn off_means_no_socket_no_thread_and_no_numbers() {
     let lun = Lun::opened(&volume.cfgstring("off.img", ""), MIB);
     assert_eq!((lun.write(0, &[1; 512]), lun.read(0, 512)), (OK, (OK, vec![1; 512])));
     let tasks = fs::read_dir("/proc/self/task").unwrap();
-    let mut names = tasks.map(|task| fs::read_to_string(task.unwrap().path().join("comm")).unwrap());
+    let mut names =
+        tasks.map(|task| fs::read_to_string(task.unwrap().path().join("comm")).unwrap());
     assert!(!names.any(|name| name.starts_with("glfs-metrics")));
     assert!(!Path::new("/run/tcmu-glfs").exists() && log::lines("Metrics:").is_empty());
 }

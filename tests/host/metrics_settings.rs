@@ -1,5 +1,6 @@
-//! What an admin decides about the metrics, and decides anew while the daemon runs. By the library's own interface: this copy of it
-//! has no LUNs.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! What an admin decides about the metrics, and decides anew while the daemon runs. By the
+//! library's own interface: this copy of it has no LUNs.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -21,8 +22,11 @@ fn answers(socket: &Path) -> bool {
 }
 
 fn is_clean(text: &[u8]) -> bool {
-    let promtool =
-        Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
     let mut promtool = promtool.expect("promtool is needed (Debian: prometheus)");
     promtool.stdin.take().unwrap().write_all(text).unwrap();
     let output = promtool.wait_with_output().unwrap();
@@ -32,7 +36,8 @@ fn is_clean(text: &[u8]) -> bool {
 #[test]
 fn settings_take_effect_at_once_and_can_be_taken_back() {
     let folder = tempfile::Builder::new().prefix("metrics-").tempdir_in("/tmp").unwrap();
-    let (socket, moved) = (folder.path().join("a/metrics.sock"), folder.path().join("b/metrics.sock"));
+    let (socket, moved) =
+        (folder.path().join("a/metrics.sock"), folder.path().join("b/metrics.sock"));
     let file = folder.path().join("tcmu-glfs.prom");
     let mut settings = Settings { socket: socket.clone(), ..Settings::default() };
     configure(settings.clone());

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! A panic in any callback costs its LUN, and nobody else.
 
 use std::ffi::{CStr, c_char};
@@ -92,7 +93,10 @@ fn a_command_that_is_dropped_by_a_panic_is_counted_and_not_in_flight_any_more() 
     assert_eq!(lun.read(0, 512).0, HW_ERR, "out of service");
     let numbers = Numbers::of(&volume.path("dropped.img"));
     assert_eq!(numbers.get("in_flight", &[]), 0);
-    assert_eq!((numbers.of_op("write", "hardware"), numbers.of_op("read", "hardware")), ([1, 1, 0], [1, 1, 0]));
+    assert_eq!(
+        (numbers.of_op("write", "hardware"), numbers.of_op("read", "hardware")),
+        ([1, 1, 0], [1, 1, 0])
+    );
 }
 
 #[test]
@@ -119,8 +123,9 @@ fn a_panic_in_a_callback_without_a_device_is_an_answer() {
     let _one = ONE.lock();
     let mut reason = std::ptr::null_mut();
     // SAFETY: as the daemon does.
-    let accepted =
-        trap("check_config", None, || unsafe { (table().check_config)(c"glfs/v@h/p".as_ptr(), &raw mut reason) });
+    let accepted = trap("check_config", None, || unsafe {
+        (table().check_config)(c"glfs/v@h/p".as_ptr(), &raw mut reason)
+    });
     assert!(!accepted && reason.is_null());
     // SAFETY: as the daemon does.
     assert!(!trap("update_logdir", None, || unsafe { (table().update_logdir)() }));

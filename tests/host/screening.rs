@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! `handle_cmd`: what must not reach the core's own emulation.
 
 use crate::support::runner::{INVALID_CDB, Lun, NOT_HANDLED, OK, RANGE};
@@ -26,7 +27,8 @@ fn commands_that_the_core_gets_wrong_are_answered_before_it() {
     assert_eq!(lun.open(), 0);
 }
 
-/// The core fills 36 bytes of an INQUIRY's buffer; the rest of it went to the initiator as the ring had it.
+/// The core fills 36 bytes of an INQUIRY's buffer; the rest of it went to the initiator as the ring
+/// had it.
 #[test]
 fn no_old_data_is_left_in_the_buffer_of_an_answer() {
     let volume = LocalVolume::new();
@@ -35,5 +37,9 @@ fn no_old_data_is_left_in_the_buffer_of_an_answer() {
     for opcode in [0x12, 0x1a, 0x5a, 0x25, 0x9e, 0xa3] {
         assert_eq!(lun.screen(&[opcode]), (NOT_HANDLED, vec![0; 600]), "{opcode:02x}");
     }
-    assert_eq!(lun.screen(&[0x2a, 0, 0, 0, 0, 0, 0, 0, 1]).1, vec![0xee; 600], "a WRITE's data is the initiator's");
+    assert_eq!(
+        lun.screen(&[0x2a, 0, 0, 0, 0, 0, 0, 0, 1]).1,
+        vec![0xee; 600],
+        "a WRITE's data is the initiator's"
+    );
 }

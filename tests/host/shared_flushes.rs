@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Commands that arrive while a flush is under way share the next one.
 
 use libc::EIO;
@@ -19,10 +20,15 @@ fn flushes_that_arrive_during_one_share_the_next_and_do_not_join_the_one_that_ha
     assert_eq!(lun.write(0, &[1; 512]), OK, "after the first has begun");
     let others: Vec<_> = (0..10).map(|_| lun.submit_flush()).collect();
     let forced = lun.submit_forced_write(512, &[2; 512]);
-    crate::support::eventually("the write is there", || volume.bytes_on_brick("disk.img", 512, 512) == [2; 512]);
+    crate::support::eventually("the write is there", || {
+        volume.bytes_on_brick("disk.img", 512, 512) == [2; 512]
+    });
     std::thread::sleep(std::time::Duration::from_millis(100));
     assert_eq!(faults::calls(&path, "sync"), 1, "one at a time");
-    assert!(others.iter().all(|flush| flush.answered().is_none()), "answered by a flush that began too early");
+    assert!(
+        others.iter().all(|flush| flush.answered().is_none()),
+        "answered by a flush that began too early"
+    );
     faults::set(&path, None);
     assert_eq!(first.wait().0, OK);
     for flush in others {

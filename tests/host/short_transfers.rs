@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! tcmu-runner takes a GOOD for the whole length: what the volume does only in part is continued.
 
 use crate::support::faults::{self, Fault};

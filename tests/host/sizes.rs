@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The size of a LUN, and what the core is told at open.
 
 use std::fs::{self, File};
@@ -30,7 +31,9 @@ fn limits_that_protect_the_daemon_are_always_set() {
         assert_eq!(device.max_xfer_len.load(Ordering::SeqCst), (1 << 20) / block_size);
         assert_eq!(device.xcopy_len.load(Ordering::SeqCst), (1 << 20) / block_size);
         assert!(device.max_unmap_len.load(Ordering::SeqCst) > 0);
-        assert!(device.write_cache.load(Ordering::SeqCst) && device.solid_state.load(Ordering::SeqCst));
+        assert!(
+            device.write_cache.load(Ordering::SeqCst) && device.solid_state.load(Ordering::SeqCst)
+        );
         assert_eq!(device.size_updates.load(Ordering::SeqCst), 0);
     }
 }
@@ -48,13 +51,18 @@ fn a_larger_transfer_limit_of_the_admin_is_kept() {
 #[test]
 fn an_image_that_is_smaller_than_its_lun_was_created_decides_the_size() {
     let volume = LocalVolume::new();
-    for (told, image, lun_bytes) in [(2 * MIB, MIB, MIB), (2 * MIB, MIB + 700, MIB + 512), (0, MIB, MIB)] {
+    for (told, image, lun_bytes) in
+        [(2 * MIB, MIB, MIB), (2 * MIB, MIB + 700, MIB + 512), (0, MIB, MIB)]
+    {
         let name = format!("size-{told}-{image}.img");
         volume.image(&name, image);
         let lun = Lun::opened(&volume.cfgstring(&name, ""), told);
         assert_eq!(lun.bytes(), lun_bytes);
         assert_eq!(
-            log::lines(&name).iter().filter(|l| l.starts_with("warn: ") && l.contains("the LUN has")).count(),
+            log::lines(&name)
+                .iter()
+                .filter(|l| l.starts_with("warn: ") && l.contains("the LUN has"))
+                .count(),
             1
         );
         let end = i64::try_from(lun_bytes).unwrap();
@@ -70,7 +78,10 @@ fn an_image_that_is_larger_than_its_lun_was_created_is_grown_into_when_it_is_at_
     volume.image("larger.img", 2 * MIB);
     let lun = Lun::in_configfs("larger", &volume.cfgstring("larger.img", ""), MIB);
     assert_eq!((lun.bytes(), lun.write(1 << 20, &[1; 512])), (MIB, RANGE));
-    assert_eq!(log::lines("larger.img: created with 1048576 bytes, but the image holds 2097152").len(), 1);
+    assert_eq!(
+        log::lines("larger.img: created with 1048576 bytes, but the image holds 2097152").len(),
+        1
+    );
     eventually("the LUN grows", || lun.bytes() == 2 * MIB);
     assert_eq!(lun.write((2 << 20) - 512, &[1; 512]), OK);
 }
@@ -89,7 +100,8 @@ fn unfit_shapes_are_refused_with_a_reason() {
         volume.image(&name, image);
         let mut lun = Lun::new(&volume.cfgstring(&name, ""), MIB, block_size);
         assert!(lun.open() < 0);
-        let lines: Vec<_> = log::lines(&name).into_iter().filter(|l| l.starts_with("error")).collect();
+        let lines: Vec<_> =
+            log::lines(&name).into_iter().filter(|l| l.starts_with("error")).collect();
         assert!(lines.len() == 1 && lines[0].contains(reason), "{lines:?}");
     }
 }
@@ -117,14 +129,16 @@ fn an_image_that_grows_makes_its_lun_grow_by_itself() {
     let begin = Instant::now();
     volume.image("growing.img", 3 * MIB + 100);
     eventually("the LUN grows", || lun.bytes() == 3 * MIB);
-    // 10 s of rest and 3 s from look to look; a machine that is busy with other tests gets some more.
+    // 10 s of rest and 3 s from look to look; a machine that is busy with other tests gets some
+    // more.
     assert!(begin.elapsed() >= Duration::from_secs(9) && begin.elapsed() < Duration::from_secs(20));
     assert_eq!(lun.device.size_updates.load(Ordering::SeqCst), 1);
     assert_eq!(lun.write((3 << 20) - 512, &[1; 512]), OK);
     assert_eq!(lun.write(3 << 20, &[1; 512]), RANGE);
 }
 
-/// As gluster-block does with a block whose space is allocated: cuts or makes the image longer, fills it, then sets `dev_size`.
+/// As gluster-block does with a block whose space is allocated: cuts or makes the image longer,
+/// fills it, then sets `dev_size`.
 #[test]
 fn an_image_that_is_filled_after_it_has_grown_is_not_announced_before_it_is_full() {
     let volume = LocalVolume::new();
@@ -142,7 +156,11 @@ fn an_image_that_is_filled_after_it_has_grown_is_not_announced_before_it_is_full
     }
     let full = Instant::now();
     eventually("the LUN grows", || lun.bytes() == 30 * MIB);
-    assert!(full.elapsed() >= Duration::from_secs(7), "announced after {:?} of rest", full.elapsed());
+    assert!(
+        full.elapsed() >= Duration::from_secs(7),
+        "announced after {:?} of rest",
+        full.elapsed()
+    );
 }
 
 #[test]
@@ -171,7 +189,11 @@ fn an_image_that_is_cut_off_takes_no_writes_past_its_end_and_is_no_error_at_firs
     assert_eq!(lun.read(1 << 20, 512).0, RD_ERR);
     assert_eq!(lun.write((1 << 20) - 512, &[1; 512]), OK);
     for offset in [1 << 20, (1 << 20) - 512] {
-        assert_eq!(lun.write(offset, &[1; 1024]), WR_ERR, "acknowledged, and lost when the image is cut off again");
+        assert_eq!(
+            lun.write(offset, &[1; 1024]),
+            WR_ERR,
+            "acknowledged, and lost when the image is cut off again"
+        );
     }
     assert_eq!(lun.submit_write_same(MIB, 4096, &[0; 512]).wait().0, WR_ERR);
     assert_eq!(lun.submit_compare_and_write(MIB, &[0; 512], &[1; 512]).wait().0, WR_ERR);
@@ -198,7 +220,10 @@ fn a_lun_shrinks_to_an_image_that_has_been_cut_off_and_does_not_grow_back_by_its
     thread::sleep(Duration::from_secs(16));
     assert_eq!(lun.bytes(), 2 * MIB, "grown back");
     assert_eq!(lun.set_dev_size(4 * MIB), 0);
-    assert_eq!(log::lines("shrink.img").iter().filter(|line| line.starts_with("error: ")).count(), 2);
+    assert_eq!(
+        log::lines("shrink.img").iter().filter(|line| line.starts_with("error: ")).count(),
+        2
+    );
 }
 
 #[test]
@@ -220,7 +245,8 @@ fn a_write_in_flight_past_the_new_end_is_waited_for_before_a_lun_shrinks() {
 
 /// As the C handler answers: gluster-block gives up a block on a gateway that refuses.
 #[test]
-fn a_size_is_accepted_while_the_image_cannot_be_looked_at_and_nothing_is_served_past_what_is_known() {
+fn a_size_is_accepted_while_the_image_cannot_be_looked_at_and_nothing_is_served_past_what_is_known()
+{
     let volume = LocalVolume::new();
     volume.image("unseen.img", 2 * MIB);
     let lun = Lun::in_configfs("unseen", &volume.cfgstring("unseen.img", ""), 2 * MIB);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! A plugin's metrics socket, with numbers to order.
 
 use std::fmt::Write as _;
@@ -7,10 +8,21 @@ use std::path::Path;
 use std::thread;
 
 const OPS: [&str; 6] = ["read", "write", "flush", "unmap", "write_same", "compare_and_write"];
-const CLASSES: [&str; 10] =
-    ["busy", "not_ready", "standby", "space", "protected", "miscompare", "range", "medium", "hardware", "other"];
+const CLASSES: [&str; 10] = [
+    "busy",
+    "not_ready",
+    "standby",
+    "space",
+    "protected",
+    "miscompare",
+    "range",
+    "medium",
+    "hardware",
+    "other",
+];
 
-/// A LUN. Of its commands 90 % took up to 1.024 ms, the others up to 16.384 ms; each read has 4 KiB, each write 64 KiB.
+/// A LUN. Of its commands 90 % took up to 1.024 ms, the others up to 16.384 ms; each read has 4
+/// KiB, each write 64 KiB.
 #[derive(Clone, Copy)]
 pub struct Lun {
     pub name: &'static str,
@@ -90,13 +102,17 @@ pub fn text(luns: &[Lun], connected: u64) -> String {
         line("slow_commands_total", "", 0);
         line("deferred_errors_total", "", 0);
     }
-    for (metric, value) in [("bricks", 3), ("bricks_connected", connected), ("graph_switches_total", 1)] {
-        writeln!(text, "tcmu_glfs_volume_{metric}{{volume=\"vms\",server=\"gl1:24007\"}} {value}").unwrap();
+    for (metric, value) in
+        [("bricks", 3), ("bricks_connected", connected), ("graph_switches_total", 1)]
+    {
+        writeln!(text, "tcmu_glfs_volume_{metric}{{volume=\"vms\",server=\"gl1:24007\"}} {value}")
+            .unwrap();
     }
     text + "# EOF\n"
 }
 
-/// Answers with these texts, one after the other and then the last for ever, until the test's process ends.
+/// Answers with these texts, one after the other and then the last for ever, until the test's
+/// process ends.
 pub fn serve(socket: &Path, texts: impl IntoIterator<Item = String> + Send + 'static) {
     let listener = UnixListener::bind(socket).unwrap();
     thread::Builder::new().spawn(move || answer(&listener, texts)).unwrap();
@@ -107,8 +123,11 @@ fn answer(listener: &UnixListener, texts: impl IntoIterator<Item = String>) {
     let mut last = String::new();
     for stream in listener.incoming() {
         let mut stream = stream.unwrap();
-        let question: Vec<String> =
-            BufReader::new(&stream).lines().map_while(Result::ok).take_while(|l| !l.is_empty()).collect();
+        let question: Vec<String> = BufReader::new(&stream)
+            .lines()
+            .map_while(Result::ok)
+            .take_while(|l| !l.is_empty())
+            .collect();
         let wanted = question.first().is_some_and(|line| line == "GET /metrics HTTP/1.0")
             && question.iter().any(|line| line.starts_with("Accept: application/openmetrics-text"));
         last = texts.next().unwrap_or(last);

@@ -1,4 +1,6 @@
-//! The commands that watch, as programs: what they print, draw and answer, with a fake plugin on the metrics socket.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! The commands that watch, as programs: what they print, draw and answer, with a fake plugin on
+//! the metrics socket.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! `tcmu-glfs status`, as a program: what it prints, and how it exits.
 
 use std::fs;
@@ -11,7 +12,8 @@ use serde_json::{Value, json};
 /// Exit code, standard output, standard error.
 fn status(socket: &Path, arguments: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tcmu-glfs"));
-    let output = command.arg("status").arg("--socket").arg(socket).args(arguments).output().unwrap();
+    let output =
+        command.arg("status").arg("--socket").arg(socket).args(arguments).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
@@ -19,7 +21,15 @@ fn status(socket: &Path, arguments: &[&str]) -> (i32, String, String) {
 const LUNS: [Lun; 3] = [
     Lun { reads: 12_300, writes: 1000, ..LUN },
     Lun { name: "d2", image: "b.img", fence: "standby", ..LUN },
-    Lun { name: "d10", image: "/c.img", fence: "open", ready: false, outage: true, not_ready: 7, ..LUN },
+    Lun {
+        name: "d10",
+        image: "/c.img",
+        fence: "open",
+        ready: false,
+        outage: true,
+        not_ready: 7,
+        ..LUN
+    },
 ];
 
 #[test]
@@ -62,11 +72,13 @@ fn json_for_programs() {
         report["volumes"],
         json!([{ "volume": "vms", "server": "gl1:24007", "bricks": 3, "bricks_connected": 2, "graph_switches": 1 }])
     );
-    let names: Vec<&Value> = report["luns"].as_array().unwrap().iter().map(|lun| &lun["lun"]).collect();
+    let names: Vec<&Value> =
+        report["luns"].as_array().unwrap().iter().map(|lun| &lun["lun"]).collect();
     assert_eq!(names, ["d0", "d2", "d10"]);
     let mut lun = report["luns"][2].clone();
     assert_eq!(lun["errors"].as_object_mut().unwrap().remove("not_ready"), Some(json!(7)));
-    let (operations, bytes, errors) = (lun["operations"].take(), lun["data_bytes"].take(), lun["errors"].take());
+    let (operations, bytes, errors) =
+        (lun["operations"].take(), lun["data_bytes"].take(), lun["errors"].take());
     let none = |map: &Value| map.as_object().unwrap().values().all(|value| value == 0);
     assert!(none(&operations) && none(&bytes) && none(&errors), "{report}");
     let right = json!({

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! `tcmu-glfs top` on a terminal: a pseudo terminal, and an emulator that knows what it shows.
 
 use std::ffi::OsStr;
@@ -31,12 +32,15 @@ fn on_terminal(columns: u16, socket: &Path, environment: &[(&str, &str)]) -> (Ch
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
     let name = ptsname(&master, Vec::new()).unwrap();
-    let slave = OpenOptions::new().read(true).write(true).open(OsStr::from_bytes(name.to_bytes())).unwrap();
+    let slave =
+        OpenOptions::new().read(true).write(true).open(OsStr::from_bytes(name.to_bytes())).unwrap();
     let keyboard = File::from(master);
     tcsetwinsize(&keyboard, size(columns)).unwrap();
     // A session of its own, so that the terminal tells it of another size.
     let mut command = Command::new("setsid");
-    command.args(["--ctty", env!("CARGO_BIN_EXE_tcmu-glfs"), "top", "--interval", "0.2", "--socket"]).arg(socket);
+    command
+        .args(["--ctty", env!("CARGO_BIN_EXE_tcmu-glfs"), "top", "--interval", "0.2", "--socket"])
+        .arg(socket);
     command.env("TERM", "xterm-256color").env_remove("NO_COLOR").envs(environment.iter().copied());
     command.stdin(slave.try_clone().unwrap()).stdout(slave.try_clone().unwrap()).stderr(slave);
     (command.spawn().unwrap(), keyboard)
@@ -122,8 +126,12 @@ fn the_live_view_answers_keys_sizes_and_losses() {
     let socket = folder.path().join("socket");
     serve(&socket, scrapes());
     let mut top = Terminal::start(80, &socket, &[]);
-    top.shows("rates", |screen| screen.contents().contains("- READ -") && order(screen) == ["d2", "d1", "d0", "d10"]);
-    top.shows("columns of 80", |screen| screen.contents().contains("ERR/s") && !screen.contents().contains("IMAGE"));
+    top.shows("rates", |screen| {
+        screen.contents().contains("- READ -") && order(screen) == ["d2", "d1", "d0", "d10"]
+    });
+    top.shows("columns of 80", |screen| {
+        screen.contents().contains("ERR/s") && !screen.contents().contains("IMAGE")
+    });
     top.shows("a missing brick", |screen| {
         screen.contents().contains("volume vms by gl1:24007: 2 of 3 bricks connected")
     });
@@ -131,7 +139,9 @@ fn the_live_view_answers_keys_sizes_and_losses() {
     top.shows("yellow", |screen| colour(screen, "volume vms") == Some(Color::Idx(3)));
 
     top.resize(140);
-    top.shows("more columns", |screen| screen.contents().contains("IMAGE") && screen.contents().contains("p50ms"));
+    top.shows("more columns", |screen| {
+        screen.contents().contains("IMAGE") && screen.contents().contains("p50ms")
+    });
     top.resize(50);
     top.shows("fewer columns", |screen| {
         let contents = screen.contents();
@@ -151,7 +161,9 @@ fn the_live_view_answers_keys_sizes_and_losses() {
     top.shows("no pause", |screen| !screen.contents().contains("PAUSED"));
 
     fs::remove_file(&socket).unwrap();
-    top.shows("a loss", |screen| screen.contents().contains("No answer for") && order(screen).is_empty());
+    top.shows("a loss", |screen| {
+        screen.contents().contains("No answer for") && order(screen).is_empty()
+    });
     serve(&socket, scrapes());
     top.shows("a restart", |screen| screen.contents().contains("restarted 0s ago: d0, d1;"));
     top.shows("rates again", |screen| order(screen) == ["d2", "d1", "d0", "d10"]);
@@ -159,7 +171,9 @@ fn the_live_view_answers_keys_sizes_and_losses() {
     assert!(top.parser.lock().unwrap().screen().alternate_screen());
     top.press("q");
     assert!(top.child.wait().unwrap().success());
-    top.shows("the terminal as it was", |screen| !screen.alternate_screen() && !screen.hide_cursor());
+    top.shows("the terminal as it was", |screen| {
+        !screen.alternate_screen() && !screen.hide_cursor()
+    });
 }
 
 #[test]
@@ -168,10 +182,14 @@ fn a_signal_leaves_the_terminal_as_it_was() {
     let socket = folder.path().join("socket");
     serve(&socket, scrapes());
     let mut top = Terminal::start(40, &socket, &[]);
-    top.shows("the least", |screen| screen.alternate_screen() && screen.contents().contains("ERR/s"));
+    top.shows("the least", |screen| {
+        screen.alternate_screen() && screen.contents().contains("ERR/s")
+    });
     kill_process(Pid::from_child(&top.child), Signal::TERM).unwrap();
     assert!(top.child.wait().unwrap().success());
-    top.shows("the terminal as it was", |screen| !screen.alternate_screen() && !screen.hide_cursor());
+    top.shows("the terminal as it was", |screen| {
+        !screen.alternate_screen() && !screen.hide_cursor()
+    });
 }
 
 #[test]
@@ -209,5 +227,7 @@ fn where_there_is_nothing_to_show_it_says_so_and_leaves_the_terminal_alone() {
     let folder = tempfile::tempdir().unwrap();
     let mut top = Terminal::start(80, &folder.path().join("missing"), &[]);
     assert_eq!(top.child.wait().unwrap().code(), Some(1));
-    top.shows("why", |screen| screen.contents().contains("tcmu-runner") && !screen.alternate_screen());
+    top.shows("why", |screen| {
+        screen.contents().contains("tcmu-runner") && !screen.alternate_screen()
+    });
 }

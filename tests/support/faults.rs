@@ -1,7 +1,9 @@
-//! Faults in libgfapi: this executable defines the asynchronous calls, so the plugin's go through here.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! Faults in libgfapi: this executable defines the asynchronous calls, so the plugin's go through
+//! here.
 //!
-//! A definition in the executable comes before the library's, whatever its symbol version. Calls on files without a fault are
-//! passed on as they are.
+//! A definition in the executable comes before the library's, whatever its symbol version. Calls on
+//! files without a fault are passed on as they are.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -43,7 +45,8 @@ pub enum Fault {
     NoSpace,
     /// Only flushes fail.
     NoSync(c_int),
-    /// Writes are served after this time, each beside the others; a range can be neither punched nor zeroed.
+    /// Writes are served after this time, each beside the others; a range can be neither punched
+    /// nor zeroed.
     SlowWrites(Duration),
     /// Another client holds the lock of the range that begins here.
     LockHeld(off_t),
@@ -81,7 +84,8 @@ pub fn set(file: &str, fault: Option<Fault>) {
     };
 }
 
-/// How many calls of a kind there have been on a file: "discard", "zerofill", "write", "sync", "read".
+/// How many calls of a kind there have been on a file: "discard", "zerofill", "write", "sync",
+/// "read".
 pub fn calls(file: &str, kind: &str) -> usize {
     let faults = FAULTS.lock().unwrap();
     faults.calls.get(&format!("{file} {kind}")).copied().unwrap_or(0)
@@ -107,7 +111,12 @@ macro_rules! real {
             // SAFETY: NUL-terminated names; the plugin has loaded the library.
             unsafe {
                 let library = libc::dlopen(c"libgfapi.so.0".as_ptr(), libc::RTLD_NOW);
-                libc::dlvsym(library, concat!(stringify!($name), "\0").as_ptr().cast(), $version.as_ptr()).addr()
+                libc::dlvsym(
+                    library,
+                    concat!(stringify!($name), "\0").as_ptr().cast(),
+                    $version.as_ptr(),
+                )
+                .addr()
             }
         });
         // SAFETY: the type of this function since GlusterFS 6.
@@ -121,7 +130,11 @@ extern "C" fn glfs_open(fs: *mut c_void, path: *const c_char, flags: c_int) -> *
     let open = real!(glfs_open, c"GFAPI_3.4.0", Open);
     // SAFETY: the caller's arguments, passed on.
     let (fd, path) = unsafe { (open(fs, path, flags), CStr::from_ptr(path)) };
-    FAULTS.lock().unwrap().open.insert(fd.addr(), path.to_str().unwrap().trim_start_matches('/').to_owned());
+    FAULTS
+        .lock()
+        .unwrap()
+        .open
+        .insert(fd.addr(), path.to_str().unwrap().trim_start_matches('/').to_owned());
     fd
 }
 
@@ -167,7 +180,13 @@ impl Call {
         // SAFETY: this thread's errno, set as libgfapi sets it; the callback gets its cookie once.
         unsafe {
             *libc::__errno_location() = errno;
-            (self.callback)(self.fd, result, std::ptr::null_mut(), std::ptr::null_mut(), self.cookie);
+            (self.callback)(
+                self.fd,
+                result,
+                std::ptr::null_mut(),
+                std::ptr::null_mut(),
+                self.cookie,
+            );
         }
     }
 
@@ -176,8 +195,12 @@ impl Call {
         count(self.fd, kind);
         match wanted(self.fd) {
             Some(Fault::NoDiscard(errno)) if kind == Kind::Discard => self.answer_late(errno),
-            Some(Fault::NoZerofill(errno)) if matches!(kind, Kind::Discard | Kind::Zerofill) => self.answer_late(errno),
-            Some(Fault::NoSpace) if !matches!(kind, Kind::Read | Kind::Sync) => self.answer_late(libc::ENOSPC),
+            Some(Fault::NoZerofill(errno)) if matches!(kind, Kind::Discard | Kind::Zerofill) => {
+                self.answer_late(errno)
+            }
+            Some(Fault::NoSpace) if !matches!(kind, Kind::Read | Kind::Sync) => {
+                self.answer_late(libc::ENOSPC)
+            }
             Some(Fault::NoSync(errno)) if kind == Kind::Sync => self.answer_late(errno),
             Some(Fault::SlowWrites(_)) if matches!(kind, Kind::Discard | Kind::Zerofill) => {
                 self.answer_late(libc::EOPNOTSUPP);
@@ -228,7 +251,15 @@ struct Late {
 // SAFETY: as a `Call`; the data belongs to the request that is in flight.
 unsafe impl Send for Late {}
 
-type Vectored = unsafe extern "C" fn(*mut c_void, *const iovec, c_int, off_t, c_int, Callback, *mut c_void) -> c_int;
+type Vectored = unsafe extern "C" fn(
+    *mut c_void,
+    *const iovec,
+    c_int,
+    off_t,
+    c_int,
+    Callback,
+    *mut c_void,
+) -> c_int;
 
 macro_rules! vectored {
     ($($name:ident $kind:ident: $blocking:expr,)*) => { $(
@@ -289,7 +320,11 @@ vectored! {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn glfs_fdatasync_async(fd: *mut c_void, callback: Callback, cookie: *mut c_void) -> c_int {
+extern "C" fn glfs_fdatasync_async(
+    fd: *mut c_void,
+    callback: Callback,
+    cookie: *mut c_void,
+) -> c_int {
     type Sync = unsafe extern "C" fn(*mut c_void, Callback, *mut c_void) -> c_int;
     let sync = real!(glfs_fdatasync_async, c"GFAPI_6.0", Sync);
     let held = wanted(fd) == Some(Fault::HeldSync);
@@ -297,7 +332,9 @@ extern "C" fn glfs_fdatasync_async(fd: *mut c_void, callback: Callback, cookie: 
     match call.disturb(Kind::Sync, 0) {
         Ok(_) if held => {
             thread::spawn(move || {
-                eventually("held flushes are released", || wanted({ call }.fd) != Some(Fault::HeldSync));
+                eventually("held flushes are released", || {
+                    wanted({ call }.fd) != Some(Fault::HeldSync)
+                });
                 // SAFETY: the caller's arguments, passed on.
                 unsafe { sync({ call }.fd, call.callback, call.cookie) };
             });

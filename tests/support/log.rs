@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The lines that the plugin has written to the daemon's log.
 
 use std::ffi::{CStr, c_char, c_int};
@@ -53,7 +54,8 @@ fn writers() -> impl Iterator<Item = String> {
 
 macro_rules! messages {
     ($($name:ident: $level:literal,)*) => { $(
-        /// The original is variadic. The plugin always passes one string, which on Linux' 64-bit ABIs arrives just so.
+        /// The original is variadic. The plugin always passes one string, which on Linux' 64-bit
+        /// ABIs arrives just so.
         #[unsafe(no_mangle)]
         extern "C" fn $name(_: *mut FakeDevice, _: *const c_char, _: c_int, format: *const c_char, text: *const c_char) {
             // SAFETY: NUL-terminated strings of the caller's.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What the plugin in this process tells of itself.
 
 use std::io::{Read as _, Write as _};
@@ -18,8 +19,10 @@ static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
     extern "C" fn remove() {
         let _gone_already = std::fs::remove_dir_all(&*FOLDER).is_err();
     }
-    // The name of a socket has room for 107 bytes. What a process that is killed leaves behind is Cargo's, if that is not too long.
-    let place = option_env!("CARGO_TARGET_TMPDIR").filter(|place| place.len() < 70).unwrap_or("/tmp");
+    // The name of a socket has room for 107 bytes. What a process that is killed leaves behind is
+    // Cargo's, if that is not too long.
+    let place =
+        option_env!("CARGO_TARGET_TMPDIR").filter(|place| place.len() < 70).unwrap_or("/tmp");
     let folder = tempfile::Builder::new().prefix("glfs-").tempdir_in(place).unwrap().keep();
     // SAFETY: a plain C function to call at exit.
     unsafe { libc::atexit(remove) };
@@ -34,7 +37,8 @@ pub fn socket() -> PathBuf {
 /// Gives the plugin a socket of its own.
 pub fn keep_to_this_process() {
     if std::env::var_os(DECIDED).is_none() {
-        // SAFETY: nothing but the standard library reads the environment before the plugin is loaded.
+        // SAFETY: nothing but the standard library reads the environment before the plugin is
+        // loaded.
         unsafe { std::env::set_var(SOCKET, socket()) };
     }
 }
@@ -73,7 +77,8 @@ pub fn samples(text: &str) -> impl Iterator<Item = (&str, &str, f64)> {
 
 /// The sum of the samples that have this name and these labels. None if there are none.
 pub fn sum(text: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
-    let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
+    let labels: Vec<String> =
+        labels.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
     let has = |found: &str| labels.iter().all(|label| found.contains(label.as_str()));
     samples(text)
         .filter(|(found, has_labels, _)| *found == name && has(has_labels))

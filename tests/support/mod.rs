@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What the test hosts share: a fake tcmu-runner, volumes to serve from, and faults in libgfapi.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test binary uses its part")]
 

@@ -1,4 +1,6 @@
-//! Namespaces for a test process that starts daemons: the host sees none of them, and none outlives it.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! Namespaces for a test process that starts daemons: the host sees none of them, and none outlives
+//! it.
 
 use std::ffi::c_int;
 use std::process::Command;
@@ -10,21 +12,25 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 
-/// Goes on in a grandchild that has its own network, mounts and processes; this process ends as it does. Whatever way it ends, the
-/// kernel ends all that it has started. Must run while the process has one thread.
+/// Goes on in a grandchild that has its own network, mounts and processes; this process ends as it
+/// does. Whatever way it ends, the kernel ends all that it has started. Must run while the process
+/// has one thread.
 pub(crate) fn enter() {
     let flags = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID;
     unshare(flags).expect("namespaces need root");
     if let Some(init) = in_child() {
         end_as(waitpid(init, None));
     }
-    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>).unwrap();
+    mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
+        .unwrap();
     mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), None::<&str>).unwrap();
-    // This is the init of its processes now, and does only what an init must: glusterd takes a zombie for a brick that runs.
+    // This is the init of its processes now, and does only what an init must: glusterd takes a
+    // zombie for a brick that runs.
     if let Some(tests) = in_child() {
         loop {
             let ended = waitpid(None, None);
-            if ended.is_ok_and(|status| status.pid() == Some(tests)) || ended == Err(Errno::ECHILD) {
+            if ended.is_ok_and(|status| status.pid() == Some(tests)) || ended == Err(Errno::ECHILD)
+            {
                 end_as(ended);
             }
         }

@@ -1,4 +1,6 @@
-//! A fake tcmu-runner: loads the real plugin as the daemon does and drives it through its table of callbacks.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! A fake tcmu-runner: loads the real plugin as the daemon does and drives it through its table of
+//! callbacks.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -93,13 +95,15 @@ impl Lun {
         lun
     }
 
-    /// A device of 512-byte blocks that the kernel knows by the name of `backstore`: its size can be set through configfs.
+    /// A device of 512-byte blocks that the kernel knows by the name of `backstore`: its size can
+    /// be set through configfs.
     pub fn named(backstore: &str, cfgstring: &str, bytes: u64) -> Self {
         let mut lun = Self::new(cfgstring, bytes, 512);
         let uio = KERNEL.directory.path().join(backstore);
         fs::create_dir(&uio).unwrap();
         fs::write(uio.join("name"), format!("tcm-user/7/{backstore}/{cfgstring}\n")).unwrap();
-        Arc::get_mut(&mut lun.device).unwrap().uio_name = CString::new(uio.to_str().unwrap()).unwrap();
+        Arc::get_mut(&mut lun.device).unwrap().uio_name =
+            CString::new(uio.to_str().unwrap()).unwrap();
         KERNEL.backstores.lock().unwrap().insert(backstore.to_owned(), Arc::clone(&lun.device));
         lun
     }
@@ -176,9 +180,9 @@ impl Lun {
         steps.remove(0)
     }
 
-    /// A WRITE SAME(16) with the UNMAP bit, as the core takes it from the ring (1.5.4): it asks `handle_cmd`
-    /// first. If the bit is still set then, the range is cut into pieces of `max_unmap_len`, and all of them
-    /// are unmapped at once (`align_and_split_unmap`).
+    /// A WRITE SAME(16) with the UNMAP bit, as the core takes it from the ring (1.5.4): it asks
+    /// `handle_cmd` first. If the bit is still set then, the range is cut into pieces of
+    /// `max_unmap_len`, and all of them are unmapped at once (`align_and_split_unmap`).
     pub fn submit_from_the_ring(&self, offset: u64, len: u64, block: &[u8]) -> Vec<Pending> {
         let size = u64::from(self.device.block_size);
         let mut cdb = [0_u8; 16];
@@ -200,7 +204,9 @@ impl Lun {
         }
         let piece = u64::from(self.device.max_unmap_len.load(Ordering::SeqCst)) * size;
         let starts = (offset..offset + len).step_by(usize::try_from(piece).unwrap());
-        starts.map(|start| self.submit_unmap_of(command(), start, piece.min(offset + len - start))).collect()
+        starts
+            .map(|start| self.submit_unmap_of(command(), start, piece.min(offset + len - start)))
+            .collect()
     }
 
     fn submit_unmap_of(&self, command: FakeCommand, offset: u64, len: u64) -> Pending {
@@ -237,19 +243,33 @@ impl Lun {
     }
 
     /// A COMPARE AND WRITE with FUA.
-    pub fn submit_forced_compare_and_write(&self, offset: u64, expected: &[u8], new: &[u8]) -> Pending {
+    pub fn submit_forced_compare_and_write(
+        &self,
+        offset: u64,
+        expected: &[u8],
+        new: &[u8],
+    ) -> Pending {
         self.submit_compare_and_write_of(&[0x89, 0x08], offset, expected, new)
     }
 
-    fn submit_compare_and_write_of(&self, head: &[u8], offset: u64, expected: &[u8], new: &[u8]) -> Pending {
+    fn submit_compare_and_write_of(
+        &self,
+        head: &[u8],
+        offset: u64,
+        expected: &[u8],
+        new: &[u8],
+    ) -> Pending {
         let command = FakeCommand::with_cdb([expected, new].concat(), head);
         self.submit(command, |device, cmd, iov, count, len| {
             // SAFETY: as the daemon does, with a live command.
-            unsafe { (table().caw)(device, cmd, offset, u64::try_from(len).unwrap() / 2, iov, count) }
+            unsafe {
+                (table().caw)(device, cmd, offset, u64::try_from(len).unwrap() / 2, iov, count)
+            }
         })
     }
 
-    /// What `handle_cmd` says of a CDB (-1 leaves it to the core), and of 600 bytes of rubbish in the initiator's buffer.
+    /// What `handle_cmd` says of a CDB (-1 leaves it to the core), and of 600 bytes of rubbish in
+    /// the initiator's buffer.
     pub fn screen(&self, cdb: &[u8]) -> (c_int, Vec<u8>) {
         let command = FakeCommand::with_cdb(vec![0xee; 600], cdb);
         // SAFETY: as the daemon does, with a live command.
@@ -266,7 +286,8 @@ impl Lun {
         let (sender, answers) = channel();
         COMMANDS.lock().unwrap().insert(command.as_ptr().addr(), sender);
         let (iov, count) = command.iovecs();
-        let returned = callback(&raw const *self.device, command.as_ptr(), iov, count, command.data.len());
+        let returned =
+            callback(&raw const *self.device, command.as_ptr(), iov, count, command.data.len());
         if returned != OK {
             // The core answers the command itself.
             let late = COMMANDS.lock().unwrap().remove(&command.as_ptr().addr());
@@ -291,7 +312,8 @@ impl Lun {
 }
 
 impl FakeDevice {
-    /// What the kernel and the core do when `attrib/dev_size` is written: `tcmu_dev_size_store`, `dev_resize`.
+    /// What the kernel and the core do when `attrib/dev_size` is written: `tcmu_dev_size_store`,
+    /// `dev_resize`.
     fn set_dev_size(&self, bytes: u64) -> c_int {
         let _main_thread = MAIN_THREAD.lock();
         if self.freed.load(Ordering::SeqCst) {
@@ -322,13 +344,18 @@ struct Kernel {
 }
 
 static KERNEL: LazyLock<Kernel> = LazyLock::new(|| Kernel {
-    directory: tempfile::Builder::new().prefix("uio-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap(),
+    directory: tempfile::Builder::new()
+        .prefix("uio-")
+        .tempdir_in(env!("CARGO_TARGET_TMPDIR"))
+        .unwrap(),
     backstores: Mutex::default(),
 });
 
 /// Writes to a file of the target: a backstore's `dev_size`, there is no other.
 fn write_configfs(path: &str, text: &str) -> c_int {
-    let parts = path.strip_prefix("/sys/kernel/config/target/core/user_7/").and_then(|rest| rest.split_once('/'));
+    let parts = path
+        .strip_prefix("/sys/kernel/config/target/core/user_7/")
+        .and_then(|rest| rest.split_once('/'));
     let Some((backstore, "attrib/dev_size")) = parts else { return -libc::ENOENT };
     let found = KERNEL.backstores.lock().unwrap().get(backstore).cloned();
     let Some(device) = found else { return -libc::ENOENT };

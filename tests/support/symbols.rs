@@ -1,4 +1,6 @@
-//! The functions of tcmu-runner 1.5.4 and libtcmu that the plugin looks up, exported by the test executable.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! The functions of tcmu-runner 1.5.4 and libtcmu that the plugin looks up, exported by the test
+//! executable.
 //!
 //! They do what the originals do, on a [`FakeDevice`], and record what a test may ask about.
 
@@ -57,7 +59,8 @@ device_functions! {
 
 #[unsafe(no_mangle)]
 extern "C" fn tcmu_cfgfs_dev_get_attr_int(device: *mut FakeDevice, name: *const c_char) -> c_int {
-    // SAFETY: the plugin passes the device it was called with, which outlives the call, and a C string.
+    // SAFETY: the plugin passes the device it was called with, which outlives the call, and a C
+    // string.
     let (device, name) = unsafe { (&*device, CStr::from_ptr(name)) };
     if name == c"cmd_time_out" { device.cmd_time_out.load(Ordering::SeqCst) } else { -libc::ENOENT }
 }

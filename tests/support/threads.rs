@@ -1,4 +1,6 @@
-//! Threads that cannot be had: this executable defines `pthread_create`, so the plugin's calls go through here.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! Threads that cannot be had: this executable defines `pthread_create`, so the plugin's calls go
+//! through here.
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
@@ -7,7 +9,8 @@ use std::sync::LazyLock;
 use libc::{pthread_attr_t, pthread_t};
 
 type Start = extern "C" fn(*mut c_void) -> *mut c_void;
-type Create = unsafe extern "C" fn(*mut pthread_t, *const pthread_attr_t, Start, *mut c_void) -> c_int;
+type Create =
+    unsafe extern "C" fn(*mut pthread_t, *const pthread_attr_t, Start, *mut c_void) -> c_int;
 
 thread_local! {
     /// The current thread gets no others.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Tests of a process that has prepared itself for them, before it had a second thread.
 
 use std::process::ExitCode;
@@ -15,9 +16,13 @@ pub fn test(name: &str, body: fn()) -> Trial {
     })
 }
 
-/// Runs those that the command line asks for, so many at a time, and what has to be done at the end.
+/// Runs those that the command line asks for, so many at a time, and what has to be done at the
+/// end.
 pub fn run(tests: Vec<Trial>, at_a_time: usize, end: fn()) -> ExitCode {
-    let conclusion = libtest_mimic::run(&Arguments { test_threads: Some(at_a_time), ..Arguments::from_args() }, tests);
+    let conclusion = libtest_mimic::run(
+        &Arguments { test_threads: Some(at_a_time), ..Arguments::from_args() },
+        tests,
+    );
     end();
     conclusion.exit_code()
 }

@@ -1,7 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! A volume without glusterd: one brick process, and a volfile for the client.
 //!
-//! The brick is a process of its own because libgfapi cannot host one: `storage/posix` works on lists in the context that only
-//! `glusterfsd` initialises (10.3: `posix_spawn_ctx_janitor_thread`, `glusterfsd.c`).
+//! The brick is a process of its own because libgfapi cannot host one: `storage/posix` works on
+//! lists in the context that only `glusterfsd` initialises (10.3: `posix_spawn_ctx_janitor_thread`,
+//! `glusterfsd.c`).
 
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -36,7 +38,8 @@ extern "C" fn stop_brick() {
 
 fn start_brick() -> Brick {
     // Not in a tmpfs, which may lack the trusted.* attributes a brick needs.
-    let dir = tempfile::Builder::new().prefix("brick-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let dir =
+        tempfile::Builder::new().prefix("brick-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let path = |name: &str| dir.path().join(name);
     fs::create_dir(path("data")).unwrap();
     let (data, socket) = (path("data"), path("socket"));
@@ -91,8 +94,8 @@ impl LocalVolume {
         Self { volfile: brick.join("client.vol"), brick, directory }
     }
 
-    /// Over a connection that no other test shares: what the volume turns out not to support is known for
-    /// all images of a connection.
+    /// Over a connection that no other test shares: what the volume turns out not to support is
+    /// known for all images of a connection.
     pub fn apart() -> Self {
         let volume = Self::new();
         let volfile = volume.brick.join(format!("{}.vol", volume.directory));
@@ -102,13 +105,22 @@ impl LocalVolume {
 
     /// Creates an image full of zeros, or grows one.
     pub fn image(&self, name: &str, bytes: u64) {
-        let options = fs::File::options().create(true).write(true).truncate(false).open(self.brick_path(name));
+        let options = fs::File::options()
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .open(self.brick_path(name));
         options.unwrap().set_len(bytes).unwrap();
     }
 
     /// Cuts an image off, behind the volume's back.
     pub fn image_shrinks(&self, name: &str, bytes: u64) {
-        fs::File::options().write(true).open(self.brick_path(name)).unwrap().set_len(bytes).unwrap();
+        fs::File::options()
+            .write(true)
+            .open(self.brick_path(name))
+            .unwrap()
+            .set_len(bytes)
+            .unwrap();
     }
 
     /// The image as the brick has it.

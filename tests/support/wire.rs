@@ -1,4 +1,6 @@
-//! tcmu-runner's C structures of 1.5.4, as far as a handler sees them. Written down anew, so that they check the plugin's own.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! tcmu-runner's C structures of 1.5.4, as far as a handler sees them. Written down anew, so that
+//! they check the plugin's own.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -10,9 +12,11 @@ use std::time::Duration;
 
 use libc::iovec;
 
-type Data = unsafe extern "C" fn(*const FakeDevice, *mut c_void, *mut iovec, usize, usize, i64) -> c_int;
+type Data =
+    unsafe extern "C" fn(*const FakeDevice, *mut c_void, *mut iovec, usize, usize, i64) -> c_int;
 
-type Ranged = unsafe extern "C" fn(*const FakeDevice, *mut c_void, u64, u64, *mut iovec, usize) -> c_int;
+type Ranged =
+    unsafe extern "C" fn(*const FakeDevice, *mut c_void, u64, u64, *mut iovec, usize) -> c_int;
 
 /// `struct tcmur_handler` of 1.5.4, as far as it is called here.
 #[repr(C)]
@@ -74,7 +78,8 @@ pub struct FakeDevice {
     pub write_protect: AtomicBool,
     /// How often the plugin has said that another gateway has taken the lock.
     pub locks_lost: AtomicU32,
-    /// Its configfs directory is being removed: whoever opens a file in it waits until that is over.
+    /// Its configfs directory is being removed: whoever opens a file in it waits until that is
+    /// over.
     pub directory_held: AtomicBool,
     /// How many wait so.
     pub waiting: AtomicU32,
@@ -112,8 +117,8 @@ pub fn load(so: &Path) -> c_int {
     unsafe { init() }
 }
 
-/// A command laid out as the core lays it out: `tcmulib_cmd`, iovecs, CDB and `tcmur_cmd` in one block, the last one
-/// misaligned behind most CDBs.
+/// A command laid out as the core lays it out: `tcmulib_cmd`, iovecs, CDB and `tcmur_cmd` in one
+/// block, the last one misaligned behind most CDBs.
 pub struct FakeCommand {
     block: *mut u8,
     layout: Layout,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! From what was measured to what is shown.
 #![allow(clippy::cast_precision_loss, reason = "counts of commands, far below 2^52")]
 
@@ -49,7 +50,8 @@ impl Figures {
         let iops = median(rates.clone());
         let least = rates.iter().copied().fold(f64::INFINITY, f64::min);
         let most = rates.iter().copied().fold(0.0, f64::max);
-        let mut latencies: Vec<Duration> = rounds.iter().flat_map(|round| round.latencies.iter().copied()).collect();
+        let mut latencies: Vec<Duration> =
+            rounds.iter().flat_map(|round| round.latencies.iter().copied()).collect();
         latencies.sort_unstable();
         let quantile = |percent: usize| {
             let rank = (latencies.len() * percent / 100).min(latencies.len().saturating_sub(1));
@@ -91,8 +93,9 @@ mod tests {
         let handler = [round(100, 1), round(200, 1), round(400, 1)];
         let default = [round(100, 1), round(100, 1), round(100, 1)];
         let cell = Cell::new(load, &handler, &default);
-        let exactly =
-            |figure: f64, wanted: f64| assert!((figure - wanted).abs() < 1e-9, "{figure} instead of {wanted}");
+        let exactly = |figure: f64, wanted: f64| {
+            assert!((figure - wanted).abs() < 1e-9, "{figure} instead of {wanted}")
+        };
         exactly(cell.ratio, 2.0);
         exactly(cell.handler.iops, 200.0);
         exactly(cell.handler.megabytes, 200.0);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The load: one thread submits, as tcmu-runner's does; answers come from libgfapi's threads.
 
 use std::sync::mpsc::{Sender, channel};
@@ -67,7 +68,8 @@ impl Request for Command {
     fn done(self, outcome: Result<usize, Errno>) {
         let answers = self.answers.clone();
         // Nobody listens any more after a failure.
-        let _unheard = answers.send(Answer { command: self, end: Instant::now(), outcome }).is_err();
+        let _unheard =
+            answers.send(Answer { command: self, end: Instant::now(), outcome }).is_err();
     }
 }
 
@@ -94,12 +96,16 @@ impl Load {
             let mut buffer = Buffer::repeating(&[number.to_le_bytes()[0], 0x5a], self.block);
             buffer.show(0, self.block);
             let offset = places.next() * self.block as u64;
-            self.submit(file, Command { buffer, answers: sender.clone(), offset, begin, flushes: false });
+            self.submit(
+                file,
+                Command { buffer, answers: sender.clone(), offset, begin, flushes: false },
+            );
         }
         let mut under_way = self.depth;
         while under_way > 0 {
-            let Answer { mut command, end, outcome: answer } =
-                answers.recv_timeout(PATIENCE).map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))?;
+            let Answer { mut command, end, outcome: answer } = answers
+                .recv_timeout(PATIENCE)
+                .map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))?;
             let moved = answer.map_err(|errno| format!("{self}: {errno}"))?;
             if !command.flushes && moved != self.block {
                 return Err(format!("{self}: {moved} bytes were moved instead of {}", self.block));
@@ -138,7 +144,13 @@ impl Load {
 /// What it failed with.
 pub(super) fn flush(file: &impl Backend) -> Result<(), String> {
     let (answers, answer) = channel();
-    file.sync(Command { buffer: Buffer::empty(), answers, offset: 0, begin: Instant::now(), flushes: true });
+    file.sync(Command {
+        buffer: Buffer::empty(),
+        answers,
+        offset: 0,
+        begin: Instant::now(),
+        flushes: true,
+    });
     let answer = answer.recv_timeout(PATIENCE).map_err(|_| "no answer to a flush".to_owned())?;
     answer.outcome.map(drop).map_err(|errno| format!("flush: {errno}"))
 }
@@ -199,14 +211,20 @@ mod tests {
         let seen: std::collections::BTreeSet<u64> = (0..200).map(|_| random.next()).collect();
         assert!(seen.into_iter().eq(0..7));
         let mut sequential = Places::new(3, Order::Sequential);
-        assert_eq!([sequential.next(), sequential.next(), sequential.next(), sequential.next()], [1, 2, 0, 1]);
+        assert_eq!(
+            [sequential.next(), sequential.next(), sequential.next(), sequential.next()],
+            [1, 2, 0, 1]
+        );
     }
 
     #[test]
     fn loads_are_told_in_words() {
         let load = |work, order, block, depth| Load { work, order, block, depth }.to_string();
         assert_eq!(load(Work::Read, Order::Random, 4 << 10, 16), "4 KiB random read, 16 in flight");
-        assert_eq!(load(Work::Write, Order::Sequential, 1 << 20, 4), "1 MiB sequential write, 4 in flight");
+        assert_eq!(
+            load(Work::Write, Order::Sequential, 1 << 20, 4),
+            "1 MiB sequential write, 4 in flight"
+        );
         assert_eq!(load(Work::Flush, Order::Random, 4 << 10, 1), "flush after a write of 4 KiB");
     }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! `tcmu-glfs bench`: how fast this image's volume is from this host, and where the time goes.
 
 mod figures;
@@ -21,11 +22,14 @@ use crate::session::Session;
 
 /// Measures latency and throughput of a volume from this host
 ///
-/// Through the graph that the handler sets up, and through the volume's own. The image is not touched: two scratch files beside it are
-/// made, filled, measured and removed, also after Ctrl-C. The LUNs of the volume feel the load. The volume's own graph acknowledges
-/// writes from memory (write-behind), which no LUN may: where it is faster, this is why.
+/// Through the graph that the handler sets up, and through the volume's own. The image is not
+/// touched: two scratch files beside it are made, filled, measured and removed, also after Ctrl-C.
+/// The LUNs of the volume feel the load. The volume's own graph acknowledges writes from memory
+/// (write-behind), which no LUN may: where it is faster, this is why.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: tcmu-glfs bench --seconds 10 --depth 1,16,64 vol@gluster1/disk.img")]
+#[command(
+    after_help = "Example: tcmu-glfs bench --seconds 10 --depth 1,16,64 vol@gluster1/disk.img"
+)]
 pub(crate) struct Args {
     /// As for targetcli: VOLUME@HOST/PATH[;KEY=VALUE]... Quote it in a shell
     cfgstring: String,
@@ -43,7 +47,8 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// Rounds of a cell, in which the variants take turns: what else the machines do meanwhile hits both.
+/// Rounds of a cell, in which the variants take turns: what else the machines do meanwhile hits
+/// both.
 const ROUNDS: u32 = 5;
 const SMALL: usize = 4 << 10;
 const LARGE: usize = 1 << 20;
@@ -63,12 +68,15 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 fn measure(args: &Args) -> Result<Report, String> {
     let config = place::parse(&args.cfgstring)?;
     let interrupt = Interrupt::catch().map_err(|why| format!("signals cannot be caught: {why}"))?;
-    let scratch = |opener, name| Scratch::create(&config, &opener, name, args.size << 20, &interrupt);
+    let scratch =
+        |opener, name| Scratch::create(&config, &opener, name, args.size << 20, &interrupt);
     let handler = scratch(Opener::new(&config), "handler")?;
     let default = scratch(Opener::untouched(&config), "default")?;
     let network = Network::probe(handler.store().graph(), config.port);
     let time = Duration::from_secs(args.seconds.into()) / ROUNDS;
-    let cells = loads(&args.depth).into_iter().map(|load| cell(load, [&handler, &default], time, &interrupt));
+    let cells = loads(&args.depth)
+        .into_iter()
+        .map(|load| cell(load, [&handler, &default], time, &interrupt));
     let cells = cells.collect::<Result<Vec<_>, _>>()?;
     Ok(Report::new(&config, &handler.store().makeup(), network, cells))
 }
@@ -76,7 +84,12 @@ fn measure(args: &Args) -> Result<Report, String> {
 /// What is measured.
 fn loads(depths: &[u32]) -> Vec<Load> {
     let random = |work| {
-        depths.iter().map(move |&depth| Load { work, order: Order::Random, block: SMALL, depth: depth as usize })
+        depths.iter().map(move |&depth| Load {
+            work,
+            order: Order::Random,
+            block: SMALL,
+            depth: depth as usize,
+        })
     };
     let sequential = |work| Load { work, order: Order::Sequential, block: LARGE, depth: STREAM };
     let flush = Load { work: Work::Flush, order: Order::Random, block: SMALL, depth: 1 };
@@ -85,10 +98,16 @@ fn loads(depths: &[u32]) -> Vec<Load> {
 }
 
 /// Both variants in turns, the first of a round the second of the next.
-fn cell(load: Load, variants: [&Scratch; 2], time: Duration, interrupt: &Interrupt) -> Result<Cell, String> {
+fn cell(
+    load: Load,
+    variants: [&Scratch; 2],
+    time: Duration,
+    interrupt: &Interrupt,
+) -> Result<Cell, String> {
     let mut outcomes = [Vec::new(), Vec::new()];
     for round in 0..ROUNDS {
-        let mut turns: Vec<(&&Scratch, &mut Vec<Outcome>)> = variants.iter().zip(&mut outcomes).collect();
+        let mut turns: Vec<(&&Scratch, &mut Vec<Outcome>)> =
+            variants.iter().zip(&mut outcomes).collect();
         if round % 2 == 1 {
             turns.reverse();
         }

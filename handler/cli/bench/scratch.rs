@@ -1,7 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The files that are measured: beside the image, and gone afterwards.
 //!
-//! One for each graph: on a volume with replicas a client keeps the locks of its last write for a second, and another that writes
-//! to the same file would wait for them.
+//! One for each graph: on a volume with replicas a client keeps the locks of its last write for a
+//! second, and another that writes to the same file would wait for them.
 
 use std::time::Duration;
 
@@ -25,8 +26,8 @@ const MEBIBYTE: usize = 1 << 20;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Scratch {
-    /// Creates it beside the image of `config`, through the graph of `opener`, and fills it: what was never written would be read from
-    /// no disk.
+    /// Creates it beside the image of `config`, through the graph of `opener`, and fills it: what
+    /// was never written would be read from no disk.
     pub(super) fn create(
         config: &Config,
         opener: &Opener,
@@ -34,17 +35,23 @@ impl Scratch {
         bytes: u64,
         interrupt: &Interrupt,
     ) -> Result<Self, String> {
-        let folder = config.path.rsplit_once('/').map_or_else(String::new, |(folder, _)| format!("{folder}/"));
+        let folder = config
+            .path
+            .rsplit_once('/')
+            .map_or_else(String::new, |(folder, _)| format!("{folder}/"));
         let path = format!("{folder}.tcmu-glfs-bench-{}-{name}", std::process::id());
         let store = opener.connect(config.open_timeout).map_err(|not| not.why)?;
-        let free = store.free().map_err(|errno| format!("the volume's free space is not known: {errno}"))?;
+        let free = store
+            .free()
+            .map_err(|errno| format!("the volume's free space is not known: {errno}"))?;
         if free / 4 < bytes {
             return Err(format!(
                 "{free} bytes are free on the volume: too few for two scratch files of {bytes}; see --size"
             ));
         }
-        let file =
-            store.create(&path).map_err(|errno| format!("{path} cannot be created beside the image: {errno}"))?;
+        let file = store
+            .create(&path)
+            .map_err(|errno| format!("{path} cannot be created beside the image: {errno}"))?;
         // From here on it is removed, whatever happens.
         let scratch = Self { store, path, file, bytes };
         let failed = |errno| format!("{}: {errno}", scratch.path);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What the figures mean.
 
 use std::collections::BTreeSet;
@@ -21,9 +22,12 @@ pub(super) struct Network {
 impl Network {
     /// Connects to glusterd on each host that has bricks, a few times.
     pub(super) fn probe(graph: &str, port: u16) -> Self {
-        let hosts: BTreeSet<&str> =
-            graph.lines().filter_map(|line| line.trim().strip_prefix("option remote-host ")).collect();
-        let timed = hosts.into_iter().filter_map(|host| Some((host.to_owned(), round_trip(host, port)?)));
+        let hosts: BTreeSet<&str> = graph
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("option remote-host "))
+            .collect();
+        let timed =
+            hosts.into_iter().filter_map(|host| Some((host.to_owned(), round_trip(host, port)?)));
         Self { servers: timed.collect() }
     }
 
@@ -57,7 +61,12 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(config: &Config, makeup: &Makeup, network: Network, cells: Vec<Cell>) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        makeup: &Makeup,
+        network: Network,
+        cells: Vec<Cell>,
+    ) -> Self {
         let verdict = verdict(&cells, makeup, network.most());
         let volume = makeup.to_string();
         Self { image: config.label(), volume, network, cells, verdict }
@@ -169,7 +178,10 @@ mod tests {
     fn where_the_time_goes_is_told() {
         let replica = Makeup { replicas: 3, ..Makeup::default() };
         let far = verdict(&cells(2.0, 6.0, 0.5, 1.0, 0.1), &replica, Some(1.5));
-        assert!(far[0].contains("(75 %)") && far[0].contains("the network is what commands wait for"), "{far:?}");
+        assert!(
+            far[0].contains("(75 %)") && far[0].contains("the network is what commands wait for"),
+            "{far:?}"
+        );
         assert!(far[1].contains("3.0 times") && far[1].contains("3 bricks take part"), "{far:?}");
         assert_eq!(far[2..], ["A flush takes 0.50 ms."]);
     }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What was found, and how it is told.
 
 use std::fmt::{self, Write as _};
@@ -5,8 +6,8 @@ use std::fmt::{self, Write as _};
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
-/// How bad it is. A warning or an error is something to mend; an advice is a choice that costs something, or an option that this LUN
-/// does not need yet.
+/// How bad it is. A warning or an error is something to mend; an advice is a choice that costs
+/// something, or an option that this LUN does not need yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Severity {
@@ -62,7 +63,12 @@ impl Finding {
     }
 
     /// Mended by somebody who knows this before.
-    pub(super) fn by_hand(mut self, place: Place, command: impl Into<String>, know: impl Into<String>) -> Self {
+    pub(super) fn by_hand(
+        mut self,
+        place: Place,
+        command: impl Into<String>,
+        know: impl Into<String>,
+    ) -> Self {
         self.mending = Some(Mending { place, command: command.into(), by_hand: Some(know.into()) });
         self
     }
@@ -105,13 +111,17 @@ impl Report {
         self.worst >= Severity::Warning
     }
 
-    /// The commands that mend what is bad, for `sh`: those of one place, or all with a line that says where. What has to be done by
-    /// hand is a comment.
+    /// The commands that mend what is bad, for `sh`: those of one place, or all with a line that
+    /// says where. What has to be done by hand is a comment.
     pub(super) fn commands(&self, place: Option<Place>) -> String {
         let mut text = String::new();
-        for (here, heading) in [(Place::Cluster, "# On a node of the cluster:"), (Place::Host, "# On this host:")] {
+        for (here, heading) in
+            [(Place::Cluster, "# On a node of the cluster:"), (Place::Host, "# On this host:")]
+        {
             let bad = self.findings.iter().filter(|finding| finding.is_bad());
-            let mendings = bad.filter_map(|finding| finding.mending.as_ref()).filter(|mending| mending.place == here);
+            let mendings = bad
+                .filter_map(|finding| finding.mending.as_ref())
+                .filter(|mending| mending.place == here);
             let mut lines: Vec<String> = Vec::new();
             for line in mendings.map(Mending::line) {
                 // One command may mend several things.
@@ -134,11 +144,14 @@ impl Report {
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         // What has one reason is told together.
-        for group in self.findings.chunk_by(|one, next| !one.why.is_empty() && one.reason() == next.reason()) {
+        for group in
+            self.findings.chunk_by(|one, next| !one.why.is_empty() && one.reason() == next.reason())
+        {
             // Writing to a string cannot fail.
             let _written = write!(text, "{}", Shown(group));
         }
-        let count = |severity| self.findings.iter().filter(|finding| finding.severity == severity).count();
+        let count =
+            |severity| self.findings.iter().filter(|finding| finding.severity == severity).count();
         let _written = writeln!(
             text,
             "{} errors, {} warnings, {} to be considered, {} ok",
@@ -181,10 +194,13 @@ impl fmt::Display for Shown<'_> {
             let (word, style) = severity.shown();
             writeln!(f, "{style}{word}{style:#}: {what}")?;
         }
-        if let Some(Finding { why, .. }) = self.0.first().filter(|finding| !finding.why.is_empty()) {
+        if let Some(Finding { why, .. }) = self.0.first().filter(|finding| !finding.why.is_empty())
+        {
             writeln!(f, "  {why}")?;
         }
-        for Mending { place, command, by_hand } in self.0.iter().filter_map(|finding| finding.mending.as_ref()) {
+        for Mending { place, command, by_hand } in
+            self.0.iter().filter_map(|finding| finding.mending.as_ref())
+        {
             let place = match place {
                 Place::Cluster => "on the cluster",
                 Place::Host => "on this host",
@@ -219,7 +235,11 @@ mod tests {
             Finding::new(Severity::Warning, "c is 3", "").mended_by(Place::Host, "set c 4"),
             Finding::new(Severity::Warning, "c is not 4", "").mended_by(Place::Host, "set c 4"),
             Finding::new(Severity::Error, "d is 4", "").mended_by(Place::Cluster, "set d 5"),
-            Finding::new(Severity::Warning, "e is 5", "").by_hand(Place::Host, "set e X", "choose X"),
+            Finding::new(Severity::Warning, "e is 5", "").by_hand(
+                Place::Host,
+                "set e X",
+                "choose X",
+            ),
         ])
     }
 
@@ -235,7 +255,10 @@ mod tests {
     #[test]
     fn advice_is_not_bad_and_the_worst_comes_first() {
         assert!(report().is_bad());
-        assert!(!Report::new(vec![Finding::new(Severity::Advice, "b", ""), Finding::ok("a", "")]).is_bad());
+        assert!(
+            !Report::new(vec![Finding::new(Severity::Advice, "b", ""), Finding::ok("a", "")])
+                .is_bad()
+        );
         let text = anstream::adapter::strip_str(&report().text()).to_string();
         assert!(text.starts_with("error: d is 4\n"), "{text}");
         assert!(text.ends_with("1 errors, 3 warnings, 1 to be considered, 1 ok\n"), "{text}");
@@ -246,8 +269,9 @@ mod tests {
         assert_eq!(word("iqn.2026-01.org.example:db"), "iqn.2026-01.org.example:db");
         assert_eq!(word("d0; reboot"), "'d0; reboot'");
         assert_eq!(word("a'b\nreboot"), r"'a'\''b?reboot'");
-        let echoed =
-            std::process::Command::new("sh").args(["-c", &format!("printf %s {}", word("$(id) 'x' `id`"))]).output();
+        let echoed = std::process::Command::new("sh")
+            .args(["-c", &format!("printf %s {}", word("$(id) 'x' `id`"))])
+            .output();
         assert_eq!(echoed.unwrap().stdout, b"$(id) 'x' `id`");
     }
 }

@@ -1,4 +1,6 @@
-//! `tcmu-glfs doctor`: what keeps a LUN from being safe and fast, what it costs, and the commands that mend it.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! `tcmu-glfs doctor`: what keeps a LUN from being safe and fast, what it costs, and the commands
+//! that mend it.
 
 mod finding;
 mod host;
@@ -19,22 +21,27 @@ use crate::session::Session;
 
 /// Finds what keeps LUNs from being safe and fast, and says how to mend it
 ///
-/// Looks at the volume of a LUN and at this host, and changes nothing. Errors and warnings (exit status 1) come with the command that
-/// mends them. An advice is a choice that costs something else, or what a LUN does not need yet; its command is shown, too, but not by
-/// --commands.
+/// Looks at the volume of a LUN and at this host, and changes nothing. Errors and warnings (exit
+/// status 1) come with the command that mends them. An advice is a choice that costs something
+/// else, or what a LUN does not need yet; its command is shown, too, but not by --commands.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: tcmu-glfs doctor --commands=cluster vol@gluster1/disk.img | ssh gluster1 sh -ex")]
+#[command(
+    after_help = "Example: tcmu-glfs doctor --commands=cluster vol@gluster1/disk.img | ssh gluster1 sh -ex"
+)]
 pub(crate) struct Args {
-    /// As for targetcli: VOLUME@HOST/PATH[;KEY=VALUE]... Quote it in a shell. Without it, only this host is looked at
+    /// As for targetcli: VOLUME@HOST/PATH[;KEY=VALUE]... Quote it in a shell. Without it, only this
+    /// host is looked at
     cfgstring: Option<String>,
-    /// How many gateways serve, or will serve, the LUN; if not given, more than one if the LUN of this host has ALUA groups
+    /// How many gateways serve, or will serve, the LUN; if not given, more than one if the LUN of
+    /// this host has ALUA groups
     #[arg(long, value_name = "NUMBER")]
     gateways: Option<u32>,
-    /// Print the findings as one JSON document: worst, and a list of severity, what, why and mending
+    /// Print the findings as one JSON document: worst, and a list of severity, what, why and
+    /// mending
     #[arg(long, conflicts_with = "commands")]
     json: bool,
-    /// Print nothing but the commands that mend errors and warnings, for sh: all, those for a node of the cluster (cluster), or those
-    /// for this host (host)
+    /// Print nothing but the commands that mend errors and warnings, for sh: all, those for a node
+    /// of the cluster (cluster), or those for this host (host)
     // The manual page would have a list in a list of the possible values.
     #[arg(long, value_name = "PLACE", num_args = 0..=1, require_equals = true, value_enum, hide_possible_values = true)]
     #[allow(clippy::option_option, reason = "not given, given, given with a value")]

@@ -1,5 +1,6 @@
-//! What a volume needs to be a safe and fast disk: one line an option. Where the reasons come from: docs/fencing.md,
-//! docs/high-availability.md, docs/performance.md.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! What a volume needs to be a safe and fast disk: one line an option. Where the reasons come from:
+//! docs/fencing.md, docs/high-availability.md, docs/performance.md.
 
 use super::finding::{Finding, Place, Severity};
 use super::volume::{Lun, Volume};
@@ -41,8 +42,8 @@ enum Need {
 #[derive(Debug)]
 pub(super) struct Rule {
     pub(super) option: &'static str,
-    /// What a volume has that does not set it (GlusterFS 6 to 11). `volume info` tells only what is set, and nothing else can be asked
-    /// from another host.
+    /// What a volume has that does not set it (GlusterFS 6 to 11). `volume info` tells only what is
+    /// set, and nothing else can be asked from another host.
     default: &'static str,
     /// The client's part of a volfile that shows it: type of the translator, and key.
     pub(super) in_volfile: Option<(&'static str, &'static str)>,
@@ -75,8 +76,14 @@ const fn rule(
 }
 
 pub(super) const RULES: &[Rule] = &[
-    Rule { need: Need::Fence, ..rule("locks.mandatory-locking", "off", Wanted::Is("forced"), "forced", FENCE) },
-    Rule { need: Need::Fence, ..rule("features.enforce-mandatory-lock", "off", Wanted::On, "on", FENCE) },
+    Rule {
+        need: Need::Fence,
+        ..rule("locks.mandatory-locking", "off", Wanted::Is("forced"), "forced", FENCE)
+    },
+    Rule {
+        need: Need::Fence,
+        ..rule("features.enforce-mandatory-lock", "off", Wanted::On, "on", FENCE)
+    },
     Rule {
         need: Need::Fence,
         volumes: Volumes::Redundant,
@@ -91,12 +98,18 @@ pub(super) const RULES: &[Rule] = &[
         volumes: Volumes::Redundant,
         ..rule("server.tcp-user-timeout", "42", Wanted::Within(1, 10), "10", CLIENT_GONE)
     },
-    Rule { volumes: Volumes::Redundant, ..rule("server.keepalive-time", "20", Wanted::Within(1, 5), "5", CLIENT_GONE) },
+    Rule {
+        volumes: Volumes::Redundant,
+        ..rule("server.keepalive-time", "20", Wanted::Within(1, 5), "5", CLIENT_GONE)
+    },
     Rule {
         volumes: Volumes::Redundant,
         ..rule("server.keepalive-interval", "2", Wanted::Within(1, 2), "2", CLIENT_GONE)
     },
-    Rule { volumes: Volumes::Redundant, ..rule("server.keepalive-count", "9", Wanted::Within(1, 3), "3", CLIENT_GONE) },
+    Rule {
+        volumes: Volumes::Redundant,
+        ..rule("server.keepalive-count", "9", Wanted::Within(1, 3), "3", CLIENT_GONE)
+    },
     Rule {
         volumes: Volumes::Replicated,
         need: Need::Always(Severity::Error),
@@ -167,14 +180,38 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         need: Need::Always(Severity::Error),
-        ..rule("features.read-only", "off", Wanted::Off, "off", "every LUN of the volume is read-only")
+        ..rule(
+            "features.read-only",
+            "off",
+            Wanted::Off,
+            "off",
+            "every LUN of the volume is read-only",
+        )
     },
     Rule {
         need: Need::Always(Severity::Error),
-        ..rule("features.worm", "off", Wanted::Off, "off", "what has been written once cannot be written again")
+        ..rule(
+            "features.worm",
+            "off",
+            Wanted::Off,
+            "off",
+            "what has been written once cannot be written again",
+        )
     },
-    rule("debug.error-gen", "off", Wanted::Is("off"), "", "the volume makes calls fail on purpose: a test's leftover"),
-    rule("debug.delay-gen", "off", Wanted::Is("off"), "", "the volume delays calls on purpose: a test's leftover"),
+    rule(
+        "debug.error-gen",
+        "off",
+        Wanted::Is("off"),
+        "",
+        "the volume makes calls fail on purpose: a test's leftover",
+    ),
+    rule(
+        "debug.delay-gen",
+        "off",
+        Wanted::Is("off"),
+        "",
+        "the volume delays calls on purpose: a test's leftover",
+    ),
     rule(
         "server.allow-insecure",
         "on",
@@ -243,7 +280,9 @@ impl Wanted {
             Self::Off => !is_on(value),
             Self::Is(wanted) => value == *wanted,
             Self::IsNot(unwanted) => value != *unwanted,
-            Self::Within(least, most) => value.parse().is_ok_and(|number| (*least..=*most).contains(&number)),
+            Self::Within(least, most) => {
+                value.parse().is_ok_and(|number| (*least..=*most).contains(&number))
+            }
             Self::Size(least) => bytes(value).is_some_and(|bytes| bytes >= *least),
         }
     }
@@ -279,7 +318,8 @@ mod tests {
     const ALONE: Lun = Lun { fence: Fence::Auto, shared: false };
 
     fn replica(set: &[(&str, &str)]) -> Volume {
-        let options = set.iter().map(|&(option, value)| (option.to_owned(), value.to_owned())).collect();
+        let options =
+            set.iter().map(|&(option, value)| (option.to_owned(), value.to_owned())).collect();
         Volume { name: "vol".to_owned(), replicas: 3, options, ..Volume::default() }
     }
 
@@ -293,16 +333,26 @@ mod tests {
     fn what_mends_an_option_is_what_is_wanted() {
         for rule in RULES {
             let mended = if rule.value.is_empty() { rule.default } else { rule.value };
-            assert!(rule.wanted.is_met(mended), "{}: {mended} is not {:?}", rule.option, rule.wanted);
+            assert!(
+                rule.wanted.is_met(mended),
+                "{}: {mended} is not {:?}",
+                rule.option,
+                rule.wanted
+            );
         }
     }
 
     #[test]
     fn a_volume_as_it_is_created_keeps_locks_of_the_dead_and_has_no_fence() {
-        let keeps = ["server.tcp-user-timeout is 42", "server.keepalive-time is 20", "server.keepalive-count is 9"];
+        let keeps = [
+            "server.tcp-user-timeout is 42",
+            "server.keepalive-time is 20",
+            "server.keepalive-count is 9",
+        ];
         assert_eq!(wrong(&replica(&[]), &ALONE), keeps);
         let fence = ["locks.mandatory-locking is off", "features.enforce-mandatory-lock is off"];
-        let revoke = ["features.locks-revocation-secs is 0", "features.locks-revocation-clear-all is off"];
+        let revoke =
+            ["features.locks-revocation-secs is 0", "features.locks-revocation-clear-all is off"];
         assert_eq!(wrong(&replica(&[]), &SHARED), [&fence[..], &revoke, &keeps].concat());
         let single = Volume { replicas: 1, ..replica(&[]) };
         assert!(wrong(&single, &ALONE).is_empty());
@@ -329,7 +379,10 @@ mod tests {
             ("cluster.quorum-type", "auto", "none"),
             ("debug.delay-gen", "off", "posix"),
         ] {
-            let judged = |value| wrong(&replica(&[(option, value)]), &SHARED).contains(&format!("{option} is {value}"));
+            let judged = |value| {
+                wrong(&replica(&[(option, value)]), &SHARED)
+                    .contains(&format!("{option} is {value}"))
+            };
             assert!(!judged(good) && judged(bad), "{option}");
         }
         assert_eq!(
@@ -342,7 +395,11 @@ mod tests {
     fn two_replicas_have_no_quorum_unless_it_is_set() {
         let two = |set| Volume { replicas: 2, ..replica(set) };
         assert!(wrong(&two(&[]), &ALONE).contains(&"cluster.quorum-type is none".to_owned()));
-        assert!(!wrong(&two(&[("cluster.quorum-type", "auto")]), &ALONE).iter().any(|what| what.contains("quorum")));
+        assert!(
+            !wrong(&two(&[("cluster.quorum-type", "auto")]), &ALONE)
+                .iter()
+                .any(|what| what.contains("quorum"))
+        );
     }
 
     #[test]

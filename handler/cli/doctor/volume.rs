@@ -1,8 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What a volume is, as far as it can be known from this host.
 //!
-//! Glusterd answers `volume info` and `volume status` to other hosts, and nothing that changes anything (`volume get` neither): what
-//! `info` does not list has its default value. Without the command line tool there is the client's volfile, which shows the client's
-//! part.
+//! Glusterd answers `volume info` and `volume status` to other hosts, and nothing that changes
+//! anything (`volume get` neither): what `info` does not list has its default value. Without the
+//! command line tool there is the client's volfile, which shows the client's part.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -66,7 +67,9 @@ impl Volume {
                 why = format!("{}: {silent}", answer.server);
                 continue;
             }
-            match gluster(&server, &["volume", "info", &config.volume]).and_then(|xml| Self::of_info(&xml)) {
+            match gluster(&server, &["volume", "info", &config.volume])
+                .and_then(|xml| Self::of_info(&xml))
+            {
                 Ok(mut volume) => {
                     // What does not run is not known then; the rest is.
                     let status = gluster(&server, &["volume", "status", &config.volume]);
@@ -77,22 +80,29 @@ impl Volume {
             }
         }
         let store = opener.connect(config.open_timeout).map_err(|not| not.why)?;
-        Ok(Self { name: config.volume.clone(), client_only: Some(why), ..Self::of_volfile(store.graph()) })
+        Ok(Self {
+            name: config.volume.clone(),
+            client_only: Some(why),
+            ..Self::of_volfile(store.graph())
+        })
     }
 
     /// Reads `gluster --xml volume info NAME`.
     fn of_info(xml: &str) -> Result<Self, String> {
         let document = parse(xml)?;
-        let volume =
-            document.descendants().find(|node| node.has_tag_name("volume")).ok_or("it knows no such volume")?;
+        let volume = document
+            .descendants()
+            .find(|node| node.has_tag_name("volume"))
+            .ok_or("it knows no such volume")?;
         let text = |name| {
             let child = volume.children().find(|node| node.has_tag_name(name));
             child.and_then(|node| node.text()).unwrap_or_default().trim()
         };
-        let options = volume.descendants().filter(|node| node.has_tag_name("option")).filter_map(|option| {
-            let part = |name| option.children().find(|node| node.has_tag_name(name))?.text();
-            Some((part("name")?.to_owned(), part("value").unwrap_or_default().to_owned()))
-        });
+        let options =
+            volume.descendants().filter(|node| node.has_tag_name("option")).filter_map(|option| {
+                let part = |name| option.children().find(|node| node.has_tag_name(name))?.text();
+                Some((part("name")?.to_owned(), part("value").unwrap_or_default().to_owned()))
+            });
         Ok(Self {
             name: text("name").to_owned(),
             started: text("statusStr") == "Started",
@@ -169,8 +179,12 @@ impl Volume {
         }];
         if !self.started {
             findings.push(
-                Finding::new(Severity::Error, format!("{name} is not started"), "no LUN of it serves")
-                    .mended_by(Place::Cluster, format!("gluster --mode=script volume start {name}")),
+                Finding::new(
+                    Severity::Error,
+                    format!("{name} is not started"),
+                    "no LUN of it serves",
+                )
+                .mended_by(Place::Cluster, format!("gluster --mode=script volume start {name}")),
             );
         }
         for brick in &self.down {
@@ -180,7 +194,10 @@ impl Volume {
                     format!("brick {brick} does not run"),
                     "writes do not reach it, and redundancy is used up",
                 )
-                .mended_by(Place::Cluster, format!("gluster --mode=script volume start {name} force")),
+                .mended_by(
+                    Place::Cluster,
+                    format!("gluster --mode=script volume start {name} force"),
+                ),
             );
         }
         if self.is_sharded() {
@@ -210,30 +227,42 @@ impl Volume {
             return None;
         }
         let on = |option: &str| self.options.get(option).is_some_and(|value| value == "on");
-        let set =
-            |option: &str, value: &str| format!("gluster --mode=script volume set {} {option} {value}", self.name);
+        let set = |option: &str, value: &str| {
+            format!("gluster --mode=script volume set {} {option} {value}", self.name)
+        };
         let apart = "clients and bricks do not understand each other: no LUN can be opened";
         Some(match (on("client.ssl"), on("server.ssl")) {
             (true, true) => Finding::ok("I/O is encrypted (client.ssl, server.ssl)", ""),
             (false, false) => Finding::ok("I/O is not encrypted (client.ssl, server.ssl)", ""),
-            (true, false) => Finding::new(Severity::Error, "client.ssl is on and server.ssl off", apart)
-                .mended_by(Place::Cluster, set("server.ssl", "on")),
-            (false, true) => Finding::new(Severity::Error, "server.ssl is on and client.ssl off", apart)
-                .mended_by(Place::Cluster, set("client.ssl", "on")),
+            (true, false) => {
+                Finding::new(Severity::Error, "client.ssl is on and server.ssl off", apart)
+                    .mended_by(Place::Cluster, set("server.ssl", "on"))
+            }
+            (false, true) => {
+                Finding::new(Severity::Error, "server.ssl is on and client.ssl off", apart)
+                    .mended_by(Place::Cluster, set("client.ssl", "on"))
+            }
         })
     }
 }
 
 /// Says what a volfile does not show.
 fn unseen(why: &str) -> Finding {
-    let names: Vec<&str> = RULES.iter().filter(|rule| rule.in_volfile.is_none()).map(|rule| rule.option).collect();
+    let names: Vec<&str> =
+        RULES.iter().filter(|rule| rule.in_volfile.is_none()).map(|rule| rule.option).collect();
     let finding = Finding::new(
         Severity::Warning,
-        format!("not checked, as only the client's part of the volume could be seen: {}", names.join(", ")),
+        format!(
+            "not checked, as only the client's part of the volume could be seen: {}",
+            names.join(", ")
+        ),
         format!("Gluster's command line tool did not help: {why}"),
     );
     if why.contains(MISSING) {
-        finding.mended_by(Place::Host, "apt-get install -y glusterfs-cli || dnf install -y glusterfs-cli")
+        finding.mended_by(
+            Place::Host,
+            "apt-get install -y glusterfs-cli || dnf install -y glusterfs-cli",
+        )
     } else {
         finding
     }
@@ -252,7 +281,10 @@ const MISSING: &str = "gluster is not installed";
 
 /// Runs Gluster's command line tool: XML, or a sentence.
 fn gluster(server: &str, words: &[&str]) -> Result<String, String> {
-    let output = Command::new("gluster").args([server, "--mode=script", TOOL_PATIENCE, "--xml"]).args(words).output();
+    let output = Command::new("gluster")
+        .args([server, "--mode=script", TOOL_PATIENCE, "--xml"])
+        .args(words)
+        .output();
     let output = output.map_err(|why| match why.kind() {
         std::io::ErrorKind::NotFound => MISSING.to_owned(),
         _ => format!("gluster: {why}"),
@@ -262,7 +294,11 @@ fn gluster(server: &str, words: &[&str]) -> Result<String, String> {
     match answer {
         Ok((result, _)) if result == "0" => Ok(text),
         Ok((_, why)) if !why.is_empty() => Err(format!("gluster {server}: {why}")),
-        _ => Err(format!("gluster {server}: {} {}", text.trim(), String::from_utf8_lossy(&output.stderr).trim())),
+        _ => Err(format!(
+            "gluster {server}: {} {}",
+            text.trim(),
+            String::from_utf8_lossy(&output.stderr).trim()
+        )),
     }
 }
 
@@ -303,7 +339,10 @@ mod tests {
     #[test]
     fn volume_info_tells_the_layout_and_what_is_set() {
         let volume = Volume::of_info(INFO).unwrap();
-        assert_eq!((volume.name.as_str(), volume.replicas, volume.arbiters, volume.redundancy), ("vol", 3, 1, 0));
+        assert_eq!(
+            (volume.name.as_str(), volume.replicas, volume.arbiters, volume.redundancy),
+            ("vol", 3, 1, 0)
+        );
         assert!(volume.started && volume.is_sharded() && volume.options.len() == 2);
         assert!(Volume::of_info("<cliOutput><opRet>0</opRet></cliOutput>").is_err());
     }
@@ -311,9 +350,13 @@ mod tests {
     #[test]
     fn bricks_that_do_not_run_are_named_and_daemons_are_no_bricks() {
         let node = |host, path, status| {
-            format!("<node><hostname>{host}</hostname><path>{path}</path><status>{status}</status></node>")
+            format!(
+                "<node><hostname>{host}</hostname><path>{path}</path><status>{status}</status></node>"
+            )
         };
-        let nodes = node("a", "/b/1", 1) + &node("b", "/b/2", 0) + &node("Self-heal Daemon", "localhost", 0);
+        let nodes = node("a", "/b/1", 1)
+            + &node("b", "/b/2", 0)
+            + &node("Self-heal Daemon", "localhost", 0);
         assert_eq!(down(&format!("<volStatus>{nodes}</volStatus>")).unwrap(), ["b:/b/2"]);
     }
 
@@ -333,8 +376,11 @@ mod tests {
     fn what_a_volfile_does_not_show_is_said_not_to_be_checked() {
         let volume = Volume { client_only: Some(MISSING.to_owned()), ..Volume::of_volfile("") };
         let findings = volume.findings(&Lun { fence: Fence::Auto, shared: true });
-        let unseen = findings.iter().find(|finding| finding.what().starts_with("not checked")).unwrap();
+        let unseen =
+            findings.iter().find(|finding| finding.what().starts_with("not checked")).unwrap();
         assert!(unseen.is_bad() && unseen.what().contains("locks.mandatory-locking"));
-        assert!(!findings.iter().any(|finding| finding.what().starts_with("locks.mandatory-locking")));
+        assert!(
+            !findings.iter().any(|finding| finding.what().starts_with("locks.mandatory-locking"))
+        );
     }
 }

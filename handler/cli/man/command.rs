@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! tcmu-glfs(8): the command, from what clap knows of it.
 
 use clap::{Command, CommandFactory as _};
@@ -8,7 +9,8 @@ use super::page::Page;
 pub(super) fn page() -> String {
     let mut command = crate::Cli::command().disable_help_subcommand(true);
     command.build();
-    let shown: Vec<Command> = command.get_subcommands().filter(|command| !command.is_hide_set()).cloned().collect();
+    let shown: Vec<Command> =
+        command.get_subcommands().filter(|command| !command.is_hide_set()).cloned().collect();
     let mut page = Page::new("tcmu-glfs", "8");
     page.section("NAME");
     page.text("tcmu-glfs - look after SCSI LUNs on GlusterFS volumes");
@@ -48,7 +50,11 @@ fn subsection(command: &Command) -> String {
 
 /// The description.
 fn about(page: &mut Page, command: &Command) {
-    let about = command.get_long_about().or_else(|| command.get_about()).map(ToString::to_string).unwrap_or_default();
+    let about = command
+        .get_long_about()
+        .or_else(|| command.get_about())
+        .map(ToString::to_string)
+        .unwrap_or_default();
     paragraphs(page, about.split("\n\n"));
 }
 
@@ -72,7 +78,8 @@ fn examples(text: &str) -> String {
     page.render()
 }
 
-/// What can stand within a section: no preamble, no title, no headings of sections, no breaks, which `clap_mangen` has next to spaces.
+/// What can stand within a section: no preamble, no title, no headings of sections, no breaks,
+/// which `clap_mangen` has next to spaces.
 fn body(roff: &str) -> String {
     without(&[PREAMBLE, &[".TH ", ".SH ", ".br"]], roff)
 }
@@ -81,7 +88,9 @@ fn body(roff: &str) -> String {
 const PREAMBLE: &[&str] = &[".ie ", ".el "];
 
 fn without(macros: &[&[&str]], roff: &str) -> String {
-    let inner = roff.lines().filter(|line| !macros.iter().copied().flatten().any(|name| line.starts_with(name)));
+    let inner = roff
+        .lines()
+        .filter(|line| !macros.iter().copied().flatten().any(|name| line.starts_with(name)));
     inner.fold(String::new(), |text, line| text + line + "\n")
 }
 

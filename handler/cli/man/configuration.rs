@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! tcmu-glfs(5): the cfgstring and the site file.
 
 use handler_glfs::lun::config::{KEYS, METRICS};
@@ -54,7 +55,10 @@ fn string(page: &mut Page) {
     page.section("CONFIGURATION STRING");
     page.item("`VOLUME`", "The Gluster volume.");
     page.item("`HOST`", "A server of its cluster, which is asked for the layout of the volume. It always comes first.");
-    page.item("`PATH`", "The image, from the root of the volume. It must exist: `tcmu-glfs create` makes one.");
+    page.item(
+        "`PATH`",
+        "The image, from the root of the volume. It must exist: `tcmu-glfs create` makes one.",
+    );
     page.item("`KEY`=VALUE", "See below. Each may be given once; only `server` may be repeated.");
     page.subsection("Alphabet");
     page.text("The tools on the way to the kernel let through letters and digits of ASCII, and");
@@ -115,7 +119,9 @@ fn sentence(text: &str) -> String {
     let begins_with_a_name =
         text.split(' ').next().is_some_and(|word| word.contains(['\'', ':']) || word.contains('-'));
     match letters.next() {
-        Some(first) if !begins_with_a_name => format!("{}{}.", first.to_uppercase(), letters.as_str()),
+        Some(first) if !begins_with_a_name => {
+            format!("{}{}.", first.to_uppercase(), letters.as_str())
+        }
         _ => format!("{text}."),
     }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! `tcmu-glfs man`: the manual pages, from what the command line and the configuration really take.
 
 mod command;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! A manual page being written.
 
 use roff::{Inline, Roff, bold, roman};

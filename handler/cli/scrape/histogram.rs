@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Latency histograms: differences, sums and quantiles.
 
 /// Cumulative counts by upper bound in seconds, ascending; the last bound is infinity.
@@ -30,21 +31,36 @@ impl Histogram {
     /// Both together. The bounds are the same in all histograms of one scrape.
     pub(crate) fn and(&self, other: &Self) -> Self {
         let longer = if self.0.len() < other.0.len() { other } else { self };
-        Self(longer.0.iter().map(|&(bound, _)| (bound, self.up_to(bound) + other.up_to(bound))).collect())
+        Self(
+            longer
+                .0
+                .iter()
+                .map(|&(bound, _)| (bound, self.up_to(bound) + other.up_to(bound)))
+                .collect(),
+        )
     }
 
-    /// The time that a share of the observations did not exceed, in seconds; none if there are no observations.
+    /// The time that a share of the observations did not exceed, in seconds; none if there are no
+    /// observations.
     ///
-    /// Within a bucket it is interpolated between the logarithms of its bounds, as the bounds are powers of two. Above the last
-    /// finite bound nothing is known: the answer is that bound.
+    /// Within a bucket it is interpolated between the logarithms of its bounds, as the bounds are
+    /// powers of two. Above the last finite bound nothing is known: the answer is that bound.
     pub(crate) fn quantile(&self, share: f64) -> Option<f64> {
         let wanted = share * self.count();
         let place = self.0.iter().position(|&(_, count)| count > 0.0 && count >= wanted)?;
         let &(upper, count) = self.0.get(place)?;
-        // The first bucket begins at zero, which has no logarithm: take it to be as wide as the others.
-        let (lower, before) =
-            place.checked_sub(1).and_then(|last| self.0.get(last)).copied().unwrap_or((upper / 2.0, 0.0));
-        Some(if upper.is_finite() { lower * (upper / lower).powf((wanted - before) / (count - before)) } else { lower })
+        // The first bucket begins at zero, which has no logarithm: take it to be as wide as the
+        // others.
+        let (lower, before) = place
+            .checked_sub(1)
+            .and_then(|last| self.0.get(last))
+            .copied()
+            .unwrap_or((upper / 2.0, 0.0));
+        Some(if upper.is_finite() {
+            lower * (upper / lower).powf((wanted - before) / (count - before))
+        } else {
+            lower
+        })
     }
 }
 

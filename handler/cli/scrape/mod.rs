@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What the plugin tells about itself: reads its metrics socket.
 
 mod histogram;
@@ -26,16 +27,20 @@ pub(crate) struct Source {
     pub(crate) socket: PathBuf,
 }
 
-/// As the plugin has it. Where the site file is wrong, the plugin says so, and uses the last one that was not.
+/// As the plugin has it. Where the site file is wrong, the plugin says so, and uses the last one
+/// that was not.
 fn socket() -> PathBuf {
-    handler_glfs::site::read().map_or_else(|_| Settings::default().socket, |site| site.metrics().socket.clone())
+    handler_glfs::site::read()
+        .map_or_else(|_| Settings::default().socket, |site| site.metrics().socket.clone())
 }
 
 impl Source {
     /// Asks. An error is a sentence that says what to do next.
     pub(crate) fn scrape(&self) -> Result<Picture, String> {
-        let answer = ask(&self.socket).map_err(|error| next_step(&self.socket, &error, runner_is_running()))?;
-        let body = body(&answer).map_err(|why| format!("{} gave no metrics: {why}", self.socket.display()))?;
+        let answer = ask(&self.socket)
+            .map_err(|error| next_step(&self.socket, &error, runner_is_running()))?;
+        let body = body(&answer)
+            .map_err(|why| format!("{} gave no metrics: {why}", self.socket.display()))?;
         Picture::parse(body).map_err(|why| {
             format!(
                 "What {} tells is not understood (are plugin and tcmu-glfs of one version?): {why}",
@@ -49,7 +54,9 @@ fn ask(socket: &Path) -> io::Result<String> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    stream.write_all(b"GET /metrics HTTP/1.0\r\nAccept: application/openmetrics-text; version=1.0.0\r\n\r\n")?;
+    stream.write_all(
+        b"GET /metrics HTTP/1.0\r\nAccept: application/openmetrics-text; version=1.0.0\r\n\r\n",
+    )?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     Ok(answer)
@@ -90,9 +97,10 @@ fn next_step(socket: &Path, error: &io::Error, running: bool) -> String {
 
 fn runner_is_running() -> bool {
     let Ok(processes) = fs::read_dir("/proc") else { return false };
-    processes
-        .flatten()
-        .any(|process| fs::read_to_string(process.path().join("comm")).is_ok_and(|name| name.trim() == "tcmu-runner"))
+    processes.flatten().any(|process| {
+        fs::read_to_string(process.path().join("comm"))
+            .is_ok_and(|name| name.trim() == "tcmu-runner")
+    })
 }
 
 #[cfg(test)]
@@ -117,7 +125,10 @@ mod tests {
     #[test]
     fn only_an_answer_that_says_it_is_well_is_read() {
         assert_eq!(body("HTTP/1.0 200 OK\r\nA: b\r\n\r\n# EOF\n"), Ok("# EOF\n"));
-        assert_eq!(body("HTTP/1.0 404 Not Found\r\n\r\n"), Err("HTTP/1.0 404 Not Found".to_owned()));
+        assert_eq!(
+            body("HTTP/1.0 404 Not Found\r\n\r\n"),
+            Err("HTTP/1.0 404 Not Found".to_owned())
+        );
         assert!(body("# EOF\n").is_err());
     }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What the samples say of each LUN and each volume.
 
 use std::collections::BTreeMap;
@@ -14,7 +15,8 @@ pub(crate) struct Picture {
     pub(crate) volumes: Vec<Volume>,
 }
 
-/// A LUN. Counters count from when the daemon began to serve it; they are floating-point numbers as in the text.
+/// A LUN. Counters count from when the daemon began to serve it; they are floating-point numbers as
+/// in the text.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lun {
     pub(crate) name: String,
@@ -65,7 +67,8 @@ pub(crate) enum State {
 }
 
 impl Picture {
-    /// From the text of the metrics socket. Metrics it does not know are those of a newer plugin, and passed over.
+    /// From the text of the metrics socket. Metrics it does not know are those of a newer plugin,
+    /// and passed over.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut picture = Self::default();
         let mut luns = BTreeMap::<String, Lun>::new();
@@ -90,11 +93,14 @@ impl Picture {
 
     /// The connection a LUN uses: to its volume, and if there are several, by one of its servers.
     pub(crate) fn volume_of(&self, lun: &Lun) -> Option<&Volume> {
-        let mut candidates: Vec<&Volume> = self.volumes.iter().filter(|volume| volume.name == lun.volume).collect();
+        let mut candidates: Vec<&Volume> =
+            self.volumes.iter().filter(|volume| volume.name == lun.volume).collect();
         if candidates.len() > 1 {
             // The connection's server may have a port, the LUN's need not.
             let is = |own: &String, server: &str| {
-                server.strip_prefix(own.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+                server
+                    .strip_prefix(own.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
             };
             candidates.retain(|volume| lun.servers.iter().any(|own| is(own, &volume.server)));
         }
@@ -127,7 +133,9 @@ impl Lun {
                 }
             }
             "read_only" => if value > 0.0 { "ro" } else { "rw" }.clone_into(&mut self.access),
-            "fence_state" if value > 0.0 && self.fence != "off" => sample.label("state").clone_into(&mut self.fence),
+            "fence_state" if value > 0.0 && self.fence != "off" => {
+                sample.label("state").clone_into(&mut self.fence)
+            }
             "size_bytes" => self.size = value,
             "ready" => self.ready = value > 0.0,
             "outage" => self.outage = value > 0.0,
@@ -138,7 +146,9 @@ impl Lun {
             "deferred_errors_total" => self.deferred_errors += value,
             "operations_total" => *self.operations.entry(op).or_default() += value,
             "data_bytes_total" => *self.bytes.entry(op).or_default() += value,
-            "errors_total" => *self.errors.entry(sample.label("class").to_owned()).or_default() += value,
+            "errors_total" => {
+                *self.errors.entry(sample.label("class").to_owned()).or_default() += value
+            }
             "latency_seconds_bucket" => {
                 let bound = sample.label("le").parse().unwrap_or(f64::INFINITY);
                 self.latency.entry(op).or_default().add(bound, value);

@@ -1,5 +1,6 @@
-//! The text of metrics (the format is `OpenMetrics`) into samples: strict, so that what is cut or foreign is not shown as if it were
-//! the truth.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! The text of metrics (the format is `OpenMetrics`) into samples: strict, so that what is cut or
+//! foreign is not shown as if it were the truth.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +19,8 @@ impl Sample {
     }
 }
 
-/// The samples in their order. Timestamps and exemplars are passed over, and so is what the metrics mean (`# TYPE` and the like).
+/// The samples in their order. Timestamps and exemplars are passed over, and so is what the metrics
+/// mean (`# TYPE` and the like).
 pub(crate) fn parse(text: &str) -> Result<Vec<Sample>, String> {
     let mut samples = Vec::new();
     let mut lines = text.lines().enumerate();
@@ -28,10 +30,15 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Sample>, String> {
         } else if line.starts_with('#') {
             let keyword = line.split(' ').nth(1).unwrap_or_default();
             if !["TYPE", "HELP", "UNIT"].contains(&keyword) {
-                return Err(format!("line {}: {line:?} is no # TYPE, # HELP, # UNIT or # EOF", index + 1));
+                return Err(format!(
+                    "line {}: {line:?} is no # TYPE, # HELP, # UNIT or # EOF",
+                    index + 1
+                ));
             }
         } else {
-            samples.push(sample(line).map_err(|why| format!("line {}: {why} in {line:?}", index + 1))?);
+            samples.push(
+                sample(line).map_err(|why| format!("line {}: {why} in {line:?}", index + 1))?,
+            );
         }
     }
     match lines.next() {
@@ -64,16 +71,24 @@ fn sample(line: &str) -> Result<Sample, &'static str> {
     let mut values = rest.strip_prefix(' ').ok_or("no blank before the value")?.split(' ');
     let value = values.next().and_then(|text| text.parse().ok()).ok_or("no value")?;
     match values.next() {
-        Some(timestamp) if timestamp != "#" && timestamp.parse::<f64>().is_err() => Err("more than a value"),
+        Some(timestamp) if timestamp != "#" && timestamp.parse::<f64>().is_err() => {
+            Err("more than a value")
+        }
         _ => Ok(Sample { name: name.to_owned(), labels, value }),
     }
 }
 
 /// A name at the beginning, and what follows it.
 fn word(text: &str) -> Result<(&str, &str), &'static str> {
-    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':').unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':')
+        .unwrap_or(text.len());
     let (name, rest) = text.split_at(end);
-    if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) { Err("no name") } else { Ok((name, rest)) }
+    if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
+        Err("no name")
+    } else {
+        Ok((name, rest))
+    }
 }
 
 /// A string in quotes at the beginning, without its escapes, and what follows it.
@@ -103,7 +118,10 @@ mod tests {
                     d_bucket{le=\"0.1\"} 7 # {trace=\"1\"} 0.05\n# EOF\n";
         let samples = parse(text).unwrap();
         assert_eq!(samples.len(), 4);
-        assert_eq!((samples[0].label("lun"), samples[0].label("op"), samples[0].label("no")), ("d\"0\\", "x, {y}", ""));
+        assert_eq!(
+            (samples[0].label("lun"), samples[0].label("op"), samples[0].label("no")),
+            ("d\"0\\", "x, {y}", "")
+        );
         let values: Vec<f64> = samples.iter().map(|sample| sample.value).collect();
         assert_eq!(values, [1500.0, f64::INFINITY, 4.0, 7.0]);
     }

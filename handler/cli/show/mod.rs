@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! How things look on a terminal.
 
 pub(crate) mod table;
@@ -42,7 +43,9 @@ pub(crate) fn wrapped(sentence: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in sentence.split(' ') {
         match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => line.extend([" ", word]),
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.extend([" ", word])
+            }
             _ => lines.push(word.to_owned()),
         }
     }
@@ -76,7 +79,11 @@ pub(crate) fn verdict(picture: &Picture) -> String {
 /// "tcmu-glfs 0.1.0, gfapi 11.1".
 pub(crate) fn versions(picture: &Picture) -> String {
     let known = !matches!(picture.gfapi.as_str(), "" | "unknown");
-    format!("tcmu-glfs {}{}", picture.version, if known { format!(", gfapi {}", picture.gfapi) } else { String::new() })
+    format!(
+        "tcmu-glfs {}{}",
+        picture.version,
+        if known { format!(", gfapi {}", picture.gfapi) } else { String::new() }
+    )
 }
 
 /// VOLUME/PATH.

@@ -1,4 +1,6 @@
-//! A table that fits the terminal: names are shortened first, then columns left out, the least important first.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! A table that fits the terminal: names are shortened first, then columns left out, the least
+//! important first.
 
 use anstyle::Style;
 
@@ -71,7 +73,8 @@ pub(crate) fn render(columns: &[Column], rows: &[Vec<Cell>], width: Option<usize
     lines.push(line(&shown, |_, column| Cell::new(column.head, BOLD)));
     for row in rows {
         let cell = |index: usize| {
-            row.get(index).map_or(Cell::plain(""), |cell| Cell { text: cell.text.clone(), style: cell.style })
+            row.get(index)
+                .map_or(Cell::plain(""), |cell| Cell { text: cell.text.clone(), style: cell.style })
         };
         lines.push(line(&shown, |index, _| cell(index)));
     }
@@ -108,7 +111,11 @@ fn fit(shown: &mut Vec<(usize, Column, usize)>, width: usize) {
         }
     }
     while total(shown) > width {
-        let Some(rank) = shown.iter().map(|(_, column, _)| column.rank).max().filter(|&rank| rank > 0) else { break };
+        let Some(rank) =
+            shown.iter().map(|(_, column, _)| column.rank).max().filter(|&rank| rank > 0)
+        else {
+            break;
+        };
         shown.retain(|(_, column, _)| column.rank != rank);
     }
     let mut spare = width.saturating_sub(total(shown));
@@ -116,7 +123,9 @@ fn fit(shown: &mut Vec<(usize, Column, usize)>, width: usize) {
     while spare > 0 {
         let short = |index: usize, wide: usize| full.get(index).is_some_and(|&full| wide < full);
         let before = spare;
-        for (.., wide) in shown.iter_mut().filter(|(index, _, wide)| short(*index, *wide)).take(spare) {
+        for (.., wide) in
+            shown.iter_mut().filter(|(index, _, wide)| short(*index, *wide)).take(spare)
+        {
             *wide += 1;
             spare -= 1;
         }
@@ -190,8 +199,12 @@ mod tests {
 
     fn rendered(width: Option<usize>) -> Vec<String> {
         let rows = [vec!["a-long-name", "1", "20", "x"], vec!["b\x1b", "300", "4", "y"]];
-        let rows: Vec<Vec<Cell>> = rows.into_iter().map(|row| row.into_iter().map(Cell::plain).collect()).collect();
-        render(&COLUMNS, &rows, width).iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect()
+        let rows: Vec<Vec<Cell>> =
+            rows.into_iter().map(|row| row.into_iter().map(Cell::plain).collect()).collect();
+        render(&COLUMNS, &rows, width)
+            .iter()
+            .map(|line| anstream::adapter::strip_str(line).to_string())
+            .collect()
     }
 
     #[test]

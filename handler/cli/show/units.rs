@@ -1,4 +1,6 @@
-//! Numbers for people: three digits at most where it can be, and always the same unit in a column that is compared.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! Numbers for people: three digits at most where it can be, and always the same unit in a column
+//! that is compared.
 
 /// 512 B, 4.0 KiB, 100 GiB: sizes of disks.
 pub(crate) fn size(bytes: f64) -> String {
@@ -23,7 +25,11 @@ pub(crate) fn count(value: f64) -> String {
     let mut value = value + 0.0;
     for unit in ["", "k", "M", "G"] {
         if value < 999.5 {
-            return if unit.is_empty() { format!("{value:.0}") } else { format!("{}{unit}", three_digits(value)) };
+            return if unit.is_empty() {
+                format!("{value:.0}")
+            } else {
+                format!("{}{unit}", three_digits(value))
+            };
         }
         value /= 1000.0;
     }
@@ -83,7 +89,10 @@ mod tests {
         let times = [0.000_016, 0.001_25, 0.012_34, 0.34, 1.5, 64.0].map(|s| milliseconds(Some(s)));
         assert_eq!(times, ["0.02", "1.25", "12.3", "340", "1500", "64000"]);
         assert_eq!(milliseconds(None), "-");
-        assert_eq!([0.0, 4e4, 12.34e6, 340e6, 1.2e9].map(megabytes), ["0", "0.0", "12.3", "340", "1200"]);
+        assert_eq!(
+            [0.0, 4e4, 12.34e6, 340e6, 1.2e9].map(megabytes),
+            ["0", "0.0", "12.3", "340", "1200"]
+        );
         assert_eq!([0.0, 0.2, 9.9, 10.4, 2000.0].map(rate), ["0", "0.2", "9.9", "10", "2.00k"]);
         assert_eq!([42, 300, 7200, 200_000].map(ago), ["42s", "5m", "2h", "2d"]);
     }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The JSON of `tcmu-glfs status --json`: its keys stay what they are.
 
 use std::collections::BTreeMap;
@@ -79,8 +80,9 @@ pub(super) fn text(picture: &Picture) -> Result<String, String> {
 
 fn lun_report<'a>(picture: &'a Picture, lun: &'a Lun) -> LunReport<'a> {
     let volume = picture.volume_of(lun);
-    let counts =
-        |map: &'a BTreeMap<String, f64>| map.iter().map(|(key, &value)| (key.as_str(), whole(value))).collect();
+    let counts = |map: &'a BTreeMap<String, f64>| {
+        map.iter().map(|(key, &value)| (key.as_str(), whole(value))).collect()
+    };
     LunReport {
         lun: &lun.name,
         volume: &lun.volume,
@@ -102,7 +104,11 @@ fn lun_report<'a>(picture: &'a Picture, lun: &'a Lun) -> LunReport<'a> {
         operations: counts(&lun.operations),
         data_bytes: counts(&lun.bytes),
         errors: counts(&lun.errors),
-        p99_seconds: lun.latency.iter().filter_map(|(op, all)| Some((op.as_str(), all.quantile(0.99)?))).collect(),
+        p99_seconds: lun
+            .latency
+            .iter()
+            .filter_map(|(op, all)| Some((op.as_str(), all.quantile(0.99)?)))
+            .collect(),
         in_flight: whole(lun.in_flight),
         slow_commands: whole(lun.slow),
         outages: whole(lun.outages),
@@ -122,7 +128,11 @@ fn volume_report(volume: &Volume) -> VolumeReport<'_> {
 }
 
 /// Counts and sizes are whole numbers, whatever form the text gives them.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates, and none comes near the limits")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "saturates, and none comes near the limits"
+)]
 fn whole(value: f64) -> u64 {
     value as u64
 }

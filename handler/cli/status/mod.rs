@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! `tcmu-glfs status`: how are the LUNs?
 
 mod json;
@@ -10,14 +11,16 @@ use crate::scrape::{Histogram, Lun, Picture, Source, State, Volume};
 use crate::show::table::{Align, Cell, Column, render};
 use crate::show::{self, BAD, DIM, PLAIN, styled, units};
 
-/// Shows the LUNs that tcmu-runner serves: are they usable, who may write, are their bricks there, what went wrong.
+/// Shows the LUNs that tcmu-runner serves: are they usable, who may write, are their bricks there,
+/// what went wrong.
 ///
-/// One line a LUN, those that are not ready first, then one for each connection to a volume. Numbers count from when tcmu-runner
-/// began to serve the LUN. WORST is the gravest kind of its errors. P99 ms is the time in which 99 of 100 commands were answered,
-/// in milliseconds. A terminal that is too narrow for all columns shows the most important ones.
+/// One line a LUN, those that are not ready first, then one for each connection to a volume.
+/// Numbers count from when tcmu-runner began to serve the LUN. WORST is the gravest kind of its
+/// errors. P99 ms is the time in which 99 of 100 commands were answered, in milliseconds. A
+/// terminal that is too narrow for all columns shows the most important ones.
 ///
-/// Exit status: 0 all LUNs are ready; 1 a LUN is not ready or in an outage, or nothing could be found out; 2 the command line
-/// is wrong.
+/// Exit status: 0 all LUNs are ready; 1 a LUN is not ready or in an outage, or nothing could be
+/// found out; 2 the command line is wrong.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = json::HELP)]
 pub(crate) struct Args {
@@ -31,9 +34,20 @@ pub(crate) struct Args {
     luns: Vec<String>,
 }
 
-/// Classes of errors, the worst first: data at risk, then storage that is full or away, then what is part of normal life.
-const CLASSES: [&str; 10] =
-    ["medium", "hardware", "other", "space", "protected", "not_ready", "busy", "range", "standby", "miscompare"];
+/// Classes of errors, the worst first: data at risk, then storage that is full or away, then what
+/// is part of normal life.
+const CLASSES: [&str; 10] = [
+    "medium",
+    "hardware",
+    "other",
+    "space",
+    "protected",
+    "not_ready",
+    "busy",
+    "range",
+    "standby",
+    "miscompare",
+];
 /// How many of them are worth a warning.
 const SERIOUS: usize = 6;
 
@@ -56,7 +70,11 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 }
 
 fn terminal_width() -> Option<usize> {
-    io::stdout().is_terminal().then(crossterm::terminal::size)?.ok().map(|(columns, _)| usize::from(columns))
+    io::stdout()
+        .is_terminal()
+        .then(crossterm::terminal::size)?
+        .ok()
+        .map(|(columns, _)| usize::from(columns))
 }
 
 /// Only the LUNs with these names, and what they use.
@@ -108,7 +126,8 @@ const VOLUMES: [Column; 4] = [
 ];
 
 fn text(picture: &Picture, width: Option<usize>) -> String {
-    let mut lines = vec![format!("{}   {}", show::verdict(picture), styled(&show::versions(picture), DIM))];
+    let mut lines =
+        vec![format!("{}   {}", show::verdict(picture), styled(&show::versions(picture), DIM))];
     if !picture.luns.is_empty() {
         let mut luns: Vec<&Lun> = picture.luns.iter().collect();
         luns.sort_by_key(|lun| Reverse(lun.state()));
@@ -128,12 +147,14 @@ fn row(picture: &Picture, lun: &Lun) -> Vec<Cell> {
     let (state, state_style) = show::state(lun.state());
     let volume = picture.volume_of(lun);
     let (bricks, bricks_style) = match volume {
-        Some(volume) => {
-            (format!("{:.0}/{:.0}", volume.connected, volume.bricks), show::bricks(volume.connected, volume.bricks))
-        }
+        Some(volume) => (
+            format!("{:.0}/{:.0}", volume.connected, volume.bricks),
+            show::bricks(volume.connected, volume.bricks),
+        ),
         None => ("-".to_owned(), DIM),
     };
-    let worst = CLASSES.iter().position(|class| lun.errors.get(*class).is_some_and(|&count| count > 0.0));
+    let worst =
+        CLASSES.iter().position(|class| lun.errors.get(*class).is_some_and(|&count| count > 0.0));
     let worst_name = worst.and_then(|place| CLASSES.get(place)).copied();
     let worst_style = if worst.is_some_and(|place| place < SERIOUS) { BAD } else { PLAIN };
     let worst_text = worst_name.map_or("-".to_owned(), |class| {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What is to be seen at one moment, as lines.
 
 use super::Sort;
@@ -23,7 +24,13 @@ const TOO_LONG: f64 = 1.0;
 /// So many LUNs are named in a warning.
 const NAMED: usize = 4;
 
-const fn column(group: &'static str, head: &'static str, align: Align, least: usize, rank: u8) -> Column {
+const fn column(
+    group: &'static str,
+    head: &'static str,
+    align: Align,
+    least: usize,
+    rank: u8,
+) -> Column {
     Column { group, head, align, least, rank }
 }
 
@@ -51,11 +58,17 @@ pub(super) fn frame(history: &History, sort: Sort, width: Option<usize>) -> Fram
     let mut frame = Frame::default();
     if let Some((seconds, why)) = history.failure() {
         let sentence = format!("No answer for {}: {why}", units::ago(seconds));
-        frame.head.extend(show::wrapped(&sentence, width.unwrap_or(usize::MAX)).iter().map(|line| styled(line, BAD)));
+        frame.head.extend(
+            show::wrapped(&sentence, width.unwrap_or(usize::MAX))
+                .iter()
+                .map(|line| styled(line, BAD)),
+        );
     }
     let Some(picture) = history.picture() else { return frame };
     let mut rates = history.rates();
-    rates.sort_by(|a, b| b.lun.state().cmp(&a.lun.state()).then(measure(b, sort).total_cmp(&measure(a, sort))));
+    rates.sort_by(|a, b| {
+        b.lun.state().cmp(&a.lun.state()).then(measure(b, sort).total_cmp(&measure(a, sort)))
+    });
     let interval = format!("last {:.1} s", history.interval());
     frame.head.push(format!(
         "{}   {}",
@@ -72,7 +85,11 @@ pub(super) fn frame(history: &History, sort: Sort, width: Option<usize>) -> Fram
         frame.head.extend(lines);
     }
     if let Some(width) = width {
-        frame.head.iter_mut().chain(&mut frame.luns).for_each(|line| *line = show::cut(line, width));
+        frame
+            .head
+            .iter_mut()
+            .chain(&mut frame.luns)
+            .for_each(|line| *line = show::cut(line, width));
     }
     frame
 }
@@ -89,9 +106,15 @@ fn measure(rates: &Rates<'_>, sort: Sort) -> f64 {
 }
 
 fn totals(rates: &[Rates<'_>]) -> String {
-    let sum = |part: fn(&Load) -> f64| rates.iter().filter_map(|rates| rates.load.as_ref()).map(part).sum::<f64>();
+    let sum = |part: fn(&Load) -> f64| {
+        rates.iter().filter_map(|rates| rates.load.as_ref()).map(part).sum::<f64>()
+    };
     let flow = |name, iops, bytes| {
-        format!("{name} {} IOPS {} MB/s", styled(&units::rate(iops), BOLD), styled(&units::megabytes(bytes), BOLD))
+        format!(
+            "{name} {} IOPS {} MB/s",
+            styled(&units::rate(iops), BOLD),
+            styled(&units::megabytes(bytes), BOLD)
+        )
     };
     let errors = sum(|load| load.errors);
     format!(
@@ -113,13 +136,14 @@ fn warnings(history: &History, picture: &Picture) -> Vec<String> {
         let text = format!("restarted {} ago: {names}; counters began anew", units::ago(seconds));
         styled(&text, DOUBTFUL)
     });
-    let bricks = picture.volumes.iter().filter(|volume| volume.connected < volume.bricks).map(|volume| {
-        let text = format!(
-            "volume {} by {}: {:.0} of {:.0} bricks connected",
-            volume.name, volume.server, volume.connected, volume.bricks
-        );
-        styled(&text, show::bricks(volume.connected, volume.bricks))
-    });
+    let bricks =
+        picture.volumes.iter().filter(|volume| volume.connected < volume.bricks).map(|volume| {
+            let text = format!(
+                "volume {} by {}: {:.0} of {:.0} bricks connected",
+                volume.name, volume.server, volume.connected, volume.bricks
+            );
+            styled(&text, show::bricks(volume.connected, volume.bricks))
+        });
     restart.into_iter().chain(bricks).collect()
 }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What has been seen so far: the last two scrapes, and since when things are wrong.
 
 use std::collections::BTreeMap;
@@ -35,7 +36,8 @@ impl History {
         self.failed = None;
         if let Some((_, old)) = &self.latest {
             for lun in &picture.luns {
-                let was_away = old.luns.iter().find(|old| old.name == lun.name).map(|old| old.outage);
+                let was_away =
+                    old.luns.iter().find(|old| old.name == lun.name).map(|old| old.outage);
                 match (was_away, lun.outage) {
                     (Some(false), true) => drop(self.outages.insert(lun.name.clone(), at)),
                     (_, false) => drop(self.outages.remove(&lun.name)),
@@ -44,7 +46,11 @@ impl History {
             }
         }
         self.before = self.latest.replace((at, picture));
-        let restarted = self.rates().into_iter().filter(|rates| rates.restarted).map(|rates| rates.lun.name.clone());
+        let restarted = self
+            .rates()
+            .into_iter()
+            .filter(|rates| rates.restarted)
+            .map(|rates| rates.lun.name.clone());
         let restarted: Vec<String> = restarted.collect();
         if !restarted.is_empty() {
             self.restarted = Some((at, restarted));
@@ -67,7 +73,9 @@ impl History {
     pub(super) fn rates(&self) -> Vec<Rates<'_>> {
         match (&self.before, &self.latest) {
             (Some((_, old)), Some((_, new))) => rates::between(old, new, self.interval()),
-            (None, Some((_, new))) => new.luns.iter().map(|lun| Rates { lun, load: None, restarted: false }).collect(),
+            (None, Some((_, new))) => {
+                new.luns.iter().map(|lun| Rates { lun, load: None, restarted: false }).collect()
+            }
             _ => Vec::new(),
         }
     }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! `tcmu-glfs top`: what are the LUNs doing?
 
 mod frame;
@@ -16,14 +17,17 @@ use std::time::{Duration, Instant};
 use crate::scrape::{Picture, Source};
 use history::History;
 
-/// Shows what the LUNs are doing, again and again: commands, megabytes and waiting times of the last interval.
+/// Shows what the LUNs are doing, again and again: commands, megabytes and waiting times of the
+/// last interval.
 ///
-/// LUNs that are not ready come first, then the busiest. p50 and p99 are the times in milliseconds in which half, and 99 of 100,
-/// of the interval's commands were answered; from 100 ms a time is yellow, from a second red. OTHER/s are flushes, unmaps, WRITE
-/// SAMEs and COMPARE AND WRITEs. QD is the number of commands in flight. A LUN without commands is dim. A narrow terminal shows
+/// LUNs that are not ready come first, then the busiest. p50 and p99 are the times in milliseconds
+/// in which half, and 99 of 100, of the interval's commands were answered; from 100 ms a time is
+/// yellow, from a second red. OTHER/s are flushes, unmaps, WRITE SAMEs and COMPARE AND WRITEs. QD
+/// is the number of commands in flight. A LUN without commands is dim. A narrow terminal shows
 /// fewer columns.
 ///
-/// Keys: i, b, l and e sort by IOPS, bandwidth, latency and errors; the arrows move the list; p pauses; q quits.
+/// Keys: i, b, l and e sort by IOPS, bandwidth, latency and errors; the arrows move the list; p
+/// pauses; q quits.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Seconds between two looks
@@ -50,14 +54,17 @@ enum Sort {
 
 fn seconds(text: &str) -> Result<Duration, String> {
     let right = text.parse().ok().filter(|seconds| (0.1..=3600.0).contains(seconds));
-    right.map(Duration::from_secs_f64).ok_or_else(|| "an interval has 0.1 to 3600 seconds".to_owned())
+    right
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| "an interval has 0.1 to 3600 seconds".to_owned())
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
     let result = match args.batch {
         Some(times) => batch(times, args.sort, &mut io::stdout(), clocked(args)),
         None if !io::stdout().is_terminal() => {
-            Err("top draws on a terminal, and this is none: for plain text, add --batch N.".to_owned())
+            Err("top draws on a terminal, and this is none: for plain text, add --batch N."
+                .to_owned())
         }
         None => live(args),
     };
@@ -98,7 +105,10 @@ fn batch(
         let frame = frame::frame(&history, sort, None);
         let lines: Vec<&str> = frame.head.iter().chain(&frame.luns).map(String::as_str).collect();
         let text = anstream::adapter::strip_str(&lines.join("\n")).to_string();
-        if writeln!(out, "{}{text}", if time == 0 { "" } else { "\n" }).and_then(|()| out.flush()).is_err() {
+        if writeln!(out, "{}{text}", if time == 0 { "" } else { "\n" })
+            .and_then(|()| out.flush())
+            .is_err()
+        {
             // Nobody reads on.
             return Ok(());
         }

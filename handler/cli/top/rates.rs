@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What happened between two scrapes.
 
 use crate::scrape::{Histogram, Lun, Picture};
@@ -48,11 +49,13 @@ fn began_anew(old: &Lun, new: &Lun) -> bool {
     let shrank = |old: f64, new: f64| new < old;
     let count = |lun: &Lun, op: &String| lun.latency.get(op).map_or(0.0, Histogram::count);
     shrank(old.total_errors(), new.total_errors())
+        || old.operations.iter().any(|(op, &before)| {
+            shrank(before, new.operations.get(op).copied().unwrap_or_default())
+        })
         || old
-            .operations
+            .bytes
             .iter()
-            .any(|(op, &before)| shrank(before, new.operations.get(op).copied().unwrap_or_default()))
-        || old.bytes.iter().any(|(op, &before)| shrank(before, new.bytes.get(op).copied().unwrap_or_default()))
+            .any(|(op, &before)| shrank(before, new.bytes.get(op).copied().unwrap_or_default()))
         || old.latency.keys().any(|op| shrank(count(old, op), count(new, op)))
 }
 
@@ -104,11 +107,15 @@ mod tests {
 
     #[test]
     fn rates_are_differences_by_time() {
-        let (old, new) = (picture("d0", 100.0, 10.0, 1.0, 0.0), picture("d0", 300.0, 14.0, 2.0, 4.0));
+        let (old, new) =
+            (picture("d0", 100.0, 10.0, 1.0, 0.0), picture("d0", 300.0, 14.0, 2.0, 4.0));
         let rates = between(&old, &new, 2.0);
         let load = rates[0].load.as_ref().unwrap();
         let read = Flow { iops: 100.0, bytes: 409_600.0, p50: Some(0.002), p99: load.read.p99 };
-        assert_eq!(*load, Load { read, write: Flow { iops: 2.0, ..Flow::default() }, other: 0.5, errors: 2.0 });
+        assert_eq!(
+            *load,
+            Load { read, write: Flow { iops: 2.0, ..Flow::default() }, other: 0.5, errors: 2.0 }
+        );
         assert!((load.read.p99.unwrap() - 0.001 * 4.0_f64.powf(0.99)).abs() < 1e-9);
         assert!(!rates[0].restarted && !load.is_idle());
     }
@@ -116,7 +123,12 @@ mod tests {
     #[test]
     fn counters_that_begin_anew_give_no_rates() {
         let old = picture("d0", 100.0, 10.0, 1.0, 3.0);
-        for new in [(5.0, 10.0, 1.0, 3.0), (100.0, 0.0, 1.0, 3.0), (100.0, 10.0, 0.0, 3.0), (100.0, 10.0, 1.0, 0.0)] {
+        for new in [
+            (5.0, 10.0, 1.0, 3.0),
+            (100.0, 0.0, 1.0, 3.0),
+            (100.0, 10.0, 0.0, 3.0),
+            (100.0, 10.0, 1.0, 0.0),
+        ] {
             let new = picture("d0", new.0, new.1, new.2, new.3);
             let rates = between(&old, &new, 1.0);
             assert!(rates[0].restarted && rates[0].load.is_none(), "{new:?}");
@@ -125,6 +137,9 @@ mod tests {
         assert!(between(&old, &same, 1.0)[0].load.as_ref().unwrap().is_idle());
         let another = picture("d1", 1.0, 1.0, 1.0, 0.0);
         let rates = between(&old, &another, 1.0);
-        assert!(!rates[0].restarted && rates[0].load.is_none(), "a LUN that is new was not restarted");
+        assert!(
+            !rates[0].restarted && rates[0].load.is_none(),
+            "a LUN that is new was not restarted"
+        );
     }
 }

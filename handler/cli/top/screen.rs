@@ -1,4 +1,6 @@
-//! The live view: draws whenever there is news, a key or another size, and leaves the terminal as it was.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! The live view: draws whenever there is news, a key or another size, and leaves the terminal as
+//! it was.
 
 use std::io::{self, Write as _};
 use std::sync::Arc;
@@ -63,9 +65,15 @@ impl Drop for Raw {
 }
 
 /// Shows what comes through `news` until somebody presses q.
-pub(super) fn run(news: &Receiver<News>, mut history: History, began: Instant, sort: Sort) -> io::Result<()> {
+pub(super) fn run(
+    news: &Receiver<News>,
+    mut history: History,
+    began: Instant,
+    sort: Sort,
+) -> io::Result<()> {
     let colour = anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
-    // The terminal is gone: there is nothing to put back, and whoever reads from it reads its end again and again.
+    // The terminal is gone: there is nothing to put back, and whoever reads from it reads its end
+    // again and again.
     flag::register_conditional_shutdown(SIGHUP, HUNG_UP, Arc::new(AtomicBool::new(true)))?;
     let interrupt = Interrupt::catch()?;
     let raw = Raw::enter()?;
@@ -131,7 +139,11 @@ fn draw(history: &History, view: &mut View, colour: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     queue!(out, BeginSynchronizedUpdate, cursor::MoveTo(0, 0), terminal::DisableLineWrap)?;
     for row in 0..lines {
-        queue!(out, cursor::MoveTo(0, u16::try_from(row).unwrap_or(u16::MAX)), Clear(ClearType::UntilNewLine))?;
+        queue!(
+            out,
+            cursor::MoveTo(0, u16::try_from(row).unwrap_or(u16::MAX)),
+            Clear(ClearType::UntilNewLine)
+        )?;
         let text = if row + 1 == lines {
             cut(&keys(view, below), columns)
         } else {
@@ -149,11 +161,17 @@ fn draw(history: &History, view: &mut View, colour: bool) -> io::Result<()> {
 
 /// The last line.
 fn keys(view: &View, below: usize) -> String {
-    let sorts =
-        [(Sort::Iops, "iops"), (Sort::Bandwidth, "bandwidth"), (Sort::Latency, "latency"), (Sort::Errors, "errors")];
-    let sorts =
-        sorts.map(|(sort, name)| styled(name, if sort == view.sort { BOLD.underline() } else { DIM })).join(" ");
-    let pause = if view.paused { styled("PAUSED (p)", DOUBTFUL.bold()) } else { styled("p pause", DIM) };
+    let sorts = [
+        (Sort::Iops, "iops"),
+        (Sort::Bandwidth, "bandwidth"),
+        (Sort::Latency, "latency"),
+        (Sort::Errors, "errors"),
+    ];
+    let sorts = sorts
+        .map(|(sort, name)| styled(name, if sort == view.sort { BOLD.underline() } else { DIM }))
+        .join(" ");
+    let pause =
+        if view.paused { styled("PAUSED (p)", DOUBTFUL.bold()) } else { styled("p pause", DIM) };
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let more = match (view.above, below) {
         (0, 0) => String::new(),

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 #[allow(dead_code, unreachable_pub, reason = "shared with the tests of the program")]
 #[path = "../../../tests/monitor/fake.rs"]
 mod fake;
@@ -11,7 +12,14 @@ fn snapshots_from_a_socket_are_exact() {
     let source = Source { socket: folder.path().join("socket") };
     let luns = |scale: u64, away: bool| {
         let away = Lun { outage: away, not_ready: if away { scale } else { 0 }, ..LUN };
-        let busy = Lun { name: "d1", image: "b.img", fence: "standby", reads: 1230 * scale, writes: 10 * scale, ..LUN };
+        let busy = Lun {
+            name: "d1",
+            image: "b.img",
+            fence: "standby",
+            reads: 1230 * scale,
+            writes: 10 * scale,
+            ..LUN
+        };
         text(&[Lun { reads: 20 * scale, ..away }, busy], if scale == 3 { 2 } else { 3 })
     };
     serve(&source.socket, [luns(1, false), luns(3, true), luns(2, true)]);
@@ -45,7 +53,10 @@ d1      ready      standby      -     -     -     -      -     -     -     -    
 fn a_first_look_that_fails_is_an_error_a_later_one_is_shown() {
     let failing = || (Duration::ZERO, Err("gone".to_owned()));
     assert_eq!(batch(1, Sort::Iops, &mut Vec::new(), failing), Err("gone".to_owned()));
-    let mut answers = vec![(Duration::from_secs(5), Err("gone".to_owned())), (Duration::ZERO, Ok(Picture::default()))];
+    let mut answers = vec![
+        (Duration::from_secs(5), Err("gone".to_owned())),
+        (Duration::ZERO, Ok(Picture::default())),
+    ];
     let mut out = Vec::new();
     batch(1, Sort::Iops, &mut out, || answers.pop().unwrap()).unwrap();
     assert_eq!(String::from_utf8(out).unwrap(), "No answer for 0s: gone\n");

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The `;KEY=VALUE` part of a cfgstring.
 
 use std::fmt;
@@ -7,7 +8,8 @@ use super::site::Site;
 use super::table::{KEYS, Key, names};
 use super::text::{Escaped, unescape};
 use super::{
-    Config, ConfigError, DEFAULT_OPEN_TIMEOUT, DEFAULT_OUTAGE, DEFAULT_PING_TIMEOUT, DEFAULT_PORT, DEFAULT_SOCKET,
+    Config, ConfigError, DEFAULT_OPEN_TIMEOUT, DEFAULT_OUTAGE, DEFAULT_PING_TIMEOUT, DEFAULT_PORT,
+    DEFAULT_SOCKET,
 };
 
 /// Defines an enum whose variants are a key's values.
@@ -128,10 +130,15 @@ values! {
 }
 
 impl Grow {
-    /// What holds for an image unless something else is said. gluster-block makes an image larger, then fills it, then sets
-    /// `dev_size` (0.5.1, `block_svc_routines.c`): whoever is told before it has filled loses what he writes.
+    /// What holds for an image unless something else is said. gluster-block makes an image larger,
+    /// then fills it, then sets `dev_size` (0.5.1, `block_svc_routines.c`): whoever is told before
+    /// it has filled loses what he writes.
     pub(super) fn default_for(path: &str) -> Self {
-        if path.trim_start_matches('/').starts_with("block-store/") { Self::Manual } else { Self::Auto }
+        if path.trim_start_matches('/').starts_with("block-store/") {
+            Self::Manual
+        } else {
+            Self::Auto
+        }
     }
 }
 
@@ -161,9 +168,13 @@ pub(super) fn apply<'a>(
     combine(config, &layers, site.file())
 }
 
-/// Sets what the first layer says, then what the others say of keys that are not set yet; and checks what comes of it. A layer of the
-/// site file has a name.
-pub(super) fn combine(config: &mut Config, layers: &[(String, &Set)], file: &str) -> Result<(), ConfigError> {
+/// Sets what the first layer says, then what the others say of keys that are not set yet; and
+/// checks what comes of it. A layer of the site file has a name.
+pub(super) fn combine(
+    config: &mut Config,
+    layers: &[(String, &Set)],
+    file: &str,
+) -> Result<(), ConfigError> {
     let mut given: Vec<(&'static str, &str)> = Vec::new();
     for (layer, set) in layers {
         let above: Vec<&'static str> = given.iter().map(|(key, _)| *key).collect();
@@ -172,11 +183,13 @@ pub(super) fn combine(config: &mut Config, layers: &[(String, &Set)], file: &str
             given.push((key, layer));
         }
     }
-    // How servers are reached by default is no concern of a LUN that reaches them in another way, or asks none.
+    // How servers are reached by default is no concern of a LUN that reaches them in another way,
+    // or asks none.
     let meant = |key: &str| given.iter().any(|(given, layer)| *given == key && *layer != DEFAULTS);
     let Some((rule, keys)) = broken_rule(config, meant) else { return Ok(()) };
     let inherited = given.iter().filter(|(key, layer)| !layer.is_empty() && keys.contains(key));
-    let origins: Vec<_> = inherited.map(|(key, layer)| format!("; {key} is from {layer} of {file}")).collect();
+    let origins: Vec<_> =
+        inherited.map(|(key, layer)| format!("; {key} is from {layer} of {file}")).collect();
     Err(ConfigError::Conflict { rule, origin: origins.concat() })
 }
 
@@ -209,14 +222,23 @@ fn read<'a>(pairs: impl Iterator<Item = &'a str>) -> Result<Set, ConfigError> {
 /// The key of this name.
 pub(super) fn known(keys: &[Key], name: &str) -> Result<&'static str, ConfigError> {
     let key = keys.iter().find(|key| key.name == name);
-    key.map(|key| key.name).ok_or_else(|| ConfigError::UnknownKey { key: name.to_owned(), known: names(keys) })
+    key.map(|key| key.name)
+        .ok_or_else(|| ConfigError::UnknownKey { key: name.to_owned(), known: names(keys) })
 }
 
 /// Sets a key.
-pub(super) fn set(config: &mut Config, key: &'static str, value: String) -> Result<(), ConfigError> {
+pub(super) fn set(
+    config: &mut Config,
+    key: &'static str,
+    value: String,
+) -> Result<(), ConfigError> {
     macro_rules! choice {
         ($type:ident) => {
-            $type::from_text(&value).ok_or(ConfigError::Value { key, value, expected: $type::EXPECTED })?
+            $type::from_text(&value).ok_or(ConfigError::Value {
+                key,
+                value,
+                expected: $type::EXPECTED,
+            })?
         };
     }
     match key {
@@ -234,9 +256,13 @@ pub(super) fn set(config: &mut Config, key: &'static str, value: String) -> Resu
         "access" => config.access = choice!(Access),
         "io-threads" => config.io_threads = choice!(IoThreads),
         "connection" => config.connection = choice!(Connection),
-        "open-timeout" => config.open_timeout = seconds(key, value, 3600, "seconds from 1 to 3600")?,
+        "open-timeout" => {
+            config.open_timeout = seconds(key, value, 3600, "seconds from 1 to 3600")?
+        }
         // libgfapi refuses a graph with more.
-        "ping-timeout" => config.ping_timeout = seconds(key, value, 1013, "seconds from 1 to 1013")?,
+        "ping-timeout" => {
+            config.ping_timeout = seconds(key, value, 1013, "seconds from 1 to 1013")?
+        }
         "log-level" => config.log_level = choice!(LogLevel),
         "fence" => config.fence = choice!(Fence),
         "grow" => config.grow = choice!(Grow),
@@ -251,7 +277,10 @@ pub(super) fn set(config: &mut Config, key: &'static str, value: String) -> Resu
 }
 
 /// A rule about keys that exclude each other which `config` breaks, and those keys.
-fn broken_rule(config: &Config, given: impl Fn(&str) -> bool) -> Option<(&'static str, &'static [&'static str])> {
+fn broken_rule(
+    config: &Config,
+    given: impl Fn(&str) -> bool,
+) -> Option<(&'static str, &'static [&'static str])> {
     let any = |keys: &[&str]| keys.iter().any(|key| given(key));
     if config.volfile.is_some() && any(&["server", "port", "transport", "socket"]) {
         return Some((
@@ -301,7 +330,11 @@ pub(super) fn seconds(
 }
 
 pub(super) fn absolute(key: &'static str, value: String) -> Result<String, ConfigError> {
-    if value.starts_with('/') { Ok(value) } else { Err(ConfigError::Value { key, value, expected: ABSOLUTE }) }
+    if value.starts_with('/') {
+        Ok(value)
+    } else {
+        Err(ConfigError::Value { key, value, expected: ABSOLUTE })
+    }
 }
 
 /// Writes every key whose value is not the default.

@@ -1,8 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The cfgstring: `glfs/VOLUME@HOST/PATH[;KEY=VALUE]...`.
 //!
-//! Up to PATH it is what tcmu-runner's C handler of that name takes. Parsing is complete and strict: an admin learns of a mistake
-//! from `targetcli create`, in one sentence, before anything is created. What it does not say, the site file may ([`Site`]). Nothing
-//! here touches files or network.
+//! Up to PATH it is what tcmu-runner's C handler of that name takes. Parsing is complete and
+//! strict: an admin learns of a mistake from `targetcli create`, in one sentence, before anything
+//! is created. What it does not say, the site file may ([`Site`]). Nothing here touches files or
+//! network.
 
 mod keys;
 mod site;
@@ -15,7 +17,9 @@ use std::time::Duration;
 
 use text::{Escaped, unescape};
 
-pub use keys::{Access, Cache, Connection, Fence, Grow, IoThreads, LogLevel, OnUnreachable, Transport};
+pub use keys::{
+    Access, Cache, Connection, Fence, Grow, IoThreads, LogLevel, OnUnreachable, Transport,
+};
 pub use site::{Site, SiteError};
 pub use table::{KEYS, Key, METRICS, help};
 
@@ -65,7 +69,8 @@ const FORM: &str = "VOLUME@HOST/PATH[;KEY=VALUE]...";
 const DEFAULT_PORT: u16 = 24007;
 const DEFAULT_SOCKET: &str = "/var/run/glusterd.socket";
 const DEFAULT_OPEN_TIMEOUT: Duration = Duration::from_secs(30);
-/// Gluster's own is 42 s: a dead brick would be noticed after 84 s at worst, when initiators have given up (Linux: 30 s).
+/// Gluster's own is 42 s: a dead brick would be noticed after 84 s at worst, when initiators have
+/// given up (Linux: 30 s).
 const DEFAULT_PING_TIMEOUT: Duration = Duration::from_secs(10);
 const DEFAULT_OUTAGE: Duration = Duration::from_secs(120);
 
@@ -165,14 +170,17 @@ impl FromStr for Config {
 }
 
 impl Config {
-    /// What a cfgstring means on this site: what it does not say itself, its profile says, the site's defaults, or this program.
+    /// What a cfgstring means on this site: what it does not say itself, its profile says, the
+    /// site's defaults, or this program.
     ///
     /// # Errors
     /// What is wrong with it, in a sentence for an admin.
     pub fn read(text: &str, site: &Site) -> Result<Self, ConfigError> {
         text::check(text)?;
-        let rest = text.strip_prefix(SUBTYPE).ok_or_else(|| ConfigError::Subtype(text.to_owned()))?;
-        let missing = |missing, found: &str| ConfigError::Missing { missing, found: found.to_owned() };
+        let rest =
+            text.strip_prefix(SUBTYPE).ok_or_else(|| ConfigError::Subtype(text.to_owned()))?;
+        let missing =
+            |missing, found: &str| ConfigError::Missing { missing, found: found.to_owned() };
         let mut pairs = rest.split(';');
         let place = pairs.next().unwrap_or_default();
         let (volume, rest) = place.split_once('@').ok_or_else(|| missing("@HOST", place))?;

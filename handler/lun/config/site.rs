@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The site file: what LUNs share, so that a cfgstring need not say it.
 //!
 //! ```toml
@@ -8,8 +9,8 @@
 //! [metrics]
 //! interval = 30
 //! ```
-//! The keys are those of the cfgstring. A file is right as a whole or not at all: every profile must make sense with the defaults, so
-//! that no LUN meets with a mistake that was there before it.
+//! The keys are those of the cfgstring. A file is right as a whole or not at all: every profile
+//! must make sense with the defaults, so that no LUN meets with a mistake that was there before it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -118,8 +119,9 @@ impl Site {
     }
 
     fn read(&mut self, text: &str) -> Result<(), Mistake> {
-        let document = DeTable::parse(text)
-            .map_err(|why| (why.span().map_or(0, |span| span.start), format!("not TOML: {}", why.message())))?;
+        let document = DeTable::parse(text).map_err(|why| {
+            (why.span().map_or(0, |span| span.start), format!("not TOML: {}", why.message()))
+        })?;
         let mut profiles = Vec::new();
         for (at, name, value) in entries(document.get_ref()) {
             match name {
@@ -133,7 +135,12 @@ impl Site {
                     }
                 }
                 _ => {
-                    return Err((at, format!("Unknown section {name:?}; known are defaults, profile.NAME, metrics")));
+                    return Err((
+                        at,
+                        format!(
+                            "Unknown section {name:?}; known are defaults, profile.NAME, metrics"
+                        ),
+                    ));
                 }
             }
         }
@@ -142,7 +149,9 @@ impl Site {
             let mut config = Config::plain(String::new(), String::new(), String::new());
             keys::combine(&mut config, layers, &self.file).map_err(|why| (at, why.to_string()))
         };
-        let at = entries(document.get_ref()).find(|(_, name, _)| *name == "defaults").map_or(0, |(at, ..)| at);
+        let at = entries(document.get_ref())
+            .find(|(_, name, _)| *name == "defaults")
+            .map_or(0, |(at, ..)| at);
         check(at, std::slice::from_ref(&defaults))?;
         for (at, name) in profiles {
             let Some(set) = self.profiles.get(name) else { continue };
@@ -168,16 +177,23 @@ impl SiteError {
 }
 
 /// What is in a table, in the order of the file: where the key begins, the key, the value.
-fn entries<'t>(table: &'t DeTable<'_>) -> impl Iterator<Item = (usize, &'t str, &'t Spanned<DeValue<'t>>)> {
-    let mut entries: Vec<_> =
-        table.iter().map(|(key, value)| (key.span().start, key.get_ref().as_ref(), value)).collect();
+fn entries<'t>(
+    table: &'t DeTable<'_>,
+) -> impl Iterator<Item = (usize, &'t str, &'t Spanned<DeValue<'t>>)> {
+    let mut entries: Vec<_> = table
+        .iter()
+        .map(|(key, value)| (key.span().start, key.get_ref().as_ref(), value))
+        .collect();
     entries.sort_by_key(|(at, ..)| *at);
     entries.into_iter()
 }
 
 fn table<'t>(name: &str, value: &'t Spanned<DeValue<'t>>) -> Result<&'t DeTable<'t>, Mistake> {
     let found = value.get_ref().type_str();
-    value.get_ref().as_table().ok_or_else(|| (value.span().start, format!("{name} is a section, not a {found}")))
+    value
+        .get_ref()
+        .as_table()
+        .ok_or_else(|| (value.span().start, format!("{name} is a section, not a {found}")))
 }
 
 /// Keys of the cfgstring that cannot be set here.
@@ -208,7 +224,8 @@ fn read_set(table: &DeTable<'_>, misplaced: &[(&str, &'static str)]) -> Result<S
         };
         for value in values {
             let text = if key == "server" { host(value) } else { Ok(text(value)) };
-            let text = text.and_then(|text| keys::set(&mut scratch, key, text.clone()).map(|()| text));
+            let text =
+                text.and_then(|text| keys::set(&mut scratch, key, text.clone()).map(|()| text));
             set.push((key, text.map_err(|why| (value.span().start, why.to_string()))?));
         }
     }
@@ -220,9 +237,8 @@ fn text(value: &Spanned<DeValue<'_>>) -> String {
     match value.get_ref() {
         // What C would cut off cannot have been meant.
         DeValue::String(text) => text.replace('\0', "\u{fffd}"),
-        DeValue::Integer(number) => {
-            i64::from_str_radix(number.as_str(), number.radix()).map_or_else(|_| number.to_string(), |n| n.to_string())
-        }
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+            .map_or_else(|_| number.to_string(), |n| n.to_string()),
         DeValue::Float(number) => number.to_string(),
         DeValue::Boolean(value) => value.to_string(),
         DeValue::Datetime(time) => time.to_string(),
@@ -233,7 +249,11 @@ fn text(value: &Spanned<DeValue<'_>>) -> String {
 
 fn host(value: &Spanned<DeValue<'_>>) -> Result<String, ConfigError> {
     let host = value.get_ref().as_str().filter(|host| !host.is_empty() && !host.contains('\0'));
-    let wrong = || ConfigError::Value { key: "server", value: text(value), expected: "a host, or a list of hosts" };
+    let wrong = || ConfigError::Value {
+        key: "server",
+        value: text(value),
+        expected: "a host, or a list of hosts",
+    };
     host.map(str::to_owned).ok_or_else(wrong)
 }
 
@@ -241,7 +261,8 @@ fn read_metrics(table: &DeTable<'_>) -> Result<metrics::Settings, Mistake> {
     let mut settings = metrics::Settings::default();
     for (at, name, value) in entries(table) {
         let key = keys::known(&METRICS, name).map_err(|why| (at, why.to_string()))?;
-        set_metrics(&mut settings, key, value).map_err(|why| (value.span().start, why.to_string()))?;
+        set_metrics(&mut settings, key, value)
+            .map_err(|why| (value.span().start, why.to_string()))?;
     }
     Ok(settings)
 }
@@ -262,10 +283,14 @@ fn set_metrics(
         "interval" => settings.interval = keys::seconds(key, text, 3600, "seconds from 1 to 3600")?,
         // "slow"
         _ => {
-            let seconds = text.parse().ok().filter(|seconds| (0.000_001..=3600.0).contains(seconds));
+            let seconds =
+                text.parse().ok().filter(|seconds| (0.000_001..=3600.0).contains(seconds));
             let seconds = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-            let wrong =
-                || ConfigError::Value { key, value: text.clone(), expected: "seconds, more than 0, up to 3600" };
+            let wrong = || ConfigError::Value {
+                key,
+                value: text.clone(),
+                expected: "seconds, more than 0, up to 3600",
+            };
             settings.slow = seconds.ok_or_else(wrong)?;
         }
     }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 use super::super::{Cache, Fence, LogLevel, Transport};
 use super::*;
 
@@ -25,7 +26,10 @@ fn the_cfgstring_beats_the_profile_beats_the_defaults() {
     assert_eq!((plain.cache, plain.open_timeout.as_secs()), (Cache::Writeback, 30));
     let profile = read("glfs/v@a/d;profile=vmware", &site);
     assert_eq!((profile.ping_timeout.as_secs(), profile.outage.as_secs()), (15, 60));
-    assert_eq!((profile.cache, profile.fence, profile.open_timeout.as_secs()), (Cache::None, Fence::Required, 16));
+    assert_eq!(
+        (profile.cache, profile.fence, profile.open_timeout.as_secs()),
+        (Cache::None, Fence::Required, 16)
+    );
     assert_eq!(profile.hosts, ["a", "b", "c"]);
     let own = read("glfs/v@a/d;outage=5;profile=vmware;server=z;log-level=debug", &site);
     assert_eq!((own.outage.as_secs(), own.log_level), (5, LogLevel::Debug));
@@ -34,7 +38,9 @@ fn the_cfgstring_beats_the_profile_beats_the_defaults() {
 
 #[test]
 fn a_server_may_stand_alone_and_ways_to_reach_one_in_a_profile() {
-    let site = site("[profile.a]\nserver = 'b'\nport = 24010\n[profile.l]\ntransport = 'unix'\nsocket = '/s'");
+    let site = site(
+        "[profile.a]\nserver = 'b'\nport = 24010\n[profile.l]\ntransport = 'unix'\nsocket = '/s'",
+    );
     assert_eq!(read("glfs/v@a/d;profile=a", &site).hosts, ["a", "b"]);
     assert_eq!(read("glfs/v@a/d;profile=a", &site).port, 24010);
     assert_eq!(read("glfs/v@a/d;profile=l", &site).transport, Transport::Unix);
@@ -42,7 +48,8 @@ fn a_server_may_stand_alone_and_ways_to_reach_one_in_a_profile() {
 
 #[test]
 fn a_profile_that_is_not_there_is_answered_with_those_that_are_and_the_file() {
-    let why = |text: &str| Config::read("glfs/v@a/d;profile=x", &site(text)).unwrap_err().to_string();
+    let why =
+        |text: &str| Config::read("glfs/v@a/d;profile=x", &site(text)).unwrap_err().to_string();
     assert_eq!(
         why("[profile.fast]\n[profile.'sa fe']"),
         "profile=x: /etc/x.toml has no [profile.x]; it has fast, sa fe"
@@ -51,29 +58,53 @@ fn a_profile_that_is_not_there_is_answered_with_those_that_are_and_the_file() {
     let none = Config::read("glfs/v@a/d;profile=x", &Site::default()).unwrap_err().to_string();
     assert_eq!(none, "profile=x: there is no /etc/tcmu/glfs.toml that could have it");
     let broken = Site::parse("[", "/etc/x.toml").unwrap_err();
-    let broken = Config::read("glfs/v@a/d;profile=x", &Site::none("/etc/x.toml").in_place_of("/etc/x.toml", broken));
+    let broken = Config::read(
+        "glfs/v@a/d;profile=x",
+        &Site::none("/etc/x.toml").in_place_of("/etc/x.toml", broken),
+    );
     assert!(broken.unwrap_err().to_string().contains("not in use: /etc/x.toml:1:2: not TOML: "));
 }
 
 #[test]
 fn mistakes_have_a_place_and_say_what_would_be_right() {
     for (text, expected) in [
-        ("[default]\n", "/etc/x.toml:1:2: Unknown section \"default\"; known are defaults, profile.NAME, metrics"),
-        ("ping-timeout = 5\n", "/etc/x.toml:1:1: Unknown section \"ping-timeout\"; known are defaults"),
-        ("\n[defaults]\n  chace = \"none\"\n", "/etc/x.toml:3:3: Unknown key \"chace\"; known are server, port, "),
+        (
+            "[default]\n",
+            "/etc/x.toml:1:2: Unknown section \"default\"; known are defaults, profile.NAME, metrics",
+        ),
+        (
+            "ping-timeout = 5\n",
+            "/etc/x.toml:1:1: Unknown section \"ping-timeout\"; known are defaults",
+        ),
+        (
+            "\n[defaults]\n  chace = \"none\"\n",
+            "/etc/x.toml:3:3: Unknown key \"chace\"; known are server, port, ",
+        ),
         ("[defaults]\ncache = \"on\"\n", "/etc/x.toml:2:9: cache=on: expected none or writeback"),
         ("[defaults]\ncache = none\n", "/etc/x.toml:2:9: not TOML: "),
         ("[defaults]\nport = 24007\nport = 24007\n", "/etc/x.toml:3:1: not TOML: duplicate key"),
-        ("[defaults]\nio-threads = true\n", "/etc/x.toml:2:14: io-threads=true: expected auto, on or off"),
+        (
+            "[defaults]\nio-threads = true\n",
+            "/etc/x.toml:2:14: io-threads=true: expected auto, on or off",
+        ),
         ("[defaults]\nport = -1\n", "port=-1: expected a port from 1 to 65535"),
         ("[defaults]\nport = [1]\n", "port=[...]: expected a port"),
         ("[defaults]\noutage = 1.5\n", "outage=1.5: expected seconds"),
         ("[defaults]\nsocket = \"s\"\n", "socket=s: expected an absolute path"),
-        ("[defaults]\nserver = \"b\"\n", ":2:1: server has no place here: it would be asked for the volumes of every"),
+        (
+            "[defaults]\nserver = \"b\"\n",
+            ":2:1: server has no place here: it would be asked for the volumes of every",
+        ),
         ("[defaults]\nvolfile = \"/v\"\n", "volfile has no place here"),
         ("[defaults]\nprofile = \"a\"\n", "profile has no place here: sets are not nested"),
-        ("[profile.a]\ntcmur_cmd_time_out = 5\n", "tcmu-runner itself reads it, from the cfgstring"),
-        ("[profile.a]\nserver = [\"b\", \"\"]\n", "/etc/x.toml:2:16: server=: expected a host, or a list of hosts"),
+        (
+            "[profile.a]\ntcmur_cmd_time_out = 5\n",
+            "tcmu-runner itself reads it, from the cfgstring",
+        ),
+        (
+            "[profile.a]\nserver = [\"b\", \"\"]\n",
+            "/etc/x.toml:2:16: server=: expected a host, or a list of hosts",
+        ),
         ("[profile.a]\nserver = 5\n", "server=5: expected a host"),
         ("defaults = 5\n", "/etc/x.toml:1:12: defaults is a section, not a integer"),
         ("[profile]\na = 5\n", "a is a section"),
@@ -90,7 +121,10 @@ fn mistakes_have_a_place_and_say_what_would_be_right() {
             "/etc/x.toml:1:10: fence=required needs cache=none: what is held back is acknowledged before the bricks could \
              refuse it; cache is from [profile.b] of /etc/x.toml; fence is from [defaults] of /etc/x.toml",
         ),
-        ("[metrics]\nenable = true\n", "Unknown key \"enable\"; known are enabled, socket, textfile, interval, slow"),
+        (
+            "[metrics]\nenable = true\n",
+            "Unknown key \"enable\"; known are enabled, socket, textfile, interval, slow",
+        ),
         ("[metrics]\nenabled = \"yes\"\n", "enabled=yes: expected true or false"),
         ("[metrics]\nslow = 0\n", "slow=0: expected seconds, more than 0"),
         ("[metrics]\nslow = nan\n", "slow=nan: expected seconds, more than 0"),
@@ -98,7 +132,10 @@ fn mistakes_have_a_place_and_say_what_would_be_right() {
         ("[metrics]\ntextfile = \"t.prom\"\n", "textfile=t.prom: expected an absolute path"),
     ] {
         let sentence = why(text);
-        assert!(sentence.starts_with("/etc/x.toml:") && sentence.contains(expected), "{text}: {sentence}");
+        assert!(
+            sentence.starts_with("/etc/x.toml:") && sentence.contains(expected),
+            "{text}: {sentence}"
+        );
         assert!(!sentence.contains('\n'), "{sentence}");
     }
 }
@@ -148,11 +185,19 @@ fn the_shipped_file_has_every_key_with_its_default() {
     assert_eq!(*set.metrics(), metrics::Settings::default());
     for key in KEYS.iter().filter(|key| !NOT_IN_FILE.iter().any(|(other, _)| *other == key.name)) {
         let line = format!("{} = ", key.name);
-        assert!(shipped.lines().any(|text| text.trim_start_matches(['#', ' ']).starts_with(&line)), "{}", key.name);
+        assert!(
+            shipped.lines().any(|text| text.trim_start_matches(['#', ' ']).starts_with(&line)),
+            "{}",
+            key.name
+        );
         assert!(shipped.contains(key.meaning), "{}", key.meaning);
     }
     for key in &METRICS {
-        assert!(shipped.contains(&format!("{} = ", key.name)) && shipped.contains(key.meaning), "{}", key.name);
+        assert!(
+            shipped.contains(&format!("{} = ", key.name)) && shipped.contains(key.meaning),
+            "{}",
+            key.name
+        );
     }
 }
 
@@ -160,12 +205,16 @@ fn the_shipped_file_has_every_key_with_its_default() {
 #[test]
 fn the_examples_of_the_documentation_are_right() {
     let page = include_str!("../../../docs/configuration.md");
-    let blocks: Vec<&str> = page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    let blocks: Vec<&str> =
+        page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     assert!(!blocks.is_empty());
     for block in &blocks {
         site(block);
     }
     let example = site(blocks[0]);
     let lun = read("glfs/vol@host/disk.img;profile=vmware", &example);
-    assert_eq!((lun.fence, lun.ping_timeout.as_secs(), lun.outage.as_secs()), (Fence::Required, 15, 60));
+    assert_eq!(
+        (lun.fence, lun.ping_timeout.as_secs(), lun.outage.as_secs()),
+        (Fence::Required, 15, 60)
+    );
 }

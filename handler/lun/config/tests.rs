@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 use proptest::prelude::*;
 
 use super::*;
@@ -15,7 +16,10 @@ fn why(text: &str) -> String {
 fn the_c_handlers_strings_mean_what_they_meant() {
     let config = parse("glfs/vol@host/block-store/1234-abcd;tcmur_cmd_time_out=43").unwrap();
     assert_eq!((config.volume.as_str(), config.path.as_str()), ("vol", "block-store/1234-abcd"));
-    assert_eq!((config.hosts, config.port, config.cache), (vec!["host".to_owned()], 24007, Cache::None));
+    assert_eq!(
+        (config.hosts, config.port, config.cache),
+        (vec!["host".to_owned()], 24007, Cache::None)
+    );
     assert_eq!(parse("glfs/vol@host//a@b/c=d").unwrap().path, "/a@b/c=d");
 }
 
@@ -27,8 +31,14 @@ fn gluster_blocks_images_grow_by_hand_and_others_by_themselves() {
     assert_eq!(grow("glfs/v@h/block-store/1234;grow=auto"), Grow::Auto);
     assert_eq!(grow("glfs/v@h/d.img"), Grow::Auto);
     assert_eq!(grow("glfs/v@h/my-block-store/d"), Grow::Auto);
-    assert_eq!(parse("glfs/v@h/block-store/1;grow=auto").unwrap().to_string(), "glfs/v@h/block-store/1;grow=auto");
-    assert_eq!(parse("glfs/v@h/block-store/1;grow=manual").unwrap().to_string(), "glfs/v@h/block-store/1");
+    assert_eq!(
+        parse("glfs/v@h/block-store/1;grow=auto").unwrap().to_string(),
+        "glfs/v@h/block-store/1;grow=auto"
+    );
+    assert_eq!(
+        parse("glfs/v@h/block-store/1;grow=manual").unwrap().to_string(),
+        "glfs/v@h/block-store/1"
+    );
 }
 
 #[test]
@@ -39,7 +49,10 @@ fn every_key_is_understood() {
     )
     .unwrap();
     assert_eq!(config.hosts, ["a", "b", "fd00::1"]);
-    assert_eq!((config.port, config.open_timeout.as_secs(), config.outage.as_secs()), (24010, 7, 0));
+    assert_eq!(
+        (config.port, config.open_timeout.as_secs(), config.outage.as_secs()),
+        (24010, 7, 0)
+    );
     assert_eq!((config.cache, config.access), (Cache::None, Access::ReadOnly));
     assert_eq!(parse("glfs/v@h/d;cache=writeback").unwrap().cache, Cache::Writeback);
     assert_eq!((config.io_threads, config.connection), (IoThreads::On, Connection::Own));
@@ -48,7 +61,10 @@ fn every_key_is_understood() {
     assert_eq!((config.ping_timeout.as_secs(), config.log_level), (5, LogLevel::Debug));
     let local = parse("glfs/vol@a/d.img;transport=unix;socket=/run/g.sock").unwrap();
     assert_eq!((local.transport, local.socket.as_str()), (Transport::Unix, "/run/g.sock"));
-    assert_eq!(parse("glfs/vol@a/d;volfile=/etc/v.vol").unwrap().volfile.as_deref(), Some("/etc/v.vol"));
+    assert_eq!(
+        parse("glfs/vol@a/d;volfile=/etc/v.vol").unwrap().volfile.as_deref(),
+        Some("/etc/v.vol")
+    );
 }
 
 /// The values of a key that are words: what it takes, the default first.
@@ -64,13 +80,22 @@ fn what_the_table_says_is_what_is_taken() {
         for word in &words {
             parse(&format!("glfs/v@h/d;{}={word}", key.name)).unwrap();
         }
-        if let Some(default) = key.values.split(", ").next().filter(|default| !default.starts_with(char::is_uppercase))
+        if let Some(default) =
+            key.values.split(", ").next().filter(|default| !default.starts_with(char::is_uppercase))
         {
             let set = format!("glfs/v@h/d;{}={default}", key.name);
             // A socket has a meaning only with its transport.
-            let expected =
-                if key.name == "socket" { parse("glfs/v@h/d;transport=unix").unwrap() } else { plain.clone() };
-            assert_eq!(parse(&set.replace(";socket", ";transport=unix;socket")).unwrap(), expected, "{}", key.name);
+            let expected = if key.name == "socket" {
+                parse("glfs/v@h/d;transport=unix").unwrap()
+            } else {
+                plain.clone()
+            };
+            assert_eq!(
+                parse(&set.replace(";socket", ";transport=unix;socket")).unwrap(),
+                expected,
+                "{}",
+                key.name
+            );
         }
         if !words.is_empty() {
             let said = why(&format!("glfs/v@h/d;{}=something", key.name));
@@ -93,8 +118,10 @@ fn readme_has_the_table() {
         let name = cells.next()?.strip_suffix('`')?;
         Some((name, cells.next()?.replace('`', "")))
     });
-    let rows: Vec<(&str, String)> = rows.filter(|(name, _)| KEYS.iter().any(|key| key.name == *name)).collect();
-    let table: Vec<(&str, String)> = KEYS.iter().map(|key| (key.name, key.values.to_owned())).collect();
+    let rows: Vec<(&str, String)> =
+        rows.filter(|(name, _)| KEYS.iter().any(|key| key.name == *name)).collect();
+    let table: Vec<(&str, String)> =
+        KEYS.iter().map(|key| (key.name, key.values.to_owned())).collect();
     assert_eq!(rows, table);
 }
 
@@ -134,7 +161,10 @@ fn mistakes_are_named_with_what_would_be_right() {
         ("glfs/vol@host/p;profile=fast", "profile=fast: there is no /etc/tcmu/glfs.toml"),
         ("glfs/vol@host/p;tcmur_cmd_time_out=5;cache=none", "must come last"),
         ("glfs/vol@host/p;tcmur_cmd_time_out=soon", "expected seconds"),
-        ("glfs/vol@host:24007/p", "The character ':' does not survive targetcli and the kernel; write %3A"),
+        (
+            "glfs/vol@host:24007/p",
+            "The character ':' does not survive targetcli and the kernel; write %3A",
+        ),
         ("glfs/vol@host/a,b", "write %2C"),
         ("glfs/vol@host/a b", "write %20"),
         ("glfs/vol@host/\u{e4}", "write %C3%A4"),

@@ -1,11 +1,13 @@
-//! The characters of a cfgstring: what the tools between an admin and us let through, and the escapes for the rest.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! The characters of a cfgstring: what the tools between an admin and us let through, and the
+//! escapes for the rest.
 
 use std::fmt;
 
 use super::ConfigError;
 
-/// Bytes a cfgstring may have, subtype included. The kernel keeps 255 and silently drops the rest, so one of 255 may have been
-/// clipped.
+/// Bytes a cfgstring may have, subtype included. The kernel keeps 255 and silently drops the rest,
+/// so one of 255 may have been clipped.
 pub(super) const LONGEST: usize = 254;
 
 /// What targetcli takes, less `:` (rtslib refuses it) and `,` (the kernel ends the string there).
@@ -20,9 +22,10 @@ pub(super) fn check(text: &str) -> Result<(), ConfigError> {
     }
     match text.chars().find(|&c| !u8::try_from(c).is_ok_and(is_plain)) {
         None => Ok(()),
-        Some(c) => {
-            Err(ConfigError::Character { found: c, escaped: Escaped::all(c.encode_utf8(&mut [0; 4])).to_string() })
-        }
+        Some(c) => Err(ConfigError::Character {
+            found: c,
+            escaped: Escaped::all(c.encode_utf8(&mut [0; 4])).to_string(),
+        }),
     }
 }
 
@@ -48,7 +51,8 @@ fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
-/// Displays a text with everything escaped that would not survive, or would end the part it stands in.
+/// Displays a text with everything escaped that would not survive, or would end the part it stands
+/// in.
 pub(super) struct Escaped<'a> {
     text: &'a str,
     /// Plain characters that are escaped all the same.

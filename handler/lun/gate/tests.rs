@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The decision table, line by line; and what may not happen between two states.
 
 use std::sync::Arc;
@@ -16,7 +17,8 @@ enum Gets {
 
 use Gets::{Answer, Served, Waits};
 
-const OPS: [Op; 6] = [Op::Read, Op::Write, Op::WriteSame, Op::CompareAndWrite, Op::Unmap, Op::Flush];
+const OPS: [Op; 6] =
+    [Op::Read, Op::Write, Op::WriteSame, Op::CompareAndWrite, Op::Unmap, Op::Flush];
 
 fn gets(lun: &Lun<Memory>, request: Request) -> Gets {
     match lun.gate.check(request, || None) {
@@ -27,7 +29,12 @@ fn gets(lun: &Lun<Memory>, request: Request) -> Gets {
 }
 
 /// A line of the table: READ, WRITE and others, UNMAP, SYNCHRONIZE CACHE, TEST UNIT READY.
-fn assert_line(what: &str, lun: &Lun<Memory>, in_range: bool, [read, write, unmap, flush, test]: [Gets; 5]) {
+fn assert_line(
+    what: &str,
+    lun: &Lun<Memory>,
+    in_range: bool,
+    [read, write, unmap, flush, test]: [Gets; 5],
+) {
     for op in OPS {
         let expected = match op {
             Op::Read => &read,
@@ -36,7 +43,10 @@ fn assert_line(what: &str, lun: &Lun<Memory>, in_range: bool, [read, write, unma
             Op::Flush => &flush,
         };
         assert_eq!(
-            gets(lun, Request::Io(op, (!in_range && op != Op::Flush).then_some(Status::OutOfRange))),
+            gets(
+                lun,
+                Request::Io(op, (!in_range && op != Op::Flush).then_some(Status::OutOfRange))
+            ),
             *expected,
             "{what}: {op:?}"
         );
@@ -68,12 +78,22 @@ fn every_line_of_the_table_is_as_it_says() {
     let up = lun("");
     assert_line("Up", &up, true, [Served, Served, Served, Served, GOOD]);
     let beyond = Answer(Status::OutOfRange);
-    assert_line("beyond the end", &up, false, [beyond.clone(), beyond.clone(), beyond, Served, GOOD]);
+    assert_line(
+        "beyond the end",
+        &up,
+        false,
+        [beyond.clone(), beyond.clone(), beyond, Served, GOOD],
+    );
 
     let read_only = closed_lun(&Volume::new(), "");
     read_only.attach(Opened { image: Volume::new().open(), writable: false }, None, None).unwrap();
     let protected = Answer(Status::Sense(Sense::WRITE_PROTECTED));
-    assert_line("read-only", &read_only, true, [Served, protected.clone(), protected, Served, GOOD]);
+    assert_line(
+        "read-only",
+        &read_only,
+        true,
+        [Served, protected.clone(), protected, Served, GOOD],
+    );
 
     let standby = lun_of(&Volume::fenced(), "");
     assert_line("Standby", &standby, true, [BUSY, BUSY, BUSY, BUSY, GOOD]);
@@ -84,7 +104,8 @@ fn every_line_of_the_table_is_as_it_says() {
         }
     });
     let standby_sense = Answer(Status::Sense(Sense::STANDBY));
-    let line = [standby_sense.clone(), standby_sense.clone(), standby_sense.clone(), standby_sense, GOOD];
+    let line =
+        [standby_sense.clone(), standby_sense.clone(), standby_sense.clone(), standby_sense, GOOD];
     assert_line("Standby, the owner serves", &standby, true, line);
 
     let moving = lun("");
@@ -98,7 +119,12 @@ fn every_line_of_the_table_is_as_it_says() {
     long_down.gate.storage_failed();
     assert_line("Down for long", &long_down, true, [Served, Served, NOT_READY, Served, NOT_READY]);
     std::thread::sleep(Duration::from_millis(3050));
-    assert_line("Down, nothing failed for 3 s", &down, true, [Served, Served, Served, Served, GOOD]);
+    assert_line(
+        "Down, nothing failed for 3 s",
+        &down,
+        true,
+        [Served, Served, Served, Served, GOOD],
+    );
 
     for (options, line) in [("", [BUSY, BUSY, BUSY, BUSY, GOOD]), (";outage=0", all(&NOT_READY))] {
         let settling = lun(options);
@@ -136,7 +162,8 @@ fn a_lock_does_not_outlive_the_image_that_it_was_of() {
     let lun = lun_of(&volume, "");
     let old = image(&lun);
     assert!(lun.gate.lock_held(&old));
-    let replaced = lun.gate.replace(&old, Opened { image: Arc::new(volume.open()), writable: true }, false);
+    let replaced =
+        lun.gate.replace(&old, Opened { image: Arc::new(volume.open()), writable: true }, false);
     assert_eq!((replaced, lun.gate.lock()), (Replaced::Old { lock_lost: true }, Lock::Standby));
     assert!(!lun.gate.lock_held(&old), "held on an image that is gone");
     assert_eq!(lun.gate.lock(), Lock::Standby);
@@ -147,7 +174,11 @@ fn an_image_that_comes_too_late_does_not_open_a_closed_lun() {
     let volume = Volume::new();
     let lun = closed_lun(&volume, "");
     lun.gate.close();
-    assert!(lun.gate.open(Opened { image: volume.open(), writable: true }, Lock::Unfenced, None).is_err());
+    assert!(
+        lun.gate
+            .open(Opened { image: volume.open(), writable: true }, Lock::Unfenced, None)
+            .is_err()
+    );
     assert!(lun.gate.image().is_none());
     assert_eq!(lun.size.bytes(), SIZE as u64);
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! How the state of a LUN changes. Each transition is one critical section.
 
 use std::sync::Arc;
@@ -19,14 +20,19 @@ impl<B: Backend> Gate<B> {
         }
     }
 
-    /// Ends the outage. Not while bricks return: what was under way when commands were held back says nothing.
+    /// Ends the outage. Not while bricks return: what was under way when commands were held back
+    /// says nothing.
     #[cold]
     pub(in crate::lun) fn storage_is_back(&self) {
         let mut state = self.state();
         let Storage::Down { since } = state.storage else { return };
         self.set_storage(&mut state, Storage::Up);
         drop(state);
-        report::warning!(self.log, "the storage is back after {:.1} s", since.elapsed().as_secs_f64());
+        report::warning!(
+            self.log,
+            "the storage is back after {:.1} s",
+            since.elapsed().as_secs_f64()
+        );
     }
 
     /// A command has failed because the storage is away. Its status.
@@ -39,12 +45,19 @@ impl<B: Backend> Gate<B> {
         if since.is_none() && state.storage == Storage::Up {
             // Copies are healed from each other when their bricks return (`recovery.rs`).
             let settles = state.image.as_ref().is_some_and(|image| image.is_replicated());
-            let storage = if settles { Storage::Settling { since: now } } else { Storage::Down { since: now } };
+            let storage = if settles {
+                Storage::Settling { since: now }
+            } else {
+                Storage::Down { since: now }
+            };
             self.set_storage(&mut state, storage);
             let budget = state.outage.budget().as_secs();
             drop(state);
             self.meter.count(Event::Outage);
-            report::warning!(self.log, "the storage is away; initiators are told BUSY for {budget} s, then NOT READY");
+            report::warning!(
+                self.log,
+                "the storage is away; initiators are told BUSY for {budget} s, then NOT READY"
+            );
         }
         status
     }
@@ -64,7 +77,8 @@ impl<B: Backend> Gate<B> {
     pub(in crate::lun) fn settle(&self, settling: bool) {
         let mut state = self.state();
         if let Some(since) = state.outage_since() {
-            let storage = if settling { Storage::Settling { since } } else { Storage::Down { since } };
+            let storage =
+                if settling { Storage::Settling { since } } else { Storage::Down { since } };
             self.set_storage(&mut state, storage);
         }
     }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Moves to another graph: under load, with each kind of LUN.
 
 use std::sync::atomic::Ordering;
@@ -5,12 +6,14 @@ use std::sync::{Arc, Weak};
 use std::thread;
 
 use super::super::testing::{
-    Fault, GOOD, Memory, Seen, Volume, away, eventually, flush, image, lun_of, read, submit_write, write,
+    Fault, GOOD, Memory, Seen, Volume, away, eventually, flush, image, lun_of, read, submit_write,
+    write,
 };
 use super::*;
 use crate::runner::Status;
 
-/// The volume gets another graph. The old image, without a reference: a move waits for whoever has one.
+/// The volume gets another graph. The old image, without a reference: a move waits for whoever has
+/// one.
 fn supersede(lun: &Arc<Lun<Memory>>) -> Weak<Memory> {
     let old = image(lun);
     old.superseded.store(true, Ordering::SeqCst);
@@ -66,7 +69,11 @@ fn with_writes_held_back_they_are_flushed_before_the_new_graph_is_written_to() {
     assert_eq!((before.wait(), during.wait()), (GOOD, GOOD));
     mover.join().unwrap();
     assert!(has_moved(&lun, &old));
-    assert_eq!(image(&lun).volume.state().bytes[0], 2, "the older write has landed over the newer one");
+    assert_eq!(
+        image(&lun).volume.state().bytes[0],
+        2,
+        "the older write has landed over the newer one"
+    );
 }
 
 #[test]
@@ -91,7 +98,10 @@ fn an_owner_takes_its_lock_along_without_the_core_noticing() {
     let before: Vec<_> = (0..4).map(|n| submit_write(&lun, n)).collect();
     move_to_current_graph(&lun);
     assert!(has_moved(&lun, &old));
-    assert!(before.into_iter().all(|command| command.wait() == GOOD), "refused: the lock moved too early");
+    assert!(
+        before.into_iter().all(|command| command.wait() == GOOD),
+        "refused: the lock moved too early"
+    );
     assert_eq!((lun.gate.lock(), volume.state().holder), (Lock::Held, Some(image(&lun).number)));
     assert_eq!(write(&lun), GOOD);
     let pause = lun.meter.longest_pause();

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Who gets the lock.
 
 use std::sync::Arc;
@@ -23,7 +24,10 @@ fn an_initiator_that_goes_on_asking_for_writes_gets_the_lock_and_one_that_asks_o
     assert_eq!(write(&owner), GOOD);
     let begin = Instant::now();
     let waited = eventually("it is locked", || core_lock(&other) == LockOutcome::Locked);
-    assert!(waited > Duration::from_secs(1) && begin.elapsed() < Duration::from_secs(4), "{waited:?}");
+    assert!(
+        waited > Duration::from_secs(1) && begin.elapsed() < Duration::from_secs(4),
+        "{waited:?}"
+    );
     assert_eq!(write(&other), GOOD);
     assert_eq!((write(&owner), owner.gate.lock()), (Seen::Answered(3), Lock::Standby));
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Heartbeats, whatever else is going on.
 
 use std::sync::Arc;
@@ -19,12 +20,18 @@ fn owner() -> (Arc<Volume>, Arc<Lun<Memory>>) {
 fn a_frozen_volume_and_slow_ones_do_not_delay_the_heartbeats_of_256_luns() {
     let owners: Vec<_> = (0..256).map(|_| owner()).collect();
     let beats: Vec<_> = owners.iter().map(|(volume, _)| volume.state().heartbeat.clone()).collect();
-    // The first is frozen, and idle: it is looked at. The others take 30 ms for a call, which is 8 s for all of them.
+    // The first is frozen, and idle: it is looked at. The others take 30 ms for a call, which is 8
+    // s for all of them.
     for (number, (_, lun)) in owners.iter().enumerate() {
-        if number == 0 { image(lun).freeze(true) } else { image(lun).delay(Duration::from_millis(30)) }
+        if number == 0 {
+            image(lun).freeze(true)
+        } else {
+            image(lun).delay(Duration::from_millis(30))
+        }
     }
     let begin = Instant::now();
-    let monitored = owners.iter().map(|(_, lun)| Arc::clone(lun) as Arc<dyn Monitored>).collect::<Vec<_>>();
+    let monitored =
+        owners.iter().map(|(_, lun)| Arc::clone(lun) as Arc<dyn Monitored>).collect::<Vec<_>>();
     round(monitored.clone(), site::current);
     let took = begin.elapsed();
     // The next one is not late either.
@@ -34,7 +41,11 @@ fn a_frozen_volume_and_slow_ones_do_not_delay_the_heartbeats_of_256_luns() {
     round(monitored, site::current);
     let mut late = owners.len();
     while begin.elapsed() < Duration::from_secs(4) && late > 1 {
-        late = owners.iter().zip(&beats).filter(|((volume, _), beat)| volume.state().heartbeat == **beat).count();
+        late = owners
+            .iter()
+            .zip(&beats)
+            .filter(|((volume, _), beat)| volume.state().heartbeat == **beat)
+            .count();
         thread::sleep(Duration::from_millis(10));
     }
     assert_eq!(late, 1, "only the frozen one's is missing");

@@ -1,11 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! After an outage: nothing is served before the copies of the image have come together.
 //!
-//! When most bricks have been away, they come back one after the other, and Gluster serves as soon as there is a quorum. But it
-//! heals at the same time, from whichever copy its healing daemon takes for a good one; and the daemon may have reached a brick that
-//! this gateway has not. What is written in that moment does not reach that brick, and what is healed from there goes over it: an
-//! acknowledged write is lost, and until then it may be read or not (10.3; `tests/cluster/soak.rs` sees it with any client). So
-//! whoever was cut off from the storage waits until it is connected to all bricks, or until the others have had their chance.
-//! libgfapi does likewise when it connects for the first time.
+//! When most bricks have been away, they come back one after the other, and Gluster serves as soon
+//! as there is a quorum. But it heals at the same time, from whichever copy its healing daemon
+//! takes for a good one; and the daemon may have reached a brick that this gateway has not. What is
+//! written in that moment does not reach that brick, and what is healed from there goes over it: an
+//! acknowledged write is lost, and until then it may be read or not (10.3; `tests/cluster/soak.rs`
+//! sees it with any client). So whoever was cut off from the storage waits until it is connected to
+//! all bricks, or until the others have had their chance. libgfapi does likewise when it connects
+//! for the first time.
 
 use std::sync::Arc;
 use std::thread;
@@ -33,7 +36,8 @@ pub(super) struct BrickWait {
 }
 
 impl BrickWait {
-    /// Looks at the bricks; holds commands back whenever they have changed, and lets them pass when it is time.
+    /// Looks at the bricks; holds commands back whenever they have changed, and lets them pass when
+    /// it is time.
     pub(super) fn wait_for_bricks<B: Backend>(&mut self, lun: &Lun<B>, image: &B, settling: bool) {
         let now = Instant::now();
         let answers = |image: &B| settling && image.size().is_ok();
@@ -61,7 +65,8 @@ impl BrickWait {
     }
 }
 
-/// Before an image is served for the first time that could not be opened at first, or on another connection. Blocks.
+/// Before an image is served for the first time that could not be opened at first, or on another
+/// connection. Blocks.
 pub(in crate::lun) fn wait_before_first(image: &impl Backend) {
     let begin = Instant::now();
     let is_complete = || image.bricks().is_ok_and(|bricks| bricks.connected >= bricks.all);
@@ -70,12 +75,15 @@ pub(in crate::lun) fn wait_before_first(image: &impl Backend) {
     }
 }
 
-/// Bricks have been away. If most of them are, an idle LUN is in an outage, too: its first command must not find them half
-/// back.
+/// Bricks have been away. If most of them are, an idle LUN is in an outage, too: its first command
+/// must not find them half back.
 pub(super) fn look_for_quorum<B: Backend>(lun: &Arc<Lun<B>>) {
     let Some(image) = lun.gate.image() else { return };
     let Ok(bricks) = image.bricks() else { return };
-    if image.is_replicated() && bricks.connected.saturating_mul(2) <= bricks.all && lun.gate.outage().is_none() {
+    if image.is_replicated()
+        && bricks.connected.saturating_mul(2) <= bricks.all
+        && lun.gate.outage().is_none()
+    {
         lun.gate.storage_failed();
     }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What a LUN does while it is not ready.
 
 use std::sync::Arc;
@@ -11,8 +12,8 @@ use super::super::backend::{Bricks, Enforcement};
 use super::super::gate::Lock;
 use super::super::monitor::Monitored as _;
 use super::super::testing::{
-    Fault, GOOD, Memory, Seen, Volume, away, closed_lun, compare_and_write, eventually, flush, image, lun, lun_of,
-    read, write,
+    Fault, GOOD, Memory, Seen, Volume, away, closed_lun, compare_and_write, eventually, flush,
+    image, lun, lun_of, read, write,
 };
 use super::*;
 use crate::runner::Status;
@@ -99,7 +100,10 @@ fn after_an_outage_nothing_is_served_before_all_bricks_are_back() {
     assert_held(&lun, Duration::from_secs(2));
     *image.bricks.lock().unwrap() = Ok(Bricks { connected: 3, all: 3 });
     let waited = eventually("three of three bricks serve", || write(&lun) == GOOD);
-    assert!(waited > Duration::from_millis(400), "served before the bricks had settled: {waited:?}");
+    assert!(
+        waited > Duration::from_millis(400),
+        "served before the bricks had settled: {waited:?}"
+    );
     assert!(lun.gate.outage().is_none(), "the outage goes on");
 }
 
@@ -175,7 +179,10 @@ fn with_writes_held_back_an_image_is_not_replaced_before_the_old_one_is_closed()
     let opened = image::replace(&lun, Opened { image: volume.open(), writable: true });
     let opened = opened.expect_err("replaced while the close hangs");
     assert!(Arc::ptr_eq(&old, &image(&lun)));
-    assert!(matches!(write(&lun), Seen::Answered(status) if status != 0), "served by an image that is being closed");
+    assert!(
+        matches!(write(&lun), Seen::Answered(status) if status != 0),
+        "served by an image that is being closed"
+    );
     *old.close_outcome.lock().unwrap() = Ok(());
     assert!(image::replace(&lun, opened).is_ok());
     assert!(!Arc::ptr_eq(&old, &image(&lun)));

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! READ and WRITE on their way through the storage.
 
 use std::sync::Arc;
@@ -21,7 +22,13 @@ struct Transfer<B: Backend> {
 }
 
 /// Starts a READ or WRITE at `offset`.
-pub(super) fn transfer<B: Backend>(lun: Arc<Lun<B>>, image: &B, command: Command, op: Op, offset: u64) {
+pub(super) fn transfer<B: Backend>(
+    lun: Arc<Lun<B>>,
+    image: &B,
+    command: Command,
+    op: Op,
+    offset: u64,
+) {
     Transfer { lun, command, op, offset }.submit(image);
 }
 
@@ -51,9 +58,10 @@ impl<B: Backend> Request for Transfer<B> {
         self.command.data()
     }
 
-    /// The core takes a GOOD for all of the data, so a short transfer is continued here; less would hand the initiator whatever
-    /// the ring held before. Where nothing is moved, a READ has met the end of the file. The LUN is no larger than the file was,
-    /// so somebody has cut it off: the data is lost, and inventing zeros would hide it.
+    /// The core takes a GOOD for all of the data, so a short transfer is continued here; less would
+    /// hand the initiator whatever the ring held before. Where nothing is moved, a READ has met the
+    /// end of the file. The LUN is no larger than the file was, so somebody has cut it off: the
+    /// data is lost, and inventing zeros would hide it.
     fn done(mut self, outcome: Result<usize, Errno>) {
         let moved = match outcome {
             Ok(0) if !self.command.data().is_empty() => Err(Errno::ENODATA),
@@ -85,20 +93,31 @@ pub(super) fn finish<B: Backend>(lun: Arc<Lun<B>>, command: Command, op: Op, off
     }
 }
 
-/// Answers a command for which nothing may be submitted any more. The initiator repeats it, if the kernel has
-/// not yet told it to.
+/// Answers a command for which nothing may be submitted any more. The initiator repeats it, if the
+/// kernel has not yet told it to.
 pub(super) fn expire<B: Backend>(lun: &Lun<B>, command: Command, op: Op, offset: u64) {
     let kind = kind(op);
-    lun.log.failed(kind, format_args!("{} offset={offset} could not end before cmd_time_out", kind.name));
+    lun.log.failed(
+        kind,
+        format_args!("{} offset={offset} could not end before cmd_time_out", kind.name),
+    );
     command.complete(Status::Busy);
 }
 
 /// Says what went wrong, and tells the initiator.
-pub(super) fn fail<B: Backend>(lun: &Arc<Lun<B>>, command: Command, op: Op, offset: u64, errno: Errno) {
+pub(super) fn fail<B: Backend>(
+    lun: &Arc<Lun<B>>,
+    command: Command,
+    op: Op,
+    offset: u64,
+    errno: Errno,
+) {
     let (kind, left) = (kind(op), command.data().len());
     let hint = match errno {
         // Nothing of ours is misaligned for buffered I/O.
-        Errno::EINVAL => "; do the bricks demand O_DIRECT (gluster volume get VOLUME all | grep -i direct)?",
+        Errno::EINVAL => {
+            "; do the bricks demand O_DIRECT (gluster volume get VOLUME all | grep -i direct)?"
+        }
         _ => "",
     };
     let name = kind.name;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! READ and WRITE over a backend in memory that does what real ones do on bad days.
 
 use std::sync::Arc;
@@ -23,7 +24,9 @@ fn run(lun: &Arc<Lun<Memory>>, op: Op, offset: usize, data: Vec<u8>) -> (i32, Ve
 #[test]
 fn what_does_not_fit_is_given_back_and_not_served() {
     let (command, _answers) = command(vec![0; 1024], 700);
-    let Err(Rejected(command, status)) = lun(Vec::new()).read(command, SIZE as u64 - 512) else { panic!("served") };
+    let Err(Rejected(command, status)) = lun(Vec::new()).read(command, SIZE as u64 - 512) else {
+        panic!("served")
+    };
     assert_eq!(status, Status::OutOfRange);
     command.complete(status);
 }
@@ -54,7 +57,8 @@ fn fault() -> impl Strategy<Value = Fault> {
 }
 
 proptest! {
-    /// Whatever the backend cuts short, a command that is GOOD has moved every byte; and every command is answered.
+    /// Whatever the backend cuts short, a command that is GOOD has moved every byte; and every
+    /// command is answered.
     #[test]
     fn good_means_all_of_it(
         faults in proptest::collection::vec(fault(), 0..40),

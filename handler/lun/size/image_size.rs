@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What the monitor makes of an image's size, look by look.
 
 use std::time::{Duration, Instant};
@@ -7,18 +8,22 @@ use super::super::config::Grow;
 
 /// An image that has not changed for so long is not being filled.
 const REST: Duration = Duration::from_secs(10);
-/// Two looks that are further apart say nothing of the time between them. The monitor looks every 3 s.
+/// Two looks that are further apart say nothing of the time between them. The monitor looks every 3
+/// s.
 const LOOK_GAP: Duration = Duration::from_secs(8);
-/// Who cuts an image off on purpose sets `dev_size` soon: gluster-block asks all gateways of the block in turn.
+/// Who cuts an image off on purpose sets `dev_size` soon: gluster-block asks all gateways of the
+/// block in turn.
 const CUT_OFF_GRACE: Duration = Duration::from_secs(60);
 
 /// What the monitor knows of the image.
 #[derive(Debug)]
 pub(super) struct Monitored {
-    /// `Manual` also after a shrink: the LUN must not grow back by what another gateway's late write makes of the image.
+    /// `Manual` also after a shrink: the LUN must not grow back by what another gateway's late
+    /// write makes of the image.
     pub(super) grow: Grow,
     pub(super) image: Image,
-    /// A larger size that was accepted although the image could not be looked at: the kernel has it already.
+    /// A larger size that was accepted although the image could not be looked at: the kernel has it
+    /// already.
     pub(super) promised: Option<u64>,
     /// The kernel has another size than the LUN.
     pub(super) kernel_differs: bool,
@@ -52,12 +57,21 @@ pub(super) enum Finding {
 }
 
 impl Monitored {
-    /// Judges an image of `whole` bytes in blocks, beside a LUN of `lun` bytes. `written`: initiators may have changed it since
-    /// the last look.
-    pub(super) fn look(&mut self, lun: u64, whole: u64, stat: ImageStat, written: bool, now: Instant) -> Finding {
+    /// Judges an image of `whole` bytes in blocks, beside a LUN of `lun` bytes. `written`:
+    /// initiators may have changed it since the last look.
+    pub(super) fn look(
+        &mut self,
+        lun: u64,
+        whole: u64,
+        stat: ImageStat,
+        written: bool,
+        now: Instant,
+    ) -> Finding {
         if whole < lun {
             return match &mut self.image {
-                Image::CutOff { since, reported } if !*reported && now.duration_since(*since) >= CUT_OFF_GRACE => {
+                Image::CutOff { since, reported }
+                    if !*reported && now.duration_since(*since) >= CUT_OFF_GRACE =>
+                {
                     *reported = true;
                     Finding::StaysCutOff
                 }
@@ -70,7 +84,9 @@ impl Monitored {
         }
         if whole > lun && self.grow == Grow::Auto {
             let before = if let Image::Larger(before) = &self.image { Some(before) } else { None };
-            let since = before.filter(|before| before.continues(stat, written, now)).map_or(now, |before| before.since);
+            let since = before
+                .filter(|before| before.continues(stat, written, now))
+                .map_or(now, |before| before.since);
             self.image = Image::Larger(Settling { last: stat, looked: now, since });
             if now.duration_since(since) >= REST {
                 return Finding::Announce(whole);
@@ -108,7 +124,8 @@ mod tests {
     fn announced(looks: impl IntoIterator<Item = (ImageStat, bool)>) -> Option<u64> {
         let (mut monitored, begin) = (monitored(Grow::Auto), Instant::now());
         (0..).step_by(3).zip(looks).find_map(|(second, (stat, written))| {
-            match monitored.look(8, stat.bytes, stat, written, begin + Duration::from_secs(second)) {
+            match monitored.look(8, stat.bytes, stat, written, begin + Duration::from_secs(second))
+            {
                 Finding::Nothing => None,
                 Finding::Announce(64) => Some(second),
                 other => panic!("{other:?}"),
@@ -165,16 +182,24 @@ mod tests {
     fn an_image_that_stays_cut_off_is_an_error_after_a_minute_and_once() {
         let (mut monitored, begin) = (monitored(Grow::Auto), Instant::now());
         let findings: Vec<_> = (0..70)
-            .map(|second| monitored.look(64, 8, stat(8, 8, 0), true, begin + Duration::from_secs(second)))
+            .map(|second| {
+                monitored.look(64, 8, stat(8, 8, 0), true, begin + Duration::from_secs(second))
+            })
             .collect();
         let expected = |second| match second {
             0 => Finding::CutOff,
             60 => Finding::StaysCutOff,
             _ => Finding::Nothing,
         };
-        assert!(findings.into_iter().enumerate().all(|(second, finding)| finding == expected(second)));
+        assert!(
+            findings.into_iter().enumerate().all(|(second, finding)| finding == expected(second))
+        );
         let later = begin + Duration::from_secs(80);
         assert_eq!(monitored.look(64, 64, stat(64, 8, 0), true, later), Finding::Nothing);
-        assert_eq!(monitored.look(64, 8, stat(8, 8, 0), true, later), Finding::CutOff, "another time");
+        assert_eq!(
+            monitored.look(64, 8, stat(8, 8, 0), true, later),
+            Finding::CutOff,
+            "another time"
+        );
     }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Calls that end when they are told to.
 
 use std::sync::atomic::AtomicUsize;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! LUNs on volumes in memory, and their commands.
 
 use std::sync::Arc;
@@ -128,7 +129,9 @@ impl Pending {
 
     pub(in crate::lun) fn wait(self) -> Seen {
         match self.0 {
-            Ok(answers) => Seen::Answered(answers.recv_timeout(Duration::from_secs(60)).unwrap().status),
+            Ok(answers) => {
+                Seen::Answered(answers.recv_timeout(Duration::from_secs(60)).unwrap().status)
+            }
             Err(status) => Seen::Refused(status),
         }
     }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The fill of one command, and its pieces.
 
 use std::cmp::min;
@@ -14,8 +15,8 @@ use crate::metrics::Event;
 use crate::report;
 use crate::runner::{Command, Sense, Status, Window};
 
-/// Bytes of the largest piece: no call should take longer than the margin between a command's deadline and the
-/// kernel's.
+/// Bytes of the largest piece: no call should take longer than the margin between a command's
+/// deadline and the kernel's.
 fn piece_size(method: ZeroMethod) -> u64 {
     match method {
         ZeroMethod::Discard => 128 << 20,
@@ -45,12 +46,15 @@ impl Pattern {
         }
     }
 
-    /// Enough of it for a piece that begins anywhere in a block: a short write may have stopped there.
+    /// Enough of it for a piece that begins anywhere in a block: a short write may have stopped
+    /// there.
     fn repeated(&self) -> Arc<[u8]> {
         let piece = usize::try_from(piece_size(ZeroMethod::Write)).unwrap_or(usize::MAX);
         match self {
             Self::Zeros => vec![0; piece].into(),
-            Self::Block(block) => block.repeat(piece.div_ceil(block.len()).saturating_add(1)).into(),
+            Self::Block(block) => {
+                block.repeat(piece.div_ceil(block.len()).saturating_add(1)).into()
+            }
         }
     }
 }
@@ -150,9 +154,14 @@ impl<B: Backend> Fill<B> {
     /// What is to be written to `range`.
     fn data(&self, range: &Range<u64>) -> Window {
         let bytes = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
-        let block_offset = bytes(range.start.saturating_sub(self.offset)).checked_rem(self.pattern.period());
+        let block_offset =
+            bytes(range.start.saturating_sub(self.offset)).checked_rem(self.pattern.period());
         let repeated = self.repeated.get_or_init(|| self.pattern.repeated());
-        Window::new(Arc::clone(repeated), block_offset.unwrap_or(0), bytes(range.end.saturating_sub(range.start)))
+        Window::new(
+            Arc::clone(repeated),
+            block_offset.unwrap_or(0),
+            bytes(range.end.saturating_sub(range.start)),
+        )
     }
 
     /// A piece has come back.
@@ -160,7 +169,9 @@ impl<B: Backend> Fill<B> {
         let end = match (outcome, method) {
             (Ok(_), ZeroMethod::Discard | ZeroMethod::Zerofill) => Ok(piece.end),
             (Ok(0), ZeroMethod::Write) if !piece.is_empty() => Err(Errno::ENODATA),
-            (Ok(bytes), ZeroMethod::Write) => Ok(piece.start.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX))),
+            (Ok(bytes), ZeroMethod::Write) => {
+                Ok(piece.start.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX)))
+            }
             (Err(errno), ZeroMethod::Discard | ZeroMethod::Zerofill) if is_unsupported(errno) => {
                 self.remember(method, errno);
                 Ok(piece.start)
@@ -184,7 +195,10 @@ impl<B: Backend> Fill<B> {
         let Some(image) = self.lun.gate.image() else { return };
         if image.unsupported().add(method) {
             let log = &self.lun.log;
-            report::warning!(log, "the volume has no {method:?} ({errno}): its LUNs do without from now on");
+            report::warning!(
+                log,
+                "the volume has no {method:?} ({errno}): its LUNs do without from now on"
+            );
         }
     }
 
@@ -205,7 +219,10 @@ impl<B: Backend> Fill<B> {
             }
             Err(Failure::Expired) => {
                 let name = kind(op).name;
-                lun.log.failed(kind(op), format_args!("{name} offset={offset} could not end before cmd_time_out"));
+                lun.log.failed(
+                    kind(op),
+                    format_args!("{name} offset={offset} could not end before cmd_time_out"),
+                );
                 Status::Busy
             }
         };
@@ -219,8 +236,8 @@ impl<B: Backend> Fill<B> {
     }
 }
 
-/// The errnos of a volume that does not support a call, as opposed to one that has failed in it: after such a
-/// failure nothing is known of the range, and writing zeros may come too late.
+/// The errnos of a volume that does not support a call, as opposed to one that has failed in it:
+/// after such a failure nothing is known of the range, and writing zeros may come too late.
 fn is_unsupported(errno: Errno) -> bool {
     matches!(errno, Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL)
 }

@@ -1,12 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! UNMAP and WRITE SAME: a range of the image is filled with zeros, or with one block, repeated.
 //!
-//! Zeros have three methods, the cheapest that the volume supports first: punching a hole, having the bricks
-//! write zeros, and writing them from here. Any other block is written. A fill is cut into pieces, several of
-//! which are in flight; all fills of a LUN share [`MAX_IN_FLIGHT`], in the order in which they came, so that
-//! neither memory nor the bricks' queues grow with what initiators ask for at once.
+//! Zeros have three methods, the cheapest that the volume supports first: punching a hole, having
+//! the bricks write zeros, and writing them from here. Any other block is written. A fill is cut
+//! into pieces, several of which are in flight; all fills of a LUN share [`MAX_IN_FLIGHT`], in the
+//! order in which they came, so that neither memory nor the bricks' queues grow with what
+//! initiators ask for at once.
 //!
-//! Nothing is submitted for a fill after its deadline. What an initiator then writes to the range, believing
-//! that the fill has failed, stays.
+//! Nothing is submitted for a fill after its deadline. What an initiator then writes to the range,
+//! believing that the fill has failed, stays.
 
 mod fill;
 
@@ -23,12 +25,12 @@ use super::error::Op;
 use super::filter::is_unmapping;
 use crate::runner::Command;
 
-/// Bytes of the largest WRITE SAME: a volume that supports nothing better than writing ends it before the
-/// default deadline of 25 s even if each of its writes takes three seconds.
+/// Bytes of the largest WRITE SAME: a volume that supports nothing better than writing ends it
+/// before the default deadline of 25 s even if each of its writes takes three seconds.
 pub(super) const MAX_WRITE_SAME: u32 = 64 << 20;
 
-/// Pieces of one LUN in flight. libgfapi keeps a copy of each that is written, so they are also the memory that
-/// fills take: 8 MiB, and the repeated block of each fill that has pieces among them.
+/// Pieces of one LUN in flight. libgfapi keeps a copy of each that is written, so they are also the
+/// memory that fills take: 8 MiB, and the repeated block of each fill that has pieces among them.
 const MAX_IN_FLIGHT: usize = 8;
 
 /// UNMAP.
@@ -40,7 +42,9 @@ pub(super) fn unmap<B: Backend>(lun: &Arc<Lun<B>>, command: Command, offset: u64
 pub(super) fn write_same<B: Backend>(lun: &Arc<Lun<B>>, command: Command, offset: u64, len: u64) {
     let pattern = Pattern::of(command.data().load());
     let cheapest = match pattern {
-        Pattern::Zeros if command.cdb().is_some_and(|cdb| is_unmapping(&cdb)) => ZeroMethod::Discard,
+        Pattern::Zeros if command.cdb().is_some_and(|cdb| is_unmapping(&cdb)) => {
+            ZeroMethod::Discard
+        }
         Pattern::Zeros => ZeroMethod::Zerofill,
         Pattern::Block(_) => ZeroMethod::Write,
     };

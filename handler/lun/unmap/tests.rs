@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Fills over a backend in memory that answers when it is told to.
 
 use std::sync::Arc;
@@ -29,7 +30,8 @@ fn fills_of_a_lun_have_a_bounded_number_of_pieces_in_flight_and_are_served_in_or
     image.freeze(false);
     assert!(fills.iter().all(|answers| answers.recv().unwrap().status == 0));
     assert_eq!(image.calls(), 48);
-    let last: Vec<_> = image.volume.state().bytes.iter().step_by(512).map(|&byte| usize::from(byte)).collect();
+    let last: Vec<_> =
+        image.volume.state().bytes.iter().step_by(512).map(|&byte| usize::from(byte)).collect();
     assert_eq!(last, [[48].as_slice(), &(33..48).collect::<Vec<_>>()].concat());
 }
 

@@ -1,7 +1,19 @@
-//! tcmu-runner, as far as a handler under load sees it. The same as in the tests, but answers take the shortest way.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! tcmu-runner, as far as a handler under load sees it. The same as in the tests, but answers take
+//! the shortest way.
 
-#![allow(dead_code, unreachable_pub, missing_docs, reason = "shared with the tests, which use the rest")]
-#![allow(clippy::unwrap_used, clippy::panic, clippy::multiple_unsafe_ops_per_block, reason = "as the tests")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    reason = "shared with the tests, which use the rest"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "as the tests"
+)]
 
 #[path = "../../support/symbols.rs"]
 pub(crate) mod symbols;
@@ -47,7 +59,8 @@ fn say(function: &str, format: *const std::ffi::c_char, text: *const std::ffi::c
     if !function.contains("err") && !function.contains("warn") {
         return;
     }
-    // SAFETY: NUL-terminated, both: a handler's format is a literal; its argument is read only where it must be a string.
+    // SAFETY: NUL-terminated, both: a handler's format is a literal; its argument is read only
+    // where it must be a string.
     let format = unsafe { std::ffi::CStr::from_ptr(format) };
     let text = if format == c"%s\n" {
         // SAFETY: as above.
@@ -55,5 +68,9 @@ fn say(function: &str, format: *const std::ffi::c_char, text: *const std::ffi::c
     } else {
         c""
     };
-    eprintln!("{function}: {} {}", format.to_string_lossy().trim_end(), text.to_string_lossy().trim_end());
+    eprintln!(
+        "{function}: {} {}",
+        format.to_string_lossy().trim_end(),
+        text.to_string_lossy().trim_end()
+    );
 }

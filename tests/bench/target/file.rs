@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! A file on a FUSE mount, as targets without libgfapi use it.
 
 use std::fs;
@@ -22,7 +23,8 @@ pub(crate) enum Way {
     Uring,
 }
 
-/// An image on a FUSE mount. Opened `O_DIRECT`: the kernel's cache would answer reads that the others must send to the bricks.
+/// An image on a FUSE mount. Opened `O_DIRECT`: the kernel's cache would answer reads that the
+/// others must send to the bricks.
 pub(crate) struct File {
     open: fs::File,
     bytes: u64,
@@ -40,7 +42,8 @@ fn pages(bytes: usize) -> Vec<Page> {
 
 impl File {
     pub(crate) fn open(path: &Path, bytes: u64, way: Way) -> anyhow::Result<Self> {
-        let file = fs::File::options().read(true).write(true).custom_flags(libc::O_DIRECT).open(path);
+        let file =
+            fs::File::options().read(true).write(true).custom_flags(libc::O_DIRECT).open(path);
         Ok(Self { open: file.with_context(|| path.display().to_string())?, bytes, way })
     }
 
@@ -50,7 +53,8 @@ impl File {
         let mut choice = Choice::new(*cell, self.bytes, seed);
         let mut data = pages(cell.block);
         // SAFETY: pages are plain bytes, one behind the other.
-        let data = unsafe { std::slice::from_raw_parts_mut(data.as_mut_ptr().cast::<u8>(), cell.block) };
+        let data =
+            unsafe { std::slice::from_raw_parts_mut(data.as_mut_ptr().cast::<u8>(), cell.block) };
         let begin = Instant::now();
         while begin.elapsed() < time {
             let (op, offset) = choice.command();
@@ -59,8 +63,11 @@ impl File {
                 Op::Read => self.open.read_exact_at(data, offset),
                 _ => self.open.write_all_at(data, offset),
             };
-            let result =
-                if cell.flush && op == Op::Write { result.and_then(|()| self.open.sync_data()) } else { result };
+            let result = if cell.flush && op == Op::Write {
+                result.and_then(|()| self.open.sync_data())
+            } else {
+                result
+            };
             tally.count(since.elapsed(), result.is_ok());
         }
         tally
@@ -69,8 +76,9 @@ impl File {
     fn threads(&self, cell: &Cell, time: Duration, seed: u64) -> Tally {
         thread::scope(|scope| {
             let depth = cell.depth as u64;
-            let threads: Vec<_> =
-                (0..depth).map(|n| scope.spawn(move || self.alone(cell, time, seed * depth + n))).collect();
+            let threads: Vec<_> = (0..depth)
+                .map(|n| scope.spawn(move || self.alone(cell, time, seed * depth + n)))
+                .collect();
             let mut all = Tally::new();
             for thread in threads {
                 all.add(&thread.join().expect("no panic"));
@@ -95,7 +103,8 @@ impl File {
                 Op::Flush => opcode::Fsync::new(fd).flags(types::FsyncFlags::DATASYNC).build(),
             };
             // SAFETY: the buffer lives until the entry is completed: the loop below waits for all.
-            unsafe { ring.submission().push(&entry.user_data(slot as u64)) }.context("the ring is full")
+            unsafe { ring.submission().push(&entry.user_data(slot as u64)) }
+                .context("the ring is full")
         };
         let mut free: Vec<usize> = (0..cell.depth).collect();
         let mut in_flight = 0;
@@ -110,7 +119,8 @@ impl File {
                 return Ok(tally);
             }
             ring.submit_and_wait(1)?;
-            let done: Vec<_> = ring.completion().map(|entry| (entry.user_data(), entry.result() >= 0)).collect();
+            let done: Vec<_> =
+                ring.completion().map(|entry| (entry.user_data(), entry.result() >= 0)).collect();
             for (slot, good) in done {
                 let slot = usize::try_from(slot)?;
                 let (op, since) = running[slot];

@@ -1,4 +1,6 @@
-//! libgfapi itself: what a handler can reach at best, and what it reaches with the graph as the volume has it.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! libgfapi itself: what a handler can reach at best, and what it reaches with the graph as the
+//! volume has it.
 
 use std::collections::HashMap;
 use std::ffi::{CString, c_char, c_int, c_void};
@@ -20,7 +22,12 @@ use crate::load::{Choice, Done, Op, pump};
 
 // What the handler does not call: it asks glusterd itself.
 unsafe extern "C" {
-    fn glfs_set_volfile_server(fs: *mut glfs_t, transport: *const c_char, host: *const c_char, port: c_int) -> c_int;
+    fn glfs_set_volfile_server(
+        fs: *mut glfs_t,
+        transport: *const c_char,
+        host: *const c_char,
+        port: c_int,
+    ) -> c_int;
 }
 
 /// The connections of a client: one per volume, as the C handler does.
@@ -49,11 +56,13 @@ impl Connections {
     }
 
     fn connect(&self, config: &Config, tuned: bool) -> anyhow::Result<NonNull<glfs_t>> {
-        let (name, host) = (CString::new(config.volume.as_str())?, CString::new(config.hosts[0].as_str())?);
+        let (name, host) =
+            (CString::new(config.volume.as_str())?, CString::new(config.hosts[0].as_str())?);
         // SAFETY: the name is NUL-terminated.
         let fs = NonNull::new(unsafe { gfapi::glfs_new(name.as_ptr()) }).context("glfs_new")?;
         // SAFETY: not initialised yet; NUL-terminated strings.
-        let set = unsafe { glfs_set_volfile_server(fs.as_ptr(), c"tcp".as_ptr(), host.as_ptr(), 24007) };
+        let set =
+            unsafe { glfs_set_volfile_server(fs.as_ptr(), c"tcp".as_ptr(), host.as_ptr(), 24007) };
         ensure!(set == 0, "glfs_set_volfile_server");
         // SAFETY: as above.
         unsafe { gfapi::glfs_set_logging(fs.as_ptr(), c"/dev/null".as_ptr(), 5) };
@@ -63,10 +72,16 @@ impl Connections {
             Some((parts.next()?, parts.next()?, parts.next()?.to_owned().into()))
         });
         for (translators, key, value) in options.into_iter().chain(lever) {
-            let (translators, key, value) = (CString::new(translators)?, CString::new(key)?, CString::new(&*value)?);
+            let (translators, key, value) =
+                (CString::new(translators)?, CString::new(key)?, CString::new(&*value)?);
             // SAFETY: as above.
             let set = unsafe {
-                gfapi::glfs_set_xlator_option(fs.as_ptr(), translators.as_ptr(), key.as_ptr(), value.as_ptr())
+                gfapi::glfs_set_xlator_option(
+                    fs.as_ptr(),
+                    translators.as_ptr(),
+                    key.as_ptr(),
+                    value.as_ptr(),
+                )
             };
             ensure!(set == 0, "glfs_set_xlator_option {key:?}");
         }
@@ -77,7 +92,12 @@ impl Connections {
     }
 
     /// Opens the image of a cfgstring, with the plugin's graph or with the volume's own.
-    pub(crate) fn open(&mut self, cfgstring: &str, bytes: u64, tuned: bool) -> anyhow::Result<File> {
+    pub(crate) fn open(
+        &mut self,
+        cfgstring: &str,
+        bytes: u64,
+        tuned: bool,
+    ) -> anyhow::Result<File> {
         let config: Config = cfgstring.parse()?;
         let volume = if let Some(volume) = self.open.get(&config.volume) {
             *volume
@@ -134,12 +154,17 @@ impl Disk for File {
             let slot = &raw const slots[number];
             // SAFETY: within the slot.
             let iov = unsafe { &raw const (*slot).iov };
-            let (offset, cookie) = (i64::try_from(offset).expect("an offset"), slot.cast_mut().cast());
+            let (offset, cookie) =
+                (i64::try_from(offset).expect("an offset"), slot.cast_mut().cast());
             let refused: c_int = match op {
                 // SAFETY: the descriptor is open; slot and data live until all is answered.
-                Op::Read => unsafe { gfapi::glfs_preadv_async(fd, iov, 1, offset, 0, Some(answered), cookie) },
+                Op::Read => unsafe {
+                    gfapi::glfs_preadv_async(fd, iov, 1, offset, 0, Some(answered), cookie)
+                },
                 // SAFETY: as above.
-                Op::Write => unsafe { gfapi::glfs_pwritev_async(fd, iov, 1, offset, 0, Some(answered), cookie) },
+                Op::Write => unsafe {
+                    gfapi::glfs_pwritev_async(fd, iov, 1, offset, 0, Some(answered), cookie)
+                },
                 // SAFETY: as above.
                 Op::Flush => unsafe { gfapi::glfs_fdatasync_async(fd, Some(answered), cookie) },
             };

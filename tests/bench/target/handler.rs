@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! A handler's `.so`, loaded and driven as tcmu-runner does.
 
 use std::ffi::{CString, c_int, c_void};
@@ -33,11 +34,20 @@ pub(crate) struct Lun {
 
 impl Lun {
     /// Opens one, the `number`th of this process.
-    pub(crate) fn open(so: &Path, cfgstring: &str, bytes: u64, number: usize) -> anyhow::Result<Self> {
+    pub(crate) fn open(
+        so: &Path,
+        cfgstring: &str,
+        bytes: u64,
+        number: usize,
+    ) -> anyhow::Result<Self> {
         static LOADED: OnceLock<c_int> = OnceLock::new();
         // The cluster's own folder, in its namespace.
         "/var/log/glusterfs".clone_into(&mut LOG_DIR.lock().expect("not poisoned"));
-        ensure!(*LOADED.get_or_init(|| wire::load(so)) == 0, "handler_init of {} failed", so.display());
+        ensure!(
+            *LOADED.get_or_init(|| wire::load(so)) == 0,
+            "handler_init of {} failed",
+            so.display()
+        );
         let device = Box::new(FakeDevice {
             cfgstring: CString::new(cfgstring)?,
             block_size: 512,
@@ -54,7 +64,8 @@ impl Lun {
     }
 
     fn submit(&self, command: &FakeCommand, op: Op, offset: u64) {
-        let (device, cmd, (iov, count)) = (&raw const *self.device, command.as_ptr(), command.iovecs());
+        let (device, cmd, (iov, count)) =
+            (&raw const *self.device, command.as_ptr(), command.iovecs());
         let (len, offset) = (command.data.len(), i64::try_from(offset).expect("an offset"));
         let table = table();
         let refused = match op {
@@ -75,12 +86,14 @@ impl Disk for Lun {
     fn run(&self, cell: &Cell, time: Duration, seed: u64) -> anyhow::Result<Tally> {
         let answers = self.answers.lock().expect("not poisoned");
         let pieces = vec![PIECE; cell.block.div_ceil(PIECE)];
-        // A READ and a WRITE for each slot, as far as they are needed: what is made here is measured, too.
+        // A READ and a WRITE for each slot, as far as they are needed: what is made here is
+        // measured, too.
         let needed = [(READ_16, cell.reads > 0), (WRITE_16, cell.reads < 100)];
         let commands: Vec<[Option<FakeCommand>; 2]> = (0..cell.depth)
             .map(|slot| {
                 needed.map(|(opcode, needed)| {
-                    let data = needed.then(|| vec![u8::try_from(slot).unwrap_or(0xff); cell.block])?;
+                    let data =
+                        needed.then(|| vec![u8::try_from(slot).unwrap_or(0xff); cell.block])?;
                     let mut command = FakeCommand::in_pieces(data, &[opcode], &pieces);
                     command.set_id(u16::try_from(self.number * DEEPEST + slot).expect("a number"));
                     Some(command)
@@ -88,7 +101,11 @@ impl Disk for Lun {
             })
             .collect();
         pump(cell, time, Choice::new(*cell, self.bytes, seed), &answers, |slot, op, offset| {
-            self.submit(commands[slot][usize::from(op != Op::Read)].as_ref().expect("needed"), op, offset);
+            self.submit(
+                commands[slot][usize::from(op != Op::Read)].as_ref().expect("needed"),
+                op,
+                offset,
+            );
         })
     }
 }

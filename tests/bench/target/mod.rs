@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What can be loaded: a handler, libgfapi itself, a file on a FUSE mount.
 
 pub(crate) mod file;
@@ -24,7 +25,8 @@ pub(crate) enum Kind {
     Handler,
     /// libgfapi; the images are cfgstrings, and their graph options are those of the plugin.
     GfapiTuned,
-    /// libgfapi as the C handler uses it: no graph options, and `O_DIRECT`. The images are cfgstrings.
+    /// libgfapi as the C handler uses it: no graph options, and `O_DIRECT`. The images are
+    /// cfgstrings.
     GfapiDefault,
     /// One thread per command in flight, with pread and pwrite; the images are paths.
     FileThreads,

@@ -1,5 +1,7 @@
-//! This host as an initiator: open-iscsi's records of targets, and multipath. Only what belongs to LIO's targets can be meant, but
-//! a record does not say whose target it is: records are looked at where a target has two portals.
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! This host as an initiator: open-iscsi's records of targets, and multipath. Only what belongs to
+//! LIO's targets can be meant, but a record does not say whose target it is: records are looked at
+//! where a target has two portals.
 
 use super::super::finding::{Finding, Place, Severity, word};
 use super::Files;
@@ -14,7 +16,8 @@ struct Rule {
     why: &'static str,
 }
 
-const NOTICED: &str = "so long it takes until the initiator notices that a gateway is gone, and uses the other one";
+const NOTICED: &str =
+    "so long it takes until the initiator notices that a gateway is gone, and uses the other one";
 
 const RULES: &[Rule] = &[
     Rule { key: "node.conn[0].timeo.noop_out_interval", most: 5, why: NOTICED },
@@ -86,24 +89,38 @@ fn records(files: &Files, portal: &str) -> Vec<String> {
 }
 
 fn timeouts(target: &str, record: &str) -> Vec<Finding> {
-    let wrong =
-        RULES.iter().filter_map(|Rule { key, most, why }| {
-            let value = record.lines().find_map(|line| line.strip_prefix(key)?.trim_start().strip_prefix('='))?.trim();
-            // 0 is never.
-            let right = value.parse::<u64>().is_ok_and(|seconds| (1..=*most).contains(&seconds));
-            (!right).then(|| {
-                let command = format!("iscsiadm -m node -T {} -o update -n '{key}' -v {most}", word(target));
-                Finding::new(Severity::Warning, format!("{target} has two portals, and {key} is {value}"), *why)
-                    .by_hand(Place::Host, command, "counts from the next login on; only if the target is served by LIO")
-            })
-        });
+    let wrong = RULES.iter().filter_map(|Rule { key, most, why }| {
+        let value = record
+            .lines()
+            .find_map(|line| line.strip_prefix(key)?.trim_start().strip_prefix('='))?
+            .trim();
+        // 0 is never.
+        let right = value.parse::<u64>().is_ok_and(|seconds| (1..=*most).contains(&seconds));
+        (!right).then(|| {
+            let command =
+                format!("iscsiadm -m node -T {} -o update -n '{key}' -v {most}", word(target));
+            Finding::new(
+                Severity::Warning,
+                format!("{target} has two portals, and {key} is {value}"),
+                *why,
+            )
+            .by_hand(
+                Place::Host,
+                command,
+                "counts from the next login on; only if the target is served by LIO",
+            )
+        })
+    });
     wrong.collect()
 }
 
 fn multipath(files: &Files) -> Option<Finding> {
     let folder = "/etc/multipath/conf.d";
     let others = files.names(folder).into_iter().map(|name| format!("{folder}/{name}"));
-    let texts = ["/etc/multipath.conf".to_owned()].into_iter().chain(others).filter_map(|file| files.read(&file));
+    let texts = ["/etc/multipath.conf".to_owned()]
+        .into_iter()
+        .chain(others)
+        .filter_map(|file| files.read(&file));
     let text: String = texts.collect::<Vec<_>>().join("\n");
     let code: Vec<&str> = text.lines().filter_map(|line| line.split(['#', '!']).next()).collect();
     if !code.iter().any(|line| line.contains("LIO-ORG")) {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The LUNs of this host, as the kernel has them in configfs.
 
 use std::time::Duration;
@@ -98,29 +99,45 @@ impl Lun {
     }
 
     fn read(files: &Files, site: &Site, folder: &str, name: String) -> Option<Self> {
-        // Told twice: as an attribute by later kernels, and in a text for people. A name never set reads as nothing.
+        // Told twice: as an attribute by later kernels, and in a text for people. A name never set
+        // reads as nothing.
         let info = files.read(&format!("{folder}/info")).unwrap_or_default();
-        let told = info.split_whitespace().skip_while(|word| *word != "Config:").nth(1).unwrap_or_default();
-        let cfgstring = files.read(&format!("{folder}/attrib/dev_config")).filter(|text| !text.is_empty());
+        let told = info
+            .split_whitespace()
+            .skip_while(|word| *word != "Config:")
+            .nth(1)
+            .unwrap_or_default();
+        let cfgstring =
+            files.read(&format!("{folder}/attrib/dev_config")).filter(|text| !text.is_empty());
         let cfgstring = cfgstring.unwrap_or_else(|| told.to_owned());
         if !cfgstring.starts_with("glfs/") {
             return None;
         }
-        let attributes = RULES
-            .iter()
-            .filter_map(|rule| Some((rule.attribute, files.read(&format!("{folder}/attrib/{}", rule.attribute))?)));
+        let attributes = RULES.iter().filter_map(|rule| {
+            Some((rule.attribute, files.read(&format!("{folder}/attrib/{}", rule.attribute))?))
+        });
         let groups = files.names(&format!("{folder}/alua"));
         let exported = groups.iter().any(|group| {
-            files.read(&format!("{folder}/alua/{group}/members")).is_some_and(|members| !members.is_empty())
+            files
+                .read(&format!("{folder}/alua/{group}/members"))
+                .is_some_and(|members| !members.is_empty())
         });
         let groups = groups.into_iter().filter(|group| group != NO_GROUP).map(|group| {
-            let part = |name| files.read(&format!("{folder}/alua/{group}/{name}")).unwrap_or_default();
+            let part =
+                |name| files.read(&format!("{folder}/alua/{group}/{name}")).unwrap_or_default();
             let (access_type, state, delay) =
                 (part("alua_access_type"), part("alua_access_state"), part("nonop_delay_msecs"));
             Group { access_type, state, delay, name: group }
         });
         let (attributes, groups) = (attributes.collect(), groups.collect());
-        Some(Self { config: place::read(&cfgstring, site), name, cfgstring, attributes, groups, exported })
+        Some(Self {
+            config: place::read(&cfgstring, site),
+            name,
+            cfgstring,
+            attributes,
+            groups,
+            exported,
+        })
     }
 
     /// Whether it is this image.
@@ -166,18 +183,28 @@ impl Lun {
         let judged = self.attributes.iter().filter_map(|(attribute, value)| {
             let rule = RULES.iter().find(|rule| rule.attribute == *attribute)?;
             let wanted = (rule.mended)(value.parse().ok()?, config)?;
-            let finding = Finding::new(rule.severity, format!("LUN {name}: {attribute} is {value}"), rule.why);
+            let finding = Finding::new(
+                rule.severity,
+                format!("LUN {name}: {attribute} is {value}"),
+                rule.why,
+            );
             let path = word(&format!("/backstores/user:glfs/{name}"));
-            let set = format!("targetcli {path} set attribute {attribute}={wanted} && targetcli saveconfig");
+            let set = format!(
+                "targetcli {path} set attribute {attribute}={wanted} && targetcli saveconfig"
+            );
             Some(match rule.when {
                 When::Always => finding.mended_by(Place::Host, set),
                 When::BeforeExport if !self.exported => finding.mended_by(Place::Host, set),
-                When::BeforeExport => {
-                    finding.by_hand(Place::Host, set, "the kernel refuses it while a target exports the LUN")
-                }
+                When::BeforeExport => finding.by_hand(
+                    Place::Host,
+                    set,
+                    "the kernel refuses it while a target exports the LUN",
+                ),
                 When::Creation => finding.by_hand(
                     Place::Host,
-                    format!("targetcli /backstores/user:glfs create ... control={attribute}={wanted}"),
+                    format!(
+                        "targetcli /backstores/user:glfs create ... control={attribute}={wanted}"
+                    ),
                     "only when the LUN is created",
                 ),
             })
@@ -208,9 +235,12 @@ impl Lun {
 impl Group {
     fn findings(&self, lun: &str) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let what = |attribute: &str, value: &str| format!("LUN {lun}: group {}: {attribute} is {value}", self.name);
+        let what = |attribute: &str, value: &str| {
+            format!("LUN {lun}: group {}: {attribute} is {value}", self.name)
+        };
         let path = word(&format!("/backstores/user:glfs/{lun}/alua/{}", self.name));
-        let set = |setting: &str| format!("targetcli {path} set alua {setting} && targetcli saveconfig");
+        let set =
+            |setting: &str| format!("targetcli {path} set alua {setting} && targetcli saveconfig");
         if self.access_type.contains("Explicit") {
             findings.push(
                 Finding::new(
@@ -222,7 +252,8 @@ impl Group {
             );
         }
         // 1 is active/non-optimized.
-        if self.state == "1" && self.delay.parse::<u64>().is_ok_and(|milliseconds| milliseconds > 0) {
+        if self.state == "1" && self.delay.parse::<u64>().is_ok_and(|milliseconds| milliseconds > 0)
+        {
             findings.push(
                 Finding::new(
                     Severity::Warning,

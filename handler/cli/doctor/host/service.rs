@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The daemon that serves LUNs, and what makes them again after a reboot.
 
 use std::process::Command;
@@ -36,26 +37,38 @@ pub(super) fn findings(files: &Files, luns: &[Lun]) -> Vec<Finding> {
 fn runner(files: &Files) -> Finding {
     let output = Command::new(files.path(RUNNER)).arg("--version").output();
     // It tells it on standard error.
-    let text = output.map(|output| String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned());
+    let text = output.map(|output| {
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    });
     let text = text.unwrap_or_default();
     let version = text.split_whitespace().last().unwrap_or_default();
-    let numbers: Vec<u32> = version.trim_start_matches('v').split('.').map_while(|part| part.parse().ok()).collect();
+    let numbers: Vec<u32> =
+        version.trim_start_matches('v').split('.').map_while(|part| part.parse().ok()).collect();
     let install = "apt-get install -y tcmu-runner || dnf install -y tcmu-runner";
     if numbers.is_empty() {
         let what = "tcmu-runner is not installed, or does not tell its version";
-        return Finding::new(Severity::Error, what, "it is what serves LUNs").mended_by(Place::Host, install);
+        return Finding::new(Severity::Error, what, "it is what serves LUNs")
+            .mended_by(Place::Host, install);
     }
     let what = format!("tcmu-runner is {version}");
     if numbers.as_slice() < OLDEST.as_slice() {
-        return Finding::new(Severity::Error, what, "the handler needs 1.5.4 and refuses what is older")
-            .mended_by(Place::Host, install);
+        return Finding::new(
+            Severity::Error,
+            what,
+            "the handler needs 1.5.4 and refuses what is older",
+        )
+        .mended_by(Place::Host, install);
     }
     Finding::ok(what, "")
 }
 
 fn handler(files: &Files) -> Finding {
-    let places = files.names("/usr/lib").into_iter().map(|triplet| format!("/usr/lib/{triplet}/tcmu-runner"));
-    let mut places = places.chain(["/usr/lib64/tcmu-runner", "/usr/lib/tcmu-runner"].map(str::to_owned));
+    let places = files
+        .names("/usr/lib")
+        .into_iter()
+        .map(|triplet| format!("/usr/lib/{triplet}/tcmu-runner"));
+    let mut places =
+        places.chain(["/usr/lib64/tcmu-runner", "/usr/lib/tcmu-runner"].map(str::to_owned));
     match places.find(|place| files.exists(&format!("{place}/handler_glfs.so"))) {
         Some(place) => Finding::ok(format!("handler_glfs.so is in {place}"), ""),
         None => Finding::new(
@@ -80,7 +93,10 @@ fn log_level(files: &Files) -> Finding {
             format!("log_level is {level} in {FILE}"),
             "a line is written, and waited for, with every command: slow, and the disk fills up",
         )
-        .mended_by(Place::Host, format!("sed -i 's/^[[:space:]]*log_level.*/log_level = 3/' {FILE}")),
+        .mended_by(
+            Place::Host,
+            format!("sed -i 's/^[[:space:]]*log_level.*/log_level = 3/' {FILE}"),
+        ),
         level => Finding::ok(format!("log_level of tcmu-runner is {}", level.unwrap_or(3)), ""),
     }
 }
@@ -89,18 +105,26 @@ fn log_level(files: &Files) -> Finding {
 fn saved(files: &Files, luns: &[Lun]) -> Finding {
     let text = SAVED.iter().find_map(|file| files.read(file)).unwrap_or_default();
     let json: Value = serde_json::from_str(&text).unwrap_or_default();
-    let objects = json.get("storage_objects").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let objects = json
+        .get("storage_objects")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     let is_saved = |lun: &&Lun| {
         objects.iter().any(|object| {
             let part = |name| object.get(name).and_then(Value::as_str);
-            part("plugin") == Some("user") && part("name") == Some(&lun.name) && part("config") == Some(&lun.cfgstring)
+            part("plugin") == Some("user")
+                && part("name") == Some(&lun.name)
+                && part("config") == Some(&lun.cfgstring)
         })
     };
-    let unsaved: Vec<&str> = luns.iter().filter(|lun| !is_saved(lun)).map(|lun| lun.name.as_str()).collect();
+    let unsaved: Vec<&str> =
+        luns.iter().filter(|lun| !is_saved(lun)).map(|lun| lun.name.as_str()).collect();
     if unsaved.is_empty() {
         return Finding::ok("all LUNs are in targetcli's saved configuration", "");
     }
-    let what = format!("not as they are in targetcli's saved configuration: LUN {}", unsaved.join(", "));
+    let what =
+        format!("not as they are in targetcli's saved configuration: LUN {}", unsaved.join(", "));
     Finding::new(Severity::Warning, what, "after a reboot they are gone, or as they were")
         .mended_by(Place::Host, "targetcli saveconfig")
 }
@@ -108,7 +132,10 @@ fn saved(files: &Files, luns: &[Lun]) -> Finding {
 /// Whether systemd starts the daemon and restores the LUNs, in this order.
 fn restored(files: &Files, luns: &[Lun]) -> Vec<Finding> {
     let unit = |name: &str| {
-        UNITS.iter().find(|folder| files.exists(&format!("{folder}/{name}"))).map(|_| text_of(files, name))
+        UNITS
+            .iter()
+            .find(|folder| files.exists(&format!("{folder}/{name}")))
+            .map(|_| text_of(files, name))
     };
     let Some(restorer) = RESTORERS.into_iter().find(|name| unit(name).is_some()) else {
         return Vec::new();
@@ -118,8 +145,12 @@ fn restored(files: &Files, luns: &[Lun]) -> Vec<Finding> {
         findings.push(if files.path(&format!("{ENABLED}/{service}")).is_symlink() {
             Finding::ok(format!("{service} is enabled"), "")
         } else {
-            Finding::new(Severity::Warning, format!("{service} is not enabled"), "after a reboot there are no LUNs")
-                .mended_by(Place::Host, format!("systemctl enable {service}"))
+            Finding::new(
+                Severity::Warning,
+                format!("{service} is not enabled"),
+                "after a reboot there are no LUNs",
+            )
+            .mended_by(Place::Host, format!("systemctl enable {service}"))
         });
     }
     if !after(&text_of(files, restorer), DAEMON) {
@@ -133,10 +164,13 @@ fn restored(files: &Files, luns: &[Lun]) -> Vec<Finding> {
         );
     }
     if !after(&text_of(files, DAEMON), "network-online.target") {
-        let fails = luns.iter().any(|lun| lun.config.as_ref().is_ok_and(|config| config.open == OnUnreachable::Fail));
+        let fails = luns
+            .iter()
+            .any(|lun| lun.config.as_ref().is_ok_and(|config| config.open == OnUnreachable::Fail));
         let severity = if fails { Severity::Warning } else { Severity::Advice };
         let why = "LUNs are opened before the cluster can be reached: with open=defer (the default) they come up later, with open=fail not at all";
-        let finding = Finding::new(severity, format!("{DAEMON} does not wait for the network"), why);
+        let finding =
+            Finding::new(severity, format!("{DAEMON} does not wait for the network"), why);
         findings.push(finding.mended_by(Place::Host, drop_in(DAEMON, "network-online.target")));
     }
     findings

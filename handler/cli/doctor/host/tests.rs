@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use tempfile::TempDir;
@@ -39,7 +40,10 @@ impl MadeUp {
                 "lib/systemd/system/tcmu-runner.service".to_owned(),
                 "[Unit]\nAfter=network-online.target rsyslog.service\n",
             ),
-            ("lib/systemd/system/rtslib-fb-targetctl.service".to_owned(), "[Unit]\nAfter=network.target\n"),
+            (
+                "lib/systemd/system/rtslib-fb-targetctl.service".to_owned(),
+                "[Unit]\nAfter=network.target\n",
+            ),
             (
                 "etc/systemd/system/rtslib-fb-targetctl.service.d/order.conf".to_owned(),
                 "[Unit]\nAfter=tcmu-runner.service\n",
@@ -51,7 +55,8 @@ impl MadeUp {
         let runner = host.root.path().join("usr/bin/tcmu-runner");
         fs::set_permissions(runner, fs::Permissions::from_mode(0o755)).unwrap();
         for unit in ["tcmu-runner.service", "rtslib-fb-targetctl.service"] {
-            let enabled = host.root.path().join("etc/systemd/system/multi-user.target.wants").join(unit);
+            let enabled =
+                host.root.path().join("etc/systemd/system/multi-user.target.wants").join(unit);
             // Where it leads to is systemd's affair.
             symlink(format!("/lib/systemd/system/{unit}"), enabled).unwrap();
         }
@@ -75,7 +80,11 @@ impl MadeUp {
     /// The findings that are worth mending.
     fn wrong(&self) -> Vec<(Severity, String)> {
         let findings = at(self.root.path()).findings();
-        findings.iter().filter(|f| f.is_bad()).map(|f| (f.severity(), f.what().to_owned())).collect()
+        findings
+            .iter()
+            .filter(|f| f.is_bad())
+            .map(|f| (f.severity(), f.what().to_owned()))
+            .collect()
     }
 
     /// The only one there is.
@@ -106,7 +115,8 @@ fn the_kernel_must_not_answer_before_the_handler_gives_up() {
     host.write(&format!("{LUN}/attrib/cmd_time_out"), "30\n");
     assert_eq!(host.only(), warning("LUN d0: cmd_time_out is 30"));
     assert!(
-        host.commands().contains("# by hand (the kernel refuses it while a target exports the LUN)"),
+        host.commands()
+            .contains("# by hand (the kernel refuses it while a target exports the LUN)"),
         "{}",
         host.commands()
     );
@@ -166,7 +176,9 @@ fn a_lun_in_two_places_is_shared_and_wants_a_fence() {
     host.write(&format!("{LUN}/attrib/dev_config"), off);
     host.write(
         "etc/rtslib-fb-target/saveconfig.json",
-        &format!(r#"{{"storage_objects": [{{"plugin": "user", "name": "d0", "config": "{off}"}}]}}"#),
+        &format!(
+            r#"{{"storage_objects": [{{"plugin": "user", "name": "d0", "config": "{off}"}}]}}"#
+        ),
     );
     assert_eq!(host.only(), warning("LUN d0 has ALUA groups and fence=off"));
 }
@@ -191,7 +203,11 @@ fn the_core_must_not_lose_patience_with_a_brick_that_hangs() {
 fn a_configuration_that_no_handler_takes_is_an_error() {
     let host = MadeUp::host();
     host.write(&format!("{LUN}/attrib/dev_config"), "glfs/vol@h/d0.img;fense=on");
-    assert!(host.wrong().iter().any(|(severity, what)| *severity == Severity::Error && what.contains("fense")));
+    assert!(
+        host.wrong()
+            .iter()
+            .any(|(severity, what)| *severity == Severity::Error && what.contains("fense"))
+    );
 }
 
 #[test]
@@ -219,9 +235,13 @@ fn the_daemon_is_new_enough_there_and_quiet() {
 fn luns_are_restored_after_the_daemon_has_started() {
     let host = MadeUp::host();
     host.remove("etc/systemd/system/rtslib-fb-targetctl.service.d/order.conf");
-    assert_eq!(host.only(), warning("rtslib-fb-targetctl.service does not wait for tcmu-runner.service"));
+    assert_eq!(
+        host.only(),
+        warning("rtslib-fb-targetctl.service does not wait for tcmu-runner.service")
+    );
     // Its own command, at work below the made-up root.
-    let commands = host.commands().replace("/etc/", &format!("{}/etc/", host.root.path().display()));
+    let commands =
+        host.commands().replace("/etc/", &format!("{}/etc/", host.root.path().display()));
     let commands = commands.replace("&& systemctl daemon-reload", "");
     let done = std::process::Command::new("sh").arg("-ec").arg(commands).status().unwrap();
     assert!(done.success());
@@ -233,7 +253,8 @@ fn luns_are_restored_after_the_daemon_has_started() {
 #[test]
 fn an_initiator_with_two_paths_has_short_timeouts_and_multipath() {
     let host = MadeUp::host();
-    let record = "node.session.timeo.replacement_timeout = 120\nnode.conn[0].timeo.noop_out_interval = 5\n";
+    let record =
+        "node.session.timeo.replacement_timeout = 120\nnode.conn[0].timeo.noop_out_interval = 5\n";
     for gateway in ["10.0.0.1,3260,1", "10.0.0.2,3260,2"] {
         host.write(&format!("etc/iscsi/nodes/iqn.x/{gateway}/default"), record);
     }
@@ -249,6 +270,9 @@ fn an_initiator_with_two_paths_has_short_timeouts_and_multipath() {
 #[test]
 fn a_target_with_one_path_is_left_alone() {
     let host = MadeUp::host();
-    host.write("etc/iscsi/nodes/iqn.x/10.0.0.1,3260,1/default", "node.session.timeo.replacement_timeout = 120\n");
+    host.write(
+        "etc/iscsi/nodes/iqn.x/10.0.0.1,3260,1/default",
+        "node.session.timeo.replacement_timeout = 120\n",
+    );
     assert_eq!(host.wrong(), []);
 }
