@@ -10,8 +10,9 @@
 //! * [`lun`] is what a disk does: sizes, ranges, short transfers, what an error means to an
 //!   initiator. No `unsafe`.
 //! * [`gluster`] is all that knows libgfapi: connections, files, asynchronous calls.
+//! * [`scsi`] is the vocabulary of commands and errors.
+//! * [`config`] is what an admin sets: the cfgstring of a LUN, and the site file.
 //! * [`metrics`] counts what all of them do, and knows none of them.
-//! * [`site`] is the file in which LUNs find what they share; what it may say is [`lun::config`]'s.
 //! * this file puts them together.
 //!
 //! # The life of a WRITE
@@ -41,14 +42,17 @@
 //! No lock is held across a submit or a completion, and only one across a call into the daemon:
 //! that of [`runner::DeviceHandle`], which keeps the device alive meanwhile.
 
+#[forbid(unsafe_code)]
+pub mod config;
 pub mod gluster;
+mod log;
 #[forbid(unsafe_code)]
 pub mod lun;
 #[forbid(unsafe_code)]
 pub mod metrics;
-mod report;
 pub mod runner;
-pub mod site;
+#[forbid(unsafe_code)]
+pub mod scsi;
 
 use std::ffi::c_int;
 use std::sync::{Arc, Once};
@@ -56,8 +60,8 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
+use config::{Config, Site};
 use lun::Lun;
-use lun::config::Config;
 use runner::{Cdb, Device, Geometry, Verdict};
 
 /// The handler of the subtype `glfs`.
@@ -72,11 +76,11 @@ const FAREWELL: Duration = Duration::from_secs(3);
 
 impl runner::Handler for Glfs {
     fn help(&self) -> String {
-        lun::config::help()
+        config::help()
     }
 
     fn check_config(&self, cfgstring: &str) -> Result<(), String> {
-        Config::read(cfgstring, &site::current()).map(drop).map_err(|e| e.to_string())
+        Config::read(cfgstring, &Site::current()).map(drop).map_err(|e| e.to_string())
     }
 
     fn filter(&self, cdb: &Cdb, device: &Geometry) -> Verdict {
@@ -93,14 +97,11 @@ impl runner::Handler for Glfs {
         let storage = metrics::Storage { volumes: gluster::volumes, version: gluster::version };
         ONCE.call_once(|| metrics::set_storage(storage));
         let cfgstring = device.cfgstring().map_err(|text| {
-            report::error_always!(
-                report::PLUGIN,
-                "Not opened: the configuration is not UTF-8: {text}"
-            );
+            log::error_always!(log::PLUGIN, "Not opened: the configuration is not UTF-8: {text}");
             Errno::EINVAL
         })?;
-        let config = Config::read(cfgstring, &site::follow()).map_err(|why| {
-            report::error_always!(report::PLUGIN, "Not opened: {cfgstring}: {why}");
+        let config = Config::read(cfgstring, &Site::reload()).map_err(|why| {
+            log::error_always!(log::PLUGIN, "Not opened: {cfgstring}: {why}");
             Errno::EINVAL
         })?;
         self.update_logdir();
@@ -115,7 +116,7 @@ impl runner::Handler for Glfs {
 
     fn destroy(&self) {
         gluster::shut_down(FAREWELL);
-        report::PLUGIN.settle(true);
+        log::PLUGIN.flush_suppressed(true);
     }
 }
 

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use handler_glfs::config::{Access, Cache, Config, Fence};
 use handler_glfs::gluster::{Answer, Opener};
 use handler_glfs::lun::backend::Source as _;
-use handler_glfs::lun::config::{Access, Cache, Config, Fence};
 use nix::errno::Errno;
 
 use crate::findings::Findings;
@@ -39,7 +39,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> ExitCode {
     let mut findings = Findings::new(args.json);
-    match handler_glfs::site::read() {
+    match handler_glfs::config::Site::read_file() {
         Err(why) => findings.error("site", why.to_string()),
         Ok(site) => match place::read(&args.cfgstring, &site) {
             Err(why) => {

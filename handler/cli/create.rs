@@ -3,9 +3,9 @@
 
 use std::process::ExitCode;
 
+use handler_glfs::config::{Access, Config};
 use handler_glfs::gluster::{File, Opener, Store};
 use handler_glfs::lun::backend::{AcquireError, ImageLock as _, Preempt, Source as _};
-use handler_glfs::lun::config::{Access, Config};
 use nix::errno::Errno;
 
 use crate::copy::{self, Work};

@@ -3,9 +3,9 @@
 
 use std::process::ExitCode;
 
+use handler_glfs::config::{Access, Config};
 use handler_glfs::gluster::Opener;
 use handler_glfs::lun::backend::Source as _;
-use handler_glfs::lun::config::{Access, Config};
 use serde_json::{Value, json};
 
 use crate::findings::failed;

@@ -4,9 +4,9 @@
 use std::cmp::Ordering;
 use std::process::ExitCode;
 
+use handler_glfs::config::{Access, Config};
 use handler_glfs::gluster::{File, Opener};
 use handler_glfs::lun::backend::Source as _;
-use handler_glfs::lun::config::{Access, Config};
 use nix::errno::Errno;
 
 use crate::findings::failed;

@@ -20,8 +20,8 @@ use nix::errno::Errno;
 
 use super::descriptor::Descriptor;
 use super::identity;
+use crate::log;
 use crate::lun::backend::{Data, Request};
-use crate::report;
 
 /// Bytes of one call. libgfapi sends a call's data as one message: 1 MiB to 4 MiB are best, and 1
 /// GiB makes the brick drop the connection.
@@ -143,8 +143,8 @@ fn detour<R: Request>(cookie: *mut Cookie<R>, outcome: Result<usize, Errno>) {
 /// the thread along.
 pub(super) fn shielded(completion: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(completion)).is_err() {
-        report::error!(
-            report::PLUGIN,
+        log::error!(
+            log::PLUGIN,
             "PANIC in a completion; its command was answered with HARDWARE ERROR"
         );
     }

@@ -30,8 +30,8 @@ use nix::errno::Errno;
 
 use super::aio;
 use super::descriptor::Descriptor;
+use crate::log;
 use crate::lun::backend::{CompareAndWrite, Compared};
-use crate::report;
 
 /// Bounds the wait for the lock, counted from when the call was submitted: its initiator repeats
 /// it.
@@ -219,7 +219,7 @@ fn set_owner(descriptor: &Descriptor) -> bool {
         unsafe { gfapi::glfs_fd_set_lkowner(descriptor.as_ptr(), owner.as_mut_ptr().cast(), len) }
             != 0;
     if failed {
-        report::error!(report::PLUGIN, "A lock owner could not be set: {}", Errno::last());
+        log::error!(log::PLUGIN, "A lock owner could not be set: {}", Errno::last());
     }
     !failed
 }
@@ -251,8 +251,8 @@ impl CompareAndWrite {
         if let Err(errno) = self.lock(descriptor, libc::F_UNLCK) {
             // Gone with the connection, or with the file when it is closed; until then this file
             // can take it again.
-            report::warning!(
-                report::PLUGIN,
+            log::warning!(
+                log::PLUGIN,
                 "A lock for COMPARE AND WRITE could not be released: {errno}"
             );
         }

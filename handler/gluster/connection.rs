@@ -18,8 +18,8 @@ use super::status::{self, ConnectionStatus};
 use super::volfile::Volfile;
 use super::volume::{Bricks, ConnectError, Volume, snapd_host};
 use super::worker::Worker;
+use crate::log;
 use crate::lun::backend::Unsupported;
-use crate::report;
 
 /// Everything that makes two connections interchangeable.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -169,11 +169,11 @@ impl Connection {
         let (name, graph) = (&target.volume, &target.graph);
         match bricks {
             Bricks::Answer => {
-                report::info_always!(report::PLUGIN, "Volume {name}: connected; {graph}")
+                log::info_always!(log::PLUGIN, "Volume {name}: connected; {graph}")
             }
             // Its LUNs warn.
             Bricks::Silent => {
-                report::info_always!(report::PLUGIN, "Volume {name}: its bricks do not answer")
+                log::info_always!(log::PLUGIN, "Volume {name}: its bricks do not answer")
             }
         }
         Ok(Self {

@@ -14,7 +14,7 @@ use nix::errno::Errno;
 
 use super::connection::Connection;
 use super::slab::Slab;
-use crate::report;
+use crate::log;
 
 /// An open descriptor.
 ///
@@ -160,8 +160,8 @@ impl Descriptor {
         // The core closes a LUN when all commands are answered, which is a moment before their
         // calls have returned.
         if !self.drains_to(0, patience) {
-            report::error_always!(
-                report::PLUGIN,
+            log::error_always!(
+                log::PLUGIN,
                 "A file stays open: calls in it have not been answered for {} s",
                 patience.as_secs()
             );

@@ -15,10 +15,10 @@ use super::descriptor::Descriptor;
 use super::status;
 use super::volfile::Translator;
 use super::worker::{hand_over, run_with_timeout};
+use crate::log;
 use crate::lun::backend::{
     Backend, Bricks, CompareAndWrite, Compared, ImageStat, Request, Unsupported,
 };
-use crate::report;
 
 /// How long a close, or a look at the size, may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -77,7 +77,7 @@ impl File {
     pub(super) fn later(&self, call: impl FnOnce(&Descriptor) + Send + 'static) {
         let descriptor = Arc::clone(&self.descriptor);
         if hand_over("glfs-call", descriptor, move |descriptor| call(&descriptor)).is_err() {
-            report::warning!(report::PLUGIN, "No thread could be had for a call");
+            log::warning!(log::PLUGIN, "No thread could be had for a call");
         }
     }
 
@@ -217,8 +217,8 @@ impl Closing {
 impl Drop for Closing {
     fn drop(&mut self) {
         if let Some(descriptor) = self.0.take() {
-            report::error_always!(
-                report::PLUGIN,
+            log::error_always!(
+                log::PLUGIN,
                 "A file stays open: no thread could be had to close it"
             );
             let _leaked = Arc::into_raw(descriptor);
@@ -229,8 +229,8 @@ impl Drop for Closing {
 impl Drop for File {
     fn drop(&mut self) {
         if let Err(errno) = self.close(PATIENCE) {
-            report::warning!(
-                report::PLUGIN,
+            log::warning!(
+                log::PLUGIN,
                 "A file that was not in use any more could not be closed: {errno}"
             );
         }

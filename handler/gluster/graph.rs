@@ -9,7 +9,7 @@ use std::fmt;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use crate::lun::config::{Cache, Config, Fence, IoThreads};
+use crate::config::{Cache, Config, Fence, IoThreads};
 
 /// What distinguishes the graphs of two connections to one volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -22,8 +22,8 @@ use nix::errno::Errno;
 use super::descriptor::Descriptor;
 use super::file::File;
 use super::volfile::Volfile;
+use crate::log;
 use crate::lun::backend::{AcquireError, Acquired, Enforcement, ImageLock, Preempt};
-use crate::report;
 
 /// Makes the bricks enforce locks on a file. Anything may be its value.
 const ENFORCE_XATTR: &CStr = c"trusted.glusterfs.enforce-mandatory-lock";
@@ -151,8 +151,8 @@ fn acquire(
     lock(descriptor, layout, libc::F_SETLK, libc::F_WRLCK)?;
     finish(descriptor, layout, heartbeat, preempt, held).inspect_err(|_| {
         if let Err(errno) = release(descriptor, layout) {
-            report::warning!(
-                report::PLUGIN,
+            log::warning!(
+                log::PLUGIN,
                 "A lock that is not wanted could not be given back: {errno}"
             );
         }

@@ -21,7 +21,7 @@ use nix::errno::Errno;
 
 use super::meta::File;
 use super::volume::{Volume, c_string, check};
-use crate::lun::config::LogLevel;
+use crate::config::LogLevel;
 
 /// How libgfapi counts (`gf_loglevel_t`).
 pub(super) fn number(level: LogLevel) -> c_int {

@@ -41,8 +41,8 @@ use self::connection::{Connection as Shared, Origin, Target};
 use self::entry::Wish;
 use self::graph::Graph;
 use self::server::Server;
+use crate::config::{Access, Config, Connection, Fence, LogLevel};
 use crate::lun::backend::{NotOpened, Opened, Source};
-use crate::lun::config::{Access, Config, Connection, Fence, LogLevel};
 
 pub use error::OpenError;
 pub use file::File;

@@ -22,7 +22,7 @@ use super::server::Fetched;
 use super::volfile_watch::{self, Watch};
 use super::volume::Bricks;
 use super::worker::{hand_over, run_with_timeout};
-use crate::report;
+use crate::log;
 
 /// How long an unused connection is kept.
 const LINGER: Duration = Duration::from_secs(10);
@@ -170,8 +170,8 @@ fn follow_logging() {
         // In an outage the volume cannot be asked; it is, when it is over.
         if let Some(Err(errno)) = changed.filter(|changed| *changed != Err(Errno::ENOTCONN)) {
             let name = name.display();
-            report::warning!(
-                report::PLUGIN,
+            log::warning!(
+                log::PLUGIN,
                 "libgfapi's log could not be changed ({name}, level {level}): {errno}"
             );
         }

@@ -13,7 +13,7 @@ use super::glusterd::{Glusterd, SpecError};
 use super::images::Answer;
 use super::rpc;
 use super::volfile::Volfile;
-use crate::lun::config::{Config, Transport};
+use crate::config::{Config, Transport};
 
 /// Where a glusterd listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

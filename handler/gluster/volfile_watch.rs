@@ -22,7 +22,7 @@ use super::server::{Fetched, Server};
 use super::status;
 use super::volfile::Volfile;
 use super::worker::hand_over;
-use crate::report;
+use crate::log;
 
 /// Between two signs of life of the server. With the bound of an answer it makes the 5 s within
 /// which the next one is asked.
@@ -129,8 +129,8 @@ impl Watch {
         }) {
             Ok(changed) => changed,
             Err(why) => {
-                report::warning!(
-                    report::PLUGIN,
+                log::warning!(
+                    log::PLUGIN,
                     "Volume {}: {}: {why}; the next server is asked for changes",
                     self.target.volume,
                     glusterd.server()
@@ -151,26 +151,20 @@ impl Watch {
             match glusterd.volfile(volume, status::op_version()) {
                 Ok(text) => match Volfile::from_glusterd(text, volume) {
                     Ok(volfile) => return Some(volfile),
-                    Err(why) => report::warning!(
-                        report::PLUGIN,
-                        "Volume {volume}: {}: {why}",
-                        glusterd.server()
-                    ),
+                    Err(why) => {
+                        log::warning!(log::PLUGIN, "Volume {volume}: {}: {why}", glusterd.server())
+                    }
                 },
                 Err(SpecError::Refused(errno)) => {
-                    report::warning!(
-                        report::PLUGIN,
+                    log::warning!(
+                        log::PLUGIN,
                         "Volume {volume}: {} refuses its volfile ({errno}): its present graph stays in use",
                         glusterd.server()
                     );
                     return None;
                 }
                 Err(SpecError::Server(why)) => {
-                    report::warning!(
-                        report::PLUGIN,
-                        "Volume {volume}: {}: {why}",
-                        glusterd.server()
-                    );
+                    log::warning!(log::PLUGIN, "Volume {volume}: {}: {why}", glusterd.server());
                 }
             }
             self.glusterd = None;
@@ -180,8 +174,8 @@ impl Watch {
         let in_turn = servers.iter().cycle().skip(last + 1).take(servers.len());
         match self.target.fetch(in_turn) {
             Ok(Fetched { volfile, glusterd }) => {
-                report::info_always!(
-                    report::PLUGIN,
+                log::info_always!(
+                    log::PLUGIN,
                     "Volume {volume}: {} is asked for changes",
                     glusterd.server()
                 );
@@ -190,10 +184,7 @@ impl Watch {
                 Some(volfile)
             }
             Err(why) => {
-                report::warning!(
-                    report::PLUGIN,
-                    "Volume {volume}: changes of it are not seen: {why}"
-                );
+                log::warning!(log::PLUGIN, "Volume {volume}: changes of it are not seen: {why}");
                 None
             }
         }
@@ -272,8 +263,8 @@ impl Watch {
             return Next::Candidate { connection, since };
         }
         let (volume, number) = (&self.target.volume, connection.generation().number());
-        report::info_always!(
-            report::PLUGIN,
+        log::info_always!(
+            log::PLUGIN,
             "Volume {volume}: new graph, number {number}; LUNs move to it"
         );
         self.reported = false;
@@ -298,8 +289,8 @@ impl Watch {
     fn report(&mut self, why: &str) {
         if !std::mem::replace(&mut self.reported, true) {
             let volume = &self.target.volume;
-            report::warning_always!(
-                report::PLUGIN,
+            log::warning_always!(
+                log::PLUGIN,
                 "Volume {volume}: its new graph does not come up, the present one stays in use: {why}"
             );
         }

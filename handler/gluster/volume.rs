@@ -22,7 +22,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use super::graph::Option as GraphOption;
 use super::logging::Logging;
 use super::volfile::Volfile;
-use crate::report;
+use crate::log;
 
 /// Bytes: one place, with the names of a brick, its host and the image.
 const LONGEST_PATHINFO: usize = 16 << 10;
@@ -155,7 +155,7 @@ impl Drop for Volume {
         let outstanding = unsafe { gfapi::glfs_fini(self.fs.as_ptr()) } != 0;
         if self.connected {
             let how = if outstanding { ", with calls outstanding" } else { "" };
-            report::info_always!(report::PLUGIN, "Volume {}: disconnected{how}", self.name);
+            log::info_always!(log::PLUGIN, "Volume {}: disconnected{how}", self.name);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
 
-use crate::report;
+use crate::log;
 
 /// Threads of one call that may hang as long as the volume does.
 const CALL: &str = "glfs-call";
@@ -116,10 +116,7 @@ impl Worker {
 fn work(jobs: Receiver<Job>) {
     for job in jobs {
         if catch_unwind(AssertUnwindSafe(job)).is_err() {
-            report::error!(
-                report::PLUGIN,
-                "PANIC in a job of a worker thread; it goes on with the next"
-            );
+            log::error!(log::PLUGIN, "PANIC in a job of a worker thread; it goes on with the next");
         }
     }
 }

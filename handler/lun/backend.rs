@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use super::config::LogLevel;
+use crate::config::LogLevel;
 
 /// The data of a request. Its home is the runner's edge, where the memory comes from.
 pub use crate::runner::IoVecs as Data;

@@ -9,8 +9,8 @@ use super::backend::Backend;
 use super::error::{Op, kind, status};
 use super::gate::{Lock, Request, Verdict, Waiter};
 use super::{Lun, compare_and_write, flush, image, lock, recovery, rw, size, unmap};
+use crate::log;
 use crate::metrics::{Span, Work};
-use crate::report;
 use crate::runner::{self, Cdb, Command, LockOutcome, LockState, Rejected, Status};
 
 impl<B: Backend> Lun<B> {
@@ -167,7 +167,7 @@ impl<B: Backend> runner::Lun for Lun<B> {
         };
         let work = Work { op: Op::Flush, offset: 0, bytes: 0 };
         if let Some(span) = (!is_test).then(|| self.begin(work)).flatten() {
-            span.end(status.class());
+            span.end(status.error_class());
         }
         Some(status)
     }
@@ -193,7 +193,7 @@ impl<B: Backend> runner::Lun for Lun<B> {
             return Ok(());
         }
         // Twice for every LUN of a restored configuration, which says that there is no cache.
-        report::info_always!(
+        log::info_always!(
             self.log,
             "the write cache bit stays set: the bricks cache, so initiators must flush"
         );
@@ -203,18 +203,15 @@ impl<B: Backend> runner::Lun for Lun<B> {
     fn close(self: Arc<Self>) {
         self.device.detach();
         self.meter.detach();
-        self.log.settle(true);
+        self.log.flush_suppressed(true);
         let image = self.gate.close();
         // Nothing waits, as far as the core knows; a thread that does leaves.
         self.gate.resume();
         self.recovery.wake();
         match image.map(|image| image.close(image::CLOSE_TIMEOUT)) {
-            None | Some(Ok(())) => report::info_always!(self.log, "closed"),
+            None | Some(Ok(())) => log::info_always!(self.log, "closed"),
             Some(Err(errno)) => {
-                report::error_always!(
-                    self.log,
-                    "closing failed, cached writes may be lost: {errno}"
-                );
+                log::error_always!(self.log, "closing failed, cached writes may be lost: {errno}");
             }
         }
     }

@@ -5,11 +5,11 @@ use nix::errno::Errno;
 
 use super::backend::Backend;
 use super::gate::Gate;
-use crate::report::Kind;
+use crate::log::Kind;
 use crate::runner::{Sense, Status};
 
 /// The kinds of work a LUN asks of its storage.
-pub(super) use crate::metrics::Op;
+pub(super) use crate::scsi::Op;
 
 /// What log lines keep apart, and how they call it.
 pub(super) fn kind(op: Op) -> Kind {

@@ -18,7 +18,7 @@ use super::Lun;
 use super::backend::{Backend, Data, Request};
 use super::error::Op;
 use super::rw::{expire, fail};
-use crate::report;
+use crate::log;
 use crate::runner::{Buffer, Command, Status};
 
 /// The flushes of one LUN.
@@ -116,7 +116,7 @@ impl<B: Backend> Request for Shared<B> {
         let status = if lun.durability.flush_ended(&lun.gate) {
             Status::Ok
         } else {
-            report::error!(
+            log::error!(
                 lun.log,
                 "acknowledged writes may be lost: a brick was away before they were flushed; this flush fails, once"
             );

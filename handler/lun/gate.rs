@@ -34,13 +34,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::backend::{Backend, Opened};
-use super::config::Config;
 use super::error::Op;
 use super::heartbeat::OwnerHeartbeat;
 use super::lock;
 use super::outage::Outage;
+use crate::config::Config;
+use crate::log::Log;
 use crate::metrics::{Event, Meter};
-use crate::report::Log;
 use crate::runner::{Sense, Status};
 
 /// Between two looks at who owns the image, while commands are refused.

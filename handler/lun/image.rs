@@ -19,7 +19,7 @@ use nix::errno::Errno;
 use super::backend::{AcquireError, Backend, Opened, Preempt};
 use super::gate::{Lock, Replaced, Storage};
 use super::{Lun, flush, recovery, threads};
-use crate::report;
+use crate::log;
 
 /// How long the close of an image may take that commands wait for.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -45,10 +45,7 @@ pub(super) fn replace<B: Backend>(lun: &Arc<Lun<B>>, opened: Opened<B>) -> Resul
             return Err(opened);
         }
         lun.durability.writes_lost();
-        report::error!(
-            lun.log,
-            "writes that were held back are lost: {errno}; the next flush fails"
-        );
+        log::error!(lun.log, "writes that were held back are lost: {errno}; the next flush fails");
     }
     let new = Arc::new(opened.image);
     if let Replaced::Old { lock_lost } = swap(lun, &old, &new, opened.writable, false) {
@@ -64,10 +61,7 @@ pub(super) fn replace<B: Backend>(lun: &Arc<Lun<B>>, opened: Opened<B>) -> Resul
 /// Closes an image that is not in use any more.
 fn close<B: Backend>(lun: &Lun<B>, image: &B, patience: Duration) {
     if let Err(errno) = image.close(patience) {
-        report::warning!(
-            lun.log,
-            "an image that is not in use any more could not be closed: {errno}"
-        );
+        log::warning!(lun.log, "an image that is not in use any more could not be closed: {errno}");
     }
 }
 
@@ -110,17 +104,14 @@ pub(super) fn move_to_current_graph<B: Backend>(lun: &Arc<Lun<B>>) {
             lun.moves.done();
             lun.meter.moved(pause);
             let (took, pause) = (begin.elapsed().as_secs_f64(), pause.as_secs_f64() * 1000.0);
-            report::info_always!(
+            log::info_always!(
                 lun.log,
                 "moved to the volume's new graph in {took:.1} s; commands waited {pause:.0} ms"
             );
         }
         Err(why) => {
             if lun.moves.failed() {
-                report::warning_always!(
-                    lun.log,
-                    "stays on the volume's old graph, tries on: {why}"
-                );
+                log::warning_always!(lun.log, "stays on the volume's old graph, tries on: {why}");
             }
         }
     }

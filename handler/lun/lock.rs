@@ -20,12 +20,12 @@ use nix::errno::Errno;
 
 use super::Lun;
 use super::backend::{AcquireError, Backend, Enforcement, Preempt};
-use super::config::{Cache, Config, Fence as Mode};
 use super::error::Op;
 use super::gate::Lock;
 use super::heartbeat::OwnerHeartbeat;
 use super::recovery::{self, Task};
-use crate::report::{self, Log};
+use crate::config::{Cache, Config, Fence as Mode};
+use crate::log::{self, Log};
 use crate::runner::LockOutcome;
 
 /// An initiator that wants the image from an owner that seems alive must have asked for this long,
@@ -88,7 +88,7 @@ impl ImageLocking {
                 "fence=required, but the volume does not say whether it can enforce it: {errno}"
             )),
             Err(errno) => {
-                report::warning!(log, "whether the image is fenced could not be asked: {errno}");
+                log::warning!(log, "whether the image is fenced could not be asked: {errno}");
                 Ok(Lock::Unfenced)
             }
         }
@@ -133,13 +133,13 @@ pub(super) fn core_lock<B: Backend>(lun: &Lun<B>) -> LockOutcome {
         // It could not be asked when the image was opened, or its admin may have changed it since.
         match locking.ask(&*image) {
             Ok(Enforcement::Impossible(why)) => {
-                report::warning!(log, "fencing is off: {why}; a gateway that hangs may write late");
+                log::warning!(log, "fencing is off: {why}; a gateway that hangs may write late");
                 lun.gate.unfence();
                 return LockOutcome::Locked;
             }
             Ok(_) => {}
             Err(errno) => {
-                report::warning!(
+                log::warning!(
                     log,
                     "not locked: whether the image is fenced could not be asked: {errno}"
                 );
@@ -181,7 +181,7 @@ pub(super) fn acquire_for_io<B: Backend>(lun: &Lun<B>) {
             Ok(Enforcement::Possible | Enforcement::Impossible(_)) => return lun.gate.unfence(),
             Ok(Enforcement::Active) => {}
             Err(errno) => {
-                return report::warning!(
+                return log::warning!(
                     log,
                     "whether the image is fenced could not be asked: {errno}"
                 );
@@ -200,7 +200,7 @@ pub(super) fn acquire_for_io<B: Backend>(lun: &Lun<B>) {
         outcome => outcome,
     };
     match outcome {
-        Ok(()) => report::warning!(log, "owned, for commands that came without a lock"),
+        Ok(()) => log::warning!(log, "owned, for commands that came without a lock"),
         // There may be no core that does it: without an ALUA group it never asks for the lock.
         Err(AcquireError::Reopen) => lun.recovery.request(Task::Reopen),
         Err(_) => {}
@@ -216,8 +216,8 @@ pub(super) fn acquire<B: Backend>(
     let log = &lun.log;
     let heartbeat = lun.gate.with_heartbeat(OwnerHeartbeat::next);
     let acquired = image.acquire(&heartbeat, preempt).inspect_err(|why| match why {
-        AcquireError::InFlight => report::warning!(log, "not locked: commands are in flight"),
-        AcquireError::Storage(errno) => report::warning!(log, "not locked: {errno}"),
+        AcquireError::InFlight => log::warning!(log, "not locked: commands are in flight"),
+        AcquireError::Storage(errno) => log::warning!(log, "not locked: {errno}"),
         AcquireError::Held | AcquireError::Foreign(_) | AcquireError::Reopen => {}
     })?;
     if !lun.gate.lock_held(image) {
@@ -225,15 +225,15 @@ pub(super) fn acquire<B: Backend>(
         return Err(AcquireError::Storage(Errno::EBADF));
     }
     match acquired.previous {
-        Some(owner) => report::warning!(log, "fencing: owned, taken from {owner}"),
-        None => report::info_always!(log, "fencing: owned"),
+        Some(owner) => log::warning!(log, "fencing: owned, taken from {owner}"),
+        None => log::info_always!(log, "fencing: owned"),
     }
     Ok(())
 }
 
 fn give_back<B: Backend>(lun: &Lun<B>, image: &B) {
     if let Err(errno) = image.release() {
-        report::warning!(lun.log, "fencing: not given up, until the LUN is closed: {errno}");
+        log::warning!(lun.log, "fencing: not given up, until the LUN is closed: {errno}");
     }
 }
 
@@ -262,7 +262,7 @@ pub(super) fn send_heartbeat<B: Backend>(lun: &Arc<Lun<B>>) {
     image.send_heartbeat(heartbeat, move |sent| {
         // In an outage there is nobody to see it either.
         if let (Err(errno), Some(lun)) = (sent, beating.0.upgrade()) {
-            report::warning!(lun.log, "the owner's heartbeat could not be left: {errno}");
+            log::warning!(lun.log, "the owner's heartbeat could not be left: {errno}");
         }
     });
 }
@@ -291,7 +291,7 @@ pub(super) fn command_failed<B: Backend>(lun: &Arc<Lun<B>>, op: Op, errno: Errno
         return;
     }
     if lun.locking.mode == Mode::Off {
-        report::error!(
+        log::error!(
             lun.log,
             "refused by the bricks ({errno}): the image is fenced, and fence=off; see docs/fencing.md"
         );
@@ -304,7 +304,7 @@ pub(super) fn command_failed<B: Backend>(lun: &Arc<Lun<B>>, op: Op, errno: Errno
     }
     match lun.gate.stand_by() {
         Lock::Held => {
-            report::warning!(lun.log, "fencing: not owned any more ({errno})");
+            log::warning!(lun.log, "fencing: not owned any more ({errno})");
             // Before the command is answered; and once, for all that fail alike.
             lun.device.lock_lost();
             // Good for nothing more, with the lock or without: a write has reached too few bricks

@@ -6,7 +6,6 @@ mod admission;
 pub mod backend;
 mod commands;
 mod compare_and_write;
-pub mod config;
 mod durability;
 mod error;
 mod filter;
@@ -35,7 +34,6 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use self::backend::{Backend, Opened, Source};
-use self::config::{Cache, Config, OnUnreachable};
 use self::durability::Durability;
 use self::flush::Flushes;
 use self::gate::Gate;
@@ -45,8 +43,9 @@ use self::lock::ImageLocking;
 use self::recovery::Recovery;
 use self::size::Size;
 use self::unmap::Fills;
+use crate::config::{Cache, Config, OnUnreachable};
+use crate::log::{self, Log};
 use crate::metrics::{self, Meter};
-use crate::report::{self, Log};
 use crate::runner::{Device, DeviceHandle, Limits, Sense};
 
 pub use self::filter::{filter, has_short_response};
@@ -115,10 +114,10 @@ impl<B: Backend> Lun<B> {
         source: impl Source<Backend = B>,
     ) -> Result<Arc<Self>, Errno> {
         let log = Arc::new(Log::new(config.label()));
-        log.set_detail(monitor::detail(config.log_level));
+        log.set_max_level(monitor::max_level(config.log_level));
         let meter = metrics::meter(&observe::name(device, config), &log);
         let block_size = BlockSize::new(device.block_size()).map_err(|why| {
-            report::error_always!(log, "not opened: {why}");
+            log::error_always!(log, "not opened: {why}");
             Errno::EINVAL
         })?;
         let deferrable = config.open == OnUnreachable::Defer;
@@ -130,11 +129,11 @@ impl<B: Backend> Lun<B> {
         let opened = match source.open(patience, None) {
             Ok(opened) => Some(opened),
             Err(not) if deferrable && not.passes => {
-                report::warning_always!(log, "not ready yet, tries on: {}", not.why);
+                log::warning_always!(log, "not ready yet, tries on: {}", not.why);
                 None
             }
             Err(not) => {
-                report::error_always!(log, "not opened: {}", not.why);
+                log::error_always!(log, "not opened: {}", not.why);
                 return Err(not.errno);
             }
         };
@@ -191,14 +190,14 @@ impl<B: Backend> Lun<B> {
     ) -> Result<(), Errno> {
         let log = &self.log;
         let size = opened.image.size().inspect_err(|errno| {
-            report::error!(
+            log::error!(
                 log,
                 "not opened: no size: {errno}; are the bricks up? (gluster volume status)"
             );
         })?;
         size::open(self, size, device)?;
         let lock = self.locking.engage(&opened.image, log).map_err(|why| {
-            report::error!(log, "not served: {why}");
+            log::error!(log, "not served: {why}");
             Errno::EOPNOTSUPP
         })?;
         if !opened.writable {
@@ -207,7 +206,7 @@ impl<B: Backend> Lun<B> {
         let mode = if opened.writable { "" } else { ", read-only" };
         self.brick_losses.store(opened.image.brick_losses(), Ordering::Relaxed);
         match self.gate.open(opened, lock, pending) {
-            Ok(()) => report::info_always!(log, "open, {} bytes{mode}", self.size.bytes()),
+            Ok(()) => log::info_always!(log, "open, {} bytes{mode}", self.size.bytes()),
             // The LUN has been closed meanwhile.
             Err(image) => drop(image.close(image::CLOSE_TIMEOUT)),
         }

@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
-use log::LevelFilter;
+use ::log::LevelFilter;
 
 use super::backend::Backend;
-use super::config::{Config, LogLevel, Site};
 use super::recovery::{self, Task};
 use super::{Lun, lock, size, threads};
-use crate::{report, site};
+use crate::config::{Config, LogLevel, Site};
+use crate::log;
 
 /// Between two rounds. A third of what an owner may be silent for (`heartbeat.rs`).
 const INTERVAL: Duration = Duration::from_secs(3);
@@ -62,7 +62,7 @@ fn run() {
             }
             monitor.monitored.iter().filter_map(Weak::upgrade).collect()
         };
-        round(alive, site::follow);
+        round(alive, Site::reload);
     }
 }
 
@@ -71,10 +71,10 @@ fn round(alive: Vec<Arc<dyn Monitored>>, read_site: fn() -> Arc<Site>) {
     for monitored in &alive {
         survive(|| Arc::clone(monitored).send_heartbeat());
     }
-    survive(|| report::PLUGIN.settle(false));
+    survive(|| log::PLUGIN.flush_suppressed(false));
     let mut site = None;
     survive(|| site = Some(read_site()));
-    let site = site.unwrap_or_else(site::current);
+    let site = site.unwrap_or_else(Site::current);
     for monitored in alive {
         survive(|| monitored.tick(&site));
     }
@@ -82,7 +82,7 @@ fn round(alive: Vec<Arc<dyn Monitored>>, read_site: fn() -> Arc<Site>) {
 
 fn survive(work: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(work)).is_err() {
-        report::error!(report::PLUGIN, "PANIC while a LUN was seen to; it is tried again");
+        log::error!(log::PLUGIN, "PANIC while a LUN was seen to; it is tried again");
     }
 }
 
@@ -91,7 +91,7 @@ impl<B: Backend> Lun<B> {
     fn follow(&self, site: &Site) {
         // A profile that is gone will be missed when the LUN is opened next.
         if let Ok(config) = Config::read(&self.cfgstring, site) {
-            self.log.set_detail(detail(config.log_level));
+            self.log.set_max_level(max_level(config.log_level));
             self.source.set_log_level(config.log_level);
         }
     }
@@ -122,7 +122,7 @@ impl<B: Backend> Monitored for Lun<B> {
 
     fn tick(self: Arc<Self>, site: &Site) {
         self.follow(site);
-        self.log.settle(false);
+        self.log.flush_suppressed(false);
         if let Some(image) = self.gate.image() {
             let losses = image.brick_losses();
             if self.brick_losses.swap(losses, Ordering::Relaxed) != losses {
@@ -142,7 +142,7 @@ impl<B: Backend> Monitored for Lun<B> {
 
 /// What a LUN's `log-level=` means for its own lines. Between the ends it is tcmu-runner's level
 /// that counts.
-pub(super) fn detail(level: LogLevel) -> LevelFilter {
+pub(super) fn max_level(level: LogLevel) -> LevelFilter {
     match level {
         LogLevel::Critical | LogLevel::Error => LevelFilter::Error,
         LogLevel::Warning | LogLevel::Info => LevelFilter::Info,

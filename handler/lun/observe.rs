@@ -5,8 +5,8 @@ use std::sync::{Arc, Weak};
 
 use super::Lun;
 use super::backend::Backend;
-use super::config::Config;
 use super::gate::Lock;
+use crate::config::Config;
 use crate::metrics::{FenceState, Identity, LunState, Observed};
 use crate::runner::Device;
 

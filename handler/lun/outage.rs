@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::config::{Cache, Config};
+use crate::config::{Cache, Config};
 use crate::runner::{Sense, Status};
 
 /// How long an EIO may be a sign of an outage: replicas answer so for a moment when they lose each

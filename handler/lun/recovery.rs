@@ -21,8 +21,8 @@ use self::bricks::BrickWait;
 use super::backend::{Backend, Opened};
 use super::gate::Storage;
 use super::{Lun, image, lock, threads};
+use crate::log;
 use crate::metrics::Event;
-use crate::report;
 use crate::runner::Sense;
 
 pub(super) use self::bricks::wait_before_first;
@@ -142,7 +142,7 @@ fn run<B: Backend>(recovery: &Recovery, lun: &Weak<Lun<B>>) {
             Ok(None) if recovery.finish() => return start(&lun),
             Ok(None) => {}
             Err(_) => {
-                report::error!(lun.log, "PANIC in the recovery of this LUN; it is started anew");
+                log::error!(lun.log, "PANIC in the recovery of this LUN; it is started anew");
                 lun.gate.resume();
                 // By the monitor, with another thread and without what this one knew.
                 recovery.lock().running = false;
@@ -224,7 +224,7 @@ impl<B: Backend> Worker<B> {
             // An outage has been reported when it began; that nothing will come of it when it ends
             // has not.
             Err(not) if !not.passes && !mem::replace(&mut self.complained, true) => {
-                report::error_always!(lun.log, "cannot be opened: {}", not.why);
+                log::error_always!(lun.log, "cannot be opened: {}", not.why);
             }
             Err(_) => {}
         }
@@ -282,7 +282,7 @@ impl<B: Backend> Worker<B> {
         match image::replace(lun, opened) {
             Ok(()) => {
                 lun.meter.count(Event::Reopened);
-                report::warning_always!(lun.log, "opened anew {why}");
+                log::warning_always!(lun.log, "opened anew {why}");
             }
             // Later, when what the old one holds back has been written, or is lost.
             Err(opened) => self.successor = Some(opened),

@@ -32,11 +32,11 @@ use self::image_size::{Finding, Image, Monitored};
 use super::Lun;
 use super::admission::{Admission, Admissions};
 use super::backend::Backend;
-use super::config::Grow;
 use super::error::Op;
 use super::gate::Lock;
 use super::geometry::fits;
-use crate::report;
+use crate::config::Grow;
+use crate::log;
 use crate::runner::{Device, Status};
 
 /// How long the writes of a LUN that is to shrink may take. The daemon's main thread waits.
@@ -128,7 +128,7 @@ pub(super) fn open<B: Backend>(
 ) -> Result<(), Errno> {
     let (log, told) = (&lun.log, lun.size.bytes());
     let whole = lun.block_size.lun_in(image).map_err(|why| {
-        report::error!(log, "not opened: {why}");
+        log::error!(log, "not opened: {why}");
         Errno::EINVAL
     })?;
     let is_reopened = device.is_some_and(Device::is_reopened);
@@ -142,7 +142,7 @@ pub(super) fn open<B: Backend>(
         Grow::Auto => " until the image has been at rest for 10 s",
         Grow::Manual => " until dev_size is set (grow=manual)",
     };
-    report::warning!(
+    log::warning!(
         log,
         "created with {told} bytes, but the image holds {image}: the LUN has {bytes}{grows}"
     );
@@ -157,7 +157,7 @@ pub(super) fn open<B: Backend>(
         return Ok(());
     };
     device.set_size(bytes).inspect_err(|errno| {
-        report::error!(
+        log::error!(
             log,
             "not opened: the kernel refused a size of {bytes} bytes: {errno}; see dmesg"
         );
@@ -172,7 +172,7 @@ pub(super) fn open<B: Backend>(
 pub(super) fn resize<B: Backend>(lun: &Lun<B>, bytes: u64) -> Result<(), Errno> {
     let (log, now) = (&lun.log, lun.size.bytes());
     let wanted = lun.block_size.lun_in(bytes).map_err(|_| {
-        report::error_always!(log, "resize to {bytes}: less than a block");
+        log::error_always!(log, "resize to {bytes}: less than a block");
         Errno::EINVAL
     })?;
     {
@@ -190,7 +190,7 @@ pub(super) fn resize<B: Backend>(lun: &Lun<B>, bytes: u64) -> Result<(), Errno> 
         }
     };
     if wanted > image {
-        report::error_always!(
+        log::error_always!(
             log,
             "{bytes} bytes do not fit, the image has {image}: grow it first (tcmu-glfs resize)"
         );
@@ -198,7 +198,7 @@ pub(super) fn resize<B: Backend>(lun: &Lun<B>, bytes: u64) -> Result<(), Errno> 
     }
     if wanted < now {
         if wanted < image {
-            report::error_always!(
+            log::error_always!(
                 log,
                 "a LUN of {now} bytes is not shrunk to {bytes}: initiators would lose data, the image has {image}"
             );
@@ -207,7 +207,7 @@ pub(super) fn resize<B: Backend>(lun: &Lun<B>, bytes: u64) -> Result<(), Errno> 
         return shrink(lun, now, wanted);
     }
     lun.size.set(wanted);
-    report::info_always!(log, "resized from {now} to {wanted} bytes");
+    log::info_always!(log, "resized from {now} to {wanted} bytes");
     Ok(())
 }
 
@@ -224,7 +224,7 @@ fn look<B: Backend>(lun: &Lun<B>) -> Result<u64, Errno> {
 /// before, and for an error gluster-block gives up the block on this gateway. It costs nothing: no
 /// command is let past what is known to be there.
 fn accept_unseen<B: Backend>(lun: &Lun<B>, wanted: u64, errno: Errno) {
-    report::warning_always!(
+    log::warning_always!(
         lun.log,
         "resize to {wanted} bytes: accepted without a look at the image ({errno})"
     );
@@ -253,7 +253,7 @@ fn shrink<B: Backend>(lun: &Lun<B>, now: u64, wanted: u64) -> Result<(), Errno> 
         lun.size.set(now);
         let why = image
             .map_or_else(|errno| errno.to_string(), |image| format!("the image has {image} again"));
-        report::error_always!(
+        log::error_always!(
             log,
             "not shrunk to {wanted} bytes: writes past the new end were in flight ({why})"
         );
@@ -262,7 +262,7 @@ fn shrink<B: Backend>(lun: &Lun<B>, now: u64, wanted: u64) -> Result<(), Errno> 
     let mut monitored = lun.size.monitored();
     (monitored.grow, monitored.image) = (Grow::Manual, Image::Fits);
     lun.size.writes_end.store(UNLIMITED, Ordering::Relaxed);
-    report::warning_always!(
+    log::warning_always!(
         log,
         "shrunk from {now} to {wanted} bytes by dev_size: the image had been cut off there; it grows only by dev_size now"
     );
@@ -295,11 +295,11 @@ pub(super) fn follow<B: Backend>(lun: &Lun<B>) {
     match finding {
         Finding::Nothing => {}
         Finding::Announce(wanted) => announce(lun, wanted),
-        Finding::CutOff => report::info_always!(
+        Finding::CutOff => log::info_always!(
             log,
             "the image has been cut off: {image} bytes of {bytes}; what is past them fails; dev_size={whole} shrinks the LUN"
         ),
-        Finding::StaysCutOff => report::error_always!(
+        Finding::StaysCutOff => log::error_always!(
             log,
             "the image stays cut off: {image} bytes of {bytes}; reads and writes past them fail"
         ),
@@ -310,12 +310,9 @@ pub(super) fn follow<B: Backend>(lun: &Lun<B>) {
 fn announce<B: Backend>(lun: &Lun<B>, bytes: u64) {
     let log = Arc::clone(&lun.log);
     let refused = move |errno| {
-        report::warning!(log, "the kernel refused a size of {bytes} bytes: {errno}; see dmesg")
+        log::warning!(log, "the kernel refused a size of {bytes} bytes: {errno}; see dmesg")
     };
     if let Err(errno) = lun.device.announce_size(bytes, refused) {
-        report::warning!(
-            lun.log,
-            "the kernel could not be told of a size of {bytes} bytes: {errno}"
-        );
+        log::warning!(lun.log, "the kernel could not be told of a size of {bytes} bytes: {errno}");
     }
 }

@@ -11,8 +11,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::classic;
 use super::meter::{Event, Meter};
-use super::op::{Class, Op};
 use super::registry::{self, FenceState, Lun, LunState, VolumeState};
+use crate::scsi::{ErrorClass, Op};
 
 /// The two formats that there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +140,7 @@ impl Snapshot {
         let name =
             ("tcmu_glfs_errors", "Commands that failed, by what the initiator was told", None);
         self.luns(encoder, name, MetricType::Counter, |lun, family| {
-            let all = Op::ALL.into_iter().flat_map(|op| Class::ALL.map(|class| (op, class)));
+            let all = Op::ALL.into_iter().flat_map(|op| ErrorClass::ALL.map(|class| (op, class)));
             all.into_iter().try_for_each(|(op, class)| {
                 let labels =
                     [("lun", lun.name.as_str()), ("op", op.label()), ("class", class.label())];
@@ -316,8 +316,8 @@ mod tests {
     }
 
     fn lun(name: &str) -> Lun {
-        let meter = Arc::new(Meter::new(&Arc::new(crate::report::Log::new(String::from("v@h/p")))));
-        meter.set_for_test(Op::Read, 2, 8192, Some(Class::Busy));
+        let meter = Arc::new(Meter::new(&Arc::new(crate::log::Log::new(String::from("v@h/p")))));
+        meter.set_for_test(Op::Read, 2, 8192, Some(ErrorClass::Busy));
         Lun {
             name: name.to_owned(),
             meter,

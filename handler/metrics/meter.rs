@@ -9,9 +9,9 @@ use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 
 use super::histogram::{Histogram, Latencies};
-use super::op::{Class, Op};
 use super::registry::Subject;
-use crate::report::{self, Log};
+use crate::log::{self, Log};
+use crate::scsi::{ErrorClass, Op};
 
 /// Whether anything is counted.
 static ENABLED: AtomicBool = AtomicBool::new(false);
@@ -45,7 +45,7 @@ pub struct Meter {
 struct Tally {
     latency: Histogram,
     bytes: AtomicU64,
-    errors: [AtomicU64; Class::ALL.len()],
+    errors: [AtomicU64; ErrorClass::ALL.len()],
 }
 
 /// What happens to a LUN, now and then.
@@ -127,7 +127,7 @@ impl Meter {
             offset,
             bytes,
             op,
-            error: Some(Class::Hardware),
+            error: Some(ErrorClass::Hardware),
         })
     }
 
@@ -152,7 +152,7 @@ impl Meter {
         std::time::Duration::from_nanos(self.longest_pause.load(Ordering::Relaxed))
     }
 
-    fn end(&self, work: Work, nanoseconds: u64, error: Option<Class>) {
+    fn end(&self, work: Work, nanoseconds: u64, error: Option<ErrorClass>) {
         let Some(tally) = self.tallies.get(work.op as usize) else { return };
         tally.latency.add(nanoseconds);
         match error {
@@ -168,7 +168,7 @@ impl Meter {
             self.count(Event::Slow);
             let (log, Work { op, offset, bytes }) = (Arc::clone(&self.log()), work);
             let seconds = std::time::Duration::from_nanos(nanoseconds).as_secs_f64();
-            report::warning!(
+            log::warning!(
                 log,
                 "slow: {} offset={offset} len={bytes} took {seconds:.1} s",
                 op.name()
@@ -179,7 +179,7 @@ impl Meter {
 
     /// `good` commands of 20 microseconds that were about `bytes` together, and one that failed.
     #[cfg(test)]
-    pub(super) fn set_for_test(&self, op: Op, good: u64, bytes: u64, error: Option<Class>) {
+    pub(super) fn set_for_test(&self, op: Op, good: u64, bytes: u64, error: Option<ErrorClass>) {
         let work = Work { op, offset: 0, bytes: bytes / good };
         let errors = std::iter::repeat_n(None, usize::try_from(good).unwrap()).chain([error]);
         errors.for_each(|error| {
@@ -208,7 +208,7 @@ impl Meter {
         self.tallies.get(op as usize).map_or(0, |tally| tally.bytes.load(Ordering::Relaxed))
     }
 
-    pub(super) fn errors(&self, op: Op, class: Class) -> u64 {
+    pub(super) fn errors(&self, op: Op, class: ErrorClass) -> u64 {
         let count =
             self.tallies.get(op as usize).and_then(|tally| tally.errors.get(class as usize));
         count.map_or(0, |count| count.load(Ordering::Relaxed))
@@ -226,12 +226,12 @@ pub struct Span {
     offset: u64,
     bytes: u64,
     op: Op,
-    error: Option<Class>,
+    error: Option<ErrorClass>,
 }
 
 impl Span {
     /// The command is about to be answered, with this error or with GOOD.
-    pub fn end(mut self, error: Option<Class>) {
+    pub fn end(mut self, error: Option<ErrorClass>) {
         self.error = error;
     }
 }
@@ -275,7 +275,7 @@ mod tests {
         good.unwrap().end(None);
         // Off meanwhile: what has begun ends.
         enable(false, Duration::MAX);
-        bad.unwrap().end(Some(Class::Space));
+        bad.unwrap().end(Some(ErrorClass::Space));
         drop(dropped);
         assert_eq!(
             (meter.in_flight(), meter.operations(Op::Read), meter.operations(Op::Write)),
@@ -283,7 +283,10 @@ mod tests {
         );
         assert_eq!((meter.bytes(Op::Read), meter.bytes(Op::Write)), (512, 0));
         assert_eq!(
-            (meter.errors(Op::Read, Class::Space), meter.errors(Op::Write, Class::Hardware)),
+            (
+                meter.errors(Op::Read, ErrorClass::Space),
+                meter.errors(Op::Write, ErrorClass::Hardware)
+            ),
             (1, 1)
         );
         assert_eq!(meter.latencies(Op::Read).unwrap().count, 2);

@@ -13,7 +13,6 @@ mod encode;
 mod histogram;
 mod http;
 mod meter;
-mod op;
 mod registry;
 mod server;
 mod socket;
@@ -23,7 +22,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use meter::{Event, Meter, Span, Work};
-pub use op::{Class, Op};
 pub use registry::{FenceState, Identity, LunState, Observed, Storage, VolumeState, set_storage};
 pub use server::configure;
 

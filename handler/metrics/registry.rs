@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use super::meter::Meter;
-use crate::report::Log;
+use crate::log::Log;
 
 /// What a LUN is, in words.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::encode::{self, Format};
 use super::socket::Socket;
 use super::{Settings, http, meter, textfile};
-use crate::report;
+use crate::log;
 
 /// How often to look whether the socket is there, and to try again if it could not be had: a daemon
 /// that is being replaced goes on for a while beside its successor.
@@ -54,7 +54,7 @@ pub fn configure(settings: Settings) {
         None if settings.enabled => match start() {
             Ok(bell) => *server = Some(Server { settings, bell }),
             Err(why) => {
-                report::warning_always!(report::PLUGIN, "Metrics: nobody can ask for them: {why}")
+                log::warning_always!(log::PLUGIN, "Metrics: nobody can ask for them: {why}")
             }
         },
         None => {}
@@ -75,7 +75,7 @@ fn start() -> io::Result<UnixStream> {
 fn serve(heard: &Arc<UnixStream>) {
     let tell = || Teller::new(Arc::clone(heard)).run();
     while catch_unwind(AssertUnwindSafe(tell)).is_err() {
-        report::error_always!(report::PLUGIN, "Metrics: PANIC; they are shown anew");
+        log::error_always!(log::PLUGIN, "Metrics: PANIC; they are shown anew");
         thread::sleep(AFTER_PANIC);
     }
 }
@@ -163,7 +163,7 @@ impl Teller {
 
     fn complain(&mut self, what: String) {
         if !self.complaints.contains(&what) {
-            report::warning_always!(report::PLUGIN, "Metrics: {what}");
+            log::warning_always!(log::PLUGIN, "Metrics: {what}");
             self.complaints.push(what);
         }
     }

@@ -13,8 +13,8 @@ use super::entry::RUNNER;
 use super::iovec::IoVecs;
 use super::status::Status;
 use super::symbols::Symbols;
+use crate::log;
 use crate::metrics::Span;
-use crate::report;
 
 /// One command of the core, owned by whoever is working on it.
 ///
@@ -163,7 +163,7 @@ impl Command {
     /// Before the answer: whoever has it finds the command counted.
     fn end(&mut self, status: Status) {
         if let Some(span) = self.span.take() {
-            span.end(status.class());
+            span.end(status.error_class());
         }
     }
 }
@@ -241,8 +241,8 @@ unsafe fn set_sense(cmd: *mut TcmurCmd, status: Status) {
 impl Drop for Command {
     fn drop(&mut self) {
         if let Some(raw) = &self.raw {
-            report::error!(
-                report::PLUGIN,
+            log::error!(
+                log::PLUGIN,
                 "A command was dropped without an answer: it gets HARDWARE ERROR, and its LUN is out of service"
             );
             if let Some(runner) = RUNNER.get() {

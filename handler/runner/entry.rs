@@ -12,7 +12,7 @@ use super::abi::TcmuDevice;
 use super::devices::Devices;
 use super::handler::Handler;
 use super::symbols::Symbols;
-use crate::report;
+use crate::log;
 
 #[cfg(not(panic = "unwind"))]
 compile_error!(
@@ -74,8 +74,8 @@ pub(super) fn guard<R>(
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => result,
         Err(payload) => {
-            report::error_always!(
-                report::PLUGIN,
+            log::error_always!(
+                log::PLUGIN,
                 "PANIC in {callback}: {}; the LUN is out of service",
                 message(payload.as_ref())
             );

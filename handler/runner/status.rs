@@ -4,7 +4,7 @@
 use std::ffi::c_int;
 
 use super::abi::{SENSE_LEN, sts};
-use crate::metrics::Class;
+use crate::scsi::ErrorClass;
 
 /// The outcome of a command, in words. What each becomes on the wire is the core's doing
 /// (`libtcmu.c`, `tcmulib_command_complete` and `tcmu_set_sense...`), given here per variant.
@@ -118,22 +118,22 @@ impl Sense {
 
 impl Status {
     /// The kind of error that it is. None: it is none.
-    pub(crate) fn class(self) -> Option<Class> {
+    pub(crate) fn error_class(self) -> Option<ErrorClass> {
         Some(match self {
             Self::Ok => return None,
-            Self::NoResource | Self::Busy => Class::Busy,
-            Self::WriteError | Self::ReadError => Class::Medium,
-            Self::InvalidCommand | Self::InvalidCdb => Class::Other,
-            Self::HardwareError => Class::Hardware,
-            Self::OutOfRange => Class::Range,
+            Self::NoResource | Self::Busy => ErrorClass::Busy,
+            Self::WriteError | Self::ReadError => ErrorClass::Medium,
+            Self::InvalidCommand | Self::InvalidCdb => ErrorClass::Other,
+            Self::HardwareError => ErrorClass::Hardware,
+            Self::OutOfRange => ErrorClass::Range,
             Self::Sense(sense) => match (sense.key, sense.asc, sense.ascq) {
-                (0x02, 0x04, 0x0b) => Class::Standby,
-                (0x02, ..) => Class::NotReady,
-                (0x03, ..) => Class::Medium,
-                (0x07, 0x27, 0x07) => Class::Space,
-                (0x07, ..) => Class::Protected,
-                (0x0e, ..) => Class::Miscompare,
-                _ => Class::Other,
+                (0x02, 0x04, 0x0b) => ErrorClass::Standby,
+                (0x02, ..) => ErrorClass::NotReady,
+                (0x03, ..) => ErrorClass::Medium,
+                (0x07, 0x27, 0x07) => ErrorClass::Space,
+                (0x07, ..) => ErrorClass::Protected,
+                (0x0e, ..) => ErrorClass::Miscompare,
+                _ => ErrorClass::Other,
             },
         })
     }
@@ -174,17 +174,20 @@ mod tests {
     #[test]
     fn an_error_is_of_the_class_that_its_sense_key_says() {
         for (sense, class) in [
-            (Sense::SPACE_ALLOCATION_FAILED, Class::Space),
-            (Sense::WRITE_PROTECTED, Class::Protected),
-            (Sense::NOT_READY, Class::NotReady),
-            (Sense::BECOMING_READY, Class::NotReady),
-            (Sense::STANDBY, Class::Standby),
-            (Sense::BECAME_READY, Class::Other),
-            (Sense::WRITE_ERROR.deferred(), Class::Medium),
-            (Sense::miscompare(1), Class::Miscompare),
+            (Sense::SPACE_ALLOCATION_FAILED, ErrorClass::Space),
+            (Sense::WRITE_PROTECTED, ErrorClass::Protected),
+            (Sense::NOT_READY, ErrorClass::NotReady),
+            (Sense::BECOMING_READY, ErrorClass::NotReady),
+            (Sense::STANDBY, ErrorClass::Standby),
+            (Sense::BECAME_READY, ErrorClass::Other),
+            (Sense::WRITE_ERROR.deferred(), ErrorClass::Medium),
+            (Sense::miscompare(1), ErrorClass::Miscompare),
         ] {
-            assert_eq!(Status::Sense(sense).class(), Some(class), "{sense:?}");
+            assert_eq!(Status::Sense(sense).error_class(), Some(class), "{sense:?}");
         }
-        assert_eq!((Status::Ok.class(), Status::OutOfRange.class()), (None, Some(Class::Range)));
+        assert_eq!(
+            (Status::Ok.error_class(), Status::OutOfRange.error_class()),
+            (None, Some(ErrorClass::Range))
+        );
     }
 }

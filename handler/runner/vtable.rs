@@ -23,7 +23,8 @@ use super::iovec::IoVecs;
 use super::log;
 use super::status::Status;
 use super::symbols::{self, Symbols, Unsupported};
-use crate::metrics::{Op, Work};
+use crate::metrics::Work;
+use crate::scsi::Op;
 use libc::iovec;
 
 const TABLE: TcmurHandler = TcmurHandler {

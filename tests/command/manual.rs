@@ -4,7 +4,7 @@
 use std::fs;
 use std::process::Command;
 
-use handler_glfs::lun::config::{KEYS, METRICS};
+use handler_glfs::config::{KEYS, METRICS};
 
 use crate::support::run;
 

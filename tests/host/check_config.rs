@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 use std::ptr;
 
-use handler_glfs::lun::config::KEYS;
+use handler_glfs::config::KEYS;
 
 use crate::support::runner::{check, table};
 

@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
+use handler_glfs::config::Config;
 use handler_glfs::gluster::{File, Opener, Store};
 use handler_glfs::lun::backend::Backend as _;
-use handler_glfs::lun::config::Config;
 
 use crate::interrupt::Interrupt;
 

@@ -6,8 +6,8 @@ use std::fmt;
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
 
+use handler_glfs::config::Config;
 use handler_glfs::gluster::Makeup;
-use handler_glfs::lun::config::Config;
 use serde::Serialize;
 
 use super::figures::{Cell, Figures, median};

@@ -10,8 +10,6 @@ mod volume;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use handler_glfs::site;
-
 use self::finding::{Finding, Place, Report, Severity};
 use self::host::Host;
 use self::volume::{Lun, Volume};
@@ -67,7 +65,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 }
 
 fn examine(args: &Args) -> Result<Report, String> {
-    let site = site::read().map_err(|why| why.to_string())?;
+    let site = handler_glfs::config::Site::read_file().map_err(|why| why.to_string())?;
     let host = Host::new(&args.root, &site);
     let mut findings = Vec::new();
     if let Some(cfgstring) = &args.cfgstring {

@@ -310,7 +310,7 @@ fn bytes(value: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use handler_glfs::lun::config::Fence;
+    use handler_glfs::config::Fence;
 
     use super::*;
 

@@ -10,8 +10,8 @@ use std::process::Command;
 use std::str::FromStr;
 use std::time::Duration;
 
+use handler_glfs::config::{Config, Fence, Transport};
 use handler_glfs::gluster::{Opener, translators};
-use handler_glfs::lun::config::{Config, Fence, Transport};
 
 use super::finding::{Finding, Place, Severity};
 use super::rules::{RULES, Rule};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! tcmu-glfs(5): the cfgstring and the site file.
 
-use handler_glfs::lun::config::{KEYS, METRICS};
+use handler_glfs::config::{KEYS, METRICS};
 
 use super::page::Page;
 

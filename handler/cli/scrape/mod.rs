@@ -30,7 +30,7 @@ pub(crate) struct Source {
 /// As the plugin has it. Where the site file is wrong, the plugin says so, and uses the last one
 /// that was not.
 fn socket() -> PathBuf {
-    handler_glfs::site::read()
+    handler_glfs::config::Site::read_file()
         .map_or_else(|_| Settings::default().socket, |site| site.metrics().socket.clone())
 }
 

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use super::super::backend::Backend;
 use super::{Gate, Lock, Storage};
+use crate::log;
 use crate::metrics::Event;
-use crate::report;
 use crate::runner::Status;
 
 /// Transitions of the storage.
@@ -28,11 +28,7 @@ impl<B: Backend> Gate<B> {
         let Storage::Down { since } = state.storage else { return };
         self.set_storage(&mut state, Storage::Up);
         drop(state);
-        report::warning!(
-            self.log,
-            "the storage is back after {:.1} s",
-            since.elapsed().as_secs_f64()
-        );
+        log::warning!(self.log, "the storage is back after {:.1} s", since.elapsed().as_secs_f64());
     }
 
     /// A command has failed because the storage is away. Its status.
@@ -54,7 +50,7 @@ impl<B: Backend> Gate<B> {
             let budget = state.outage.budget().as_secs();
             drop(state);
             self.meter.count(Event::Outage);
-            report::warning!(
+            log::warning!(
                 self.log,
                 "the storage is away; initiators are told BUSY for {budget} s, then NOT READY"
             );

@@ -23,7 +23,7 @@ const BUSY: Seen = Seen::Refused(Status::Busy);
 const FAILED: Seen = Seen::Answered(3);
 
 fn tick(lun: &Arc<Lun<Memory>>) {
-    Arc::clone(lun).tick(&crate::site::current());
+    Arc::clone(lun).tick(&crate::config::Site::current());
 }
 
 #[test]

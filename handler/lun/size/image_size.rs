@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::super::backend::ImageStat;
-use super::super::config::Grow;
+use crate::config::Grow;
 
 /// An image that has not changed for so long is not being filled.
 const REST: Duration = Duration::from_secs(10);

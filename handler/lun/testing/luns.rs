@@ -11,7 +11,6 @@ use nix::errno::Errno;
 
 use super::super::Lun;
 use super::super::backend::{NotOpened, Opened, Source};
-use super::super::config::{Cache, Config, Grow, LogLevel};
 use super::super::durability::Durability;
 use super::super::flush::Flushes;
 use super::super::gate::Gate;
@@ -22,7 +21,8 @@ use super::super::recovery::Recovery;
 use super::super::size::Size;
 use super::super::unmap::Fills;
 use super::{Fault, Memory, SIZE, Volume};
-use crate::report::Log;
+use crate::config::{Cache, Config, Grow, LogLevel};
+use crate::log::Log;
 use crate::runner::testing::{Answer, command, device_handle};
 use crate::runner::{Lun as _, Rejected, Status};
 

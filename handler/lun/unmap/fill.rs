@@ -11,8 +11,8 @@ use super::super::Lun;
 use super::super::backend::{Backend, Data, Request, ZeroMethod};
 use super::super::error::{Op, kind};
 use super::submit;
+use crate::log;
 use crate::metrics::Event;
-use crate::report;
 use crate::runner::{Command, Sense, Status, Window};
 
 /// Bytes of the largest piece: no call should take longer than the margin between a command's
@@ -195,7 +195,7 @@ impl<B: Backend> Fill<B> {
         let Some(image) = self.lun.gate.image() else { return };
         if image.unsupported().add(method) {
             let log = &self.lun.log;
-            report::warning!(
+            log::warning!(
                 log,
                 "the volume has no {method:?} ({errno}): its LUNs do without from now on"
             );

@@ -10,8 +10,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, ensure};
+use handler_glfs::config::Config;
 use handler_glfs::gluster;
-use handler_glfs::lun::config::Config;
 use libc::iovec;
 use libgfapi_sys::{self as gfapi, glfs_fd_t, glfs_stat, glfs_t};
 use nix::errno::Errno;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use handler_glfs::lun::config::{Config, Fence, Site};
+use handler_glfs::config::{Config, Fence, Site};
 
 use super::super::finding::{Finding, Place, Severity, word};
 use super::Files;

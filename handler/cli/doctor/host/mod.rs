@@ -8,7 +8,7 @@ mod service;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use handler_glfs::lun::config::{Config, Site};
+use handler_glfs::config::{Config, Site};
 
 use self::luns::Lun;
 use super::finding::Finding;

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use handler_glfs::lun::config::OnUnreachable;
+use handler_glfs::config::OnUnreachable;
 use serde_json::Value;
 
 use super::super::finding::{Finding, Place, Severity};

@@ -113,7 +113,7 @@ fn what_the_table_says_is_what_is_taken() {
 /// README's table has the same keys in the same order, with the same values.
 #[test]
 fn readme_has_the_table() {
-    let rows = include_str!("../../../README.md").lines().filter_map(|line| {
+    let rows = include_str!("../../README.md").lines().filter_map(|line| {
         let mut cells = line.strip_prefix("| `")?.split(" | ");
         let name = cells.next()?.strip_suffix('`')?;
         Some((name, cells.next()?.replace('`', "")))
@@ -227,7 +227,7 @@ proptest! {
     #[test]
     fn what_is_displayed_is_parsed_to_the_same(config in any_config()) {
         let text = config.to_string();
-        prop_assume!(text.len() <= text::LONGEST);
+        prop_assume!(text.len() <= super::escape::LONGEST);
         prop_assert_eq!(parse(&text), Ok(config));
     }
 

@@ -6,16 +6,17 @@
 //! is created. What it does not say, the site file may ([`Site`]). Nothing here touches files or
 //! network.
 
+mod escape;
 mod keys;
+mod reload;
 mod site;
 mod table;
-mod text;
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use text::{Escaped, unescape};
+use escape::{Escaped, unescape};
 
 pub use keys::{
     Access, Cache, Connection, Fence, Grow, IoThreads, LogLevel, OnUnreachable, Transport,
@@ -81,7 +82,7 @@ pub enum ConfigError {
     #[error("The configuration does not begin with {SUBTYPE}: found {0:?}")]
     Subtype(String),
     /// Longer than what the kernel keeps.
-    #[error("The configuration has {0} bytes with its glfs/, and the kernel keeps at most {max}: it has been, or would be, clipped", max = text::LONGEST)]
+    #[error("The configuration has {0} bytes with its glfs/, and the kernel keeps at most {max}: it has been, or would be, clipped", max = escape::LONGEST)]
     TooLong(usize),
     /// Not in the alphabet of the tools on the way.
     #[error("The character {found:?} does not survive targetcli and the kernel; write {escaped}")]
@@ -176,7 +177,7 @@ impl Config {
     /// # Errors
     /// What is wrong with it, in a sentence for an admin.
     pub fn read(text: &str, site: &Site) -> Result<Self, ConfigError> {
-        text::check(text)?;
+        escape::check(text)?;
         let rest =
             text.strip_prefix(SUBTYPE).ok_or_else(|| ConfigError::Subtype(text.to_owned()))?;
         let missing =

@@ -4,9 +4,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::escape::{Escaped, unescape};
 use super::site::Site;
 use super::table::{KEYS, Key, names};
-use super::text::{Escaped, unescape};
 use super::{
     Config, ConfigError, DEFAULT_OPEN_TIMEOUT, DEFAULT_OUTAGE, DEFAULT_PING_TIMEOUT, DEFAULT_PORT,
     DEFAULT_SOCKET,
@@ -26,7 +26,7 @@ macro_rules! values {
                 match text { $($text => Some(Self::$variant),)+ _ => None }
             }
 
-            pub(in crate::lun) fn text(self) -> &'static str {
+            pub(crate) fn text(self) -> &'static str {
                 match self { $(Self::$variant => $text,)+ }
             }
         }

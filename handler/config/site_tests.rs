@@ -171,7 +171,7 @@ fn metrics_are_read() {
 /// The file that is installed: commented out, it says nothing; uncommented, what is so anyway.
 #[test]
 fn the_shipped_file_has_every_key_with_its_default() {
-    let shipped = include_str!("../../../packaging/glfs.toml");
+    let shipped = include_str!("../../packaging/glfs.toml");
     assert!(shipped.lines().all(|line| line.is_empty() || line.starts_with('#')));
     assert_eq!(site(shipped), Site { file: "/etc/x.toml".into(), there: true, ..Site::default() });
     // Prose has a blank after its #, and what has no default stands in an example.
@@ -204,7 +204,7 @@ fn the_shipped_file_has_every_key_with_its_default() {
 /// What docs/configuration.md shows is right, and means what it says there.
 #[test]
 fn the_examples_of_the_documentation_are_right() {
-    let page = include_str!("../../../docs/configuration.md");
+    let page = include_str!("../../docs/configuration.md");
     let blocks: Vec<&str> =
         page.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
     assert!(!blocks.is_empty());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! The kinds of work, and of failure.
+//! Kinds of commands and kinds of errors, as log lines and metrics count them.
 
-/// The kinds of work a LUN asks of its storage.
+/// Kind of a command that the storage serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Op {
     /// READ.
@@ -19,11 +19,11 @@ pub enum Op {
 }
 
 impl Op {
-    /// All of them, in order.
-    pub(super) const ALL: [Self; 6] =
+    /// All variants, in declaration order.
+    pub(crate) const ALL: [Self; 6] =
         [Self::Read, Self::Write, Self::Flush, Self::Unmap, Self::WriteSame, Self::CompareAndWrite];
 
-    /// As log lines call it.
+    /// Name in log lines, as in SBC.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -36,8 +36,8 @@ impl Op {
         }
     }
 
-    /// As metrics call it.
-    pub(super) fn label(self) -> &'static str {
+    /// Name in metrics.
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Read => "read",
             Self::Write => "write",
@@ -49,10 +49,10 @@ impl Op {
     }
 }
 
-/// What an initiator was told in place of GOOD.
+/// Kind of an answer other than GOOD.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// BUSY or TASK SET FULL: it repeats the command.
+pub enum ErrorClass {
+    /// BUSY or TASK SET FULL: the initiator repeats the command.
     Busy,
     /// NOT READY, other than standby.
     NotReady,
@@ -74,9 +74,9 @@ pub enum Class {
     Other,
 }
 
-impl Class {
-    /// All of them, in order.
-    pub(super) const ALL: [Self; 10] = [
+impl ErrorClass {
+    /// All variants, in declaration order.
+    pub(crate) const ALL: [Self; 10] = [
         Self::Busy,
         Self::NotReady,
         Self::Standby,
@@ -89,8 +89,8 @@ impl Class {
         Self::Other,
     ];
 
-    /// As metrics call it.
-    pub(super) fn label(self) -> &'static str {
+    /// Name in metrics.
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Busy => "busy",
             Self::NotReady => "not_ready",
