@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         Err(why) => findings.error("site", why.to_string()),
         Ok(site) => match place::read(&args.cfgstring, &site) {
             Err(why) => {
-                findings.error("configuration", format!("{why}; the form is {}", place::FORM))
+                findings.error("configuration", format!("{why}; the form is {}", place::FORM));
             }
             Ok(config) => check(&config, &mut findings),
         },

@@ -181,7 +181,7 @@ impl Origin {
             // Only an owner may read it. A gateway that wants it meanwhile takes it, and the copy
             // fails.
             Ok(Fencing::Free) => {
-                own(&image).map_err(|why| failed(format!("it could not be owned: {why}")))?
+                own(&image).map_err(|why| failed(format!("it could not be owned: {why}")))?;
             }
             _ => {}
         }

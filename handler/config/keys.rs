@@ -257,11 +257,11 @@ pub(super) fn set(
         "io-threads" => config.io_threads = choice!(IoThreads),
         "connection" => config.connection = choice!(Connection),
         "open-timeout" => {
-            config.open_timeout = seconds(key, value, 3600, "seconds from 1 to 3600")?
+            config.open_timeout = seconds(key, value, 3600, "seconds from 1 to 3600")?;
         }
         // libgfapi refuses a graph with more.
         "ping-timeout" => {
-            config.ping_timeout = seconds(key, value, 1013, "seconds from 1 to 1013")?
+            config.ping_timeout = seconds(key, value, 1013, "seconds from 1 to 1013")?;
         }
         "log-level" => config.log_level = choice!(LogLevel),
         "fence" => config.fence = choice!(Fence),

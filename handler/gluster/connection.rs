@@ -169,11 +169,11 @@ impl Connection {
         let (name, graph) = (&target.volume, &target.graph);
         match bricks {
             Bricks::Answer => {
-                log::info_always!(log::PLUGIN, "Volume {name}: connected; {graph}")
+                log::info_always!(log::PLUGIN, "Volume {name}: connected; {graph}");
             }
             // Its LUNs warn.
             Bricks::Silent => {
-                log::info_always!(log::PLUGIN, "Volume {name}: its bricks do not answer")
+                log::info_always!(log::PLUGIN, "Volume {name}: its bricks do not answer");
             }
         }
         Ok(Self {

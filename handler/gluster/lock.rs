@@ -293,9 +293,10 @@ fn lock(
     } else {
         gfapi::glfs_lock_mode_GLFS_LK_MANDATORY
     };
-    // SAFETY: the descriptor is open and counted; the struct is ours.
-    descriptor
-        .with(|fd| unsafe { gfapi::glfs_file_lock(fd, command, &raw mut range, mode) } == 0)?;
+    descriptor.with(|fd| {
+        // SAFETY: the descriptor is open and counted; the struct is ours.
+        unsafe { gfapi::glfs_file_lock(fd, command, &raw mut range, mode) == 0 }
+    })?;
     Ok(range)
 }
 

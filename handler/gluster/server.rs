@@ -221,7 +221,7 @@ mod tests {
         ] {
             match fetch(&[answering(answer)], "v", ENOUGH) {
                 Err(FetchError::NoServer(dead)) => {
-                    assert!(dead[0].to_string().contains(why), "{why}: {dead:?}")
+                    assert!(dead[0].to_string().contains(why), "{why}: {dead:?}");
                 }
                 other => panic!("{why}: {other:?}"),
             }

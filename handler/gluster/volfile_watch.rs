@@ -152,7 +152,7 @@ impl Watch {
                 Ok(text) => match Volfile::from_glusterd(text, volume) {
                     Ok(volfile) => return Some(volfile),
                     Err(why) => {
-                        log::warning!(log::PLUGIN, "Volume {volume}: {}: {why}", glusterd.server())
+                        log::warning!(log::PLUGIN, "Volume {volume}: {}: {why}", glusterd.server());
                     }
                 },
                 Err(SpecError::Refused(errno)) => {

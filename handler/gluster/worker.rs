@@ -148,7 +148,7 @@ mod tests {
         let job = |number: u32| -> Job {
             let sender = sender.clone();
             Box::new(move || {
-                sender.send((number, thread::current().name().map(str::to_owned))).unwrap()
+                sender.send((number, thread::current().name().map(str::to_owned))).unwrap();
             })
         };
         queue.run_with(job(1), |_, _| false);

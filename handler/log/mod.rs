@@ -157,7 +157,7 @@ impl Log {
         match suppressed {
             0 => self.always(level, text),
             n => {
-                self.always(level, format_args!("{text} ({n} like this before it were held back)"))
+                self.always(level, format_args!("{text} ({n} like this before it were held back)"));
             }
         }
         true

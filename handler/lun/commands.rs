@@ -108,14 +108,14 @@ impl<B: Backend> runner::Lun for Lun<B> {
     fn read(self: Arc<Self>, command: Command, offset: u64) -> Result<(), Rejected> {
         let range = Range { op: Op::Read, offset, len: length(&command) };
         self.admit(command, range, move |lun, image, command| {
-            rw::transfer(lun, &**image, command, Op::Read, offset)
+            rw::transfer(lun, &**image, command, Op::Read, offset);
         })
     }
 
     fn write(self: Arc<Self>, command: Command, offset: u64) -> Result<(), Rejected> {
         let range = Range { op: Op::Write, offset, len: length(&command) };
         self.admit(command, range, move |lun, image, command| {
-            rw::transfer(lun, &**image, command, Op::Write, offset)
+            rw::transfer(lun, &**image, command, Op::Write, offset);
         })
     }
 
@@ -135,14 +135,14 @@ impl<B: Backend> runner::Lun for Lun<B> {
         }
         let range = Range { op: Op::WriteSame, offset, len };
         self.admit(command, range, move |lun, _, command| {
-            unmap::write_same(&lun, command, offset, len)
+            unmap::write_same(&lun, command, offset, len);
         })
     }
 
     fn compare_and_write(self: Arc<Self>, command: Command, offset: u64) -> Result<(), Rejected> {
         let range = Range { op: Op::CompareAndWrite, offset, len: length(&command) / 2 };
         self.admit(command, range, move |lun, image, command| {
-            compare_and_write::start(lun, &**image, command, offset)
+            compare_and_write::start(lun, &**image, command, offset);
         })
     }
 

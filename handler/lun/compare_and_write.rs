@@ -28,7 +28,7 @@ pub(super) fn start<B: Backend>(lun: Arc<Lun<B>>, image: &B, command: Command, o
         match outcome {
             Ok(Compared::Written) => finish(lun, command, OP, offset),
             Ok(Compared::Miscompare(byte)) => {
-                command.complete(Status::Sense(Sense::miscompare(byte)))
+                command.complete(Status::Sense(Sense::miscompare(byte)));
             }
             Ok(Compared::Expired) => expire(&lun, command, OP, offset),
             Err(errno) => fail(&lun, command, OP, offset, errno),

@@ -310,7 +310,7 @@ pub(super) fn follow<B: Backend>(lun: &Lun<B>) {
 fn announce<B: Backend>(lun: &Lun<B>, bytes: u64) {
     let log = Arc::clone(&lun.log);
     let refused = move |errno| {
-        log::warning!(log, "the kernel refused a size of {bytes} bytes: {errno}; see dmesg")
+        log::warning!(log, "the kernel refused a size of {bytes} bytes: {errno}; see dmesg");
     };
     if let Err(errno) = lun.device.announce_size(bytes, refused) {
         log::warning!(lun.log, "the kernel could not be told of a size of {bytes} bytes: {errno}");

@@ -54,7 +54,7 @@ pub fn configure(settings: Settings) {
         None if settings.enabled => match start() {
             Ok(bell) => *server = Some(Server { settings, bell }),
             Err(why) => {
-                log::warning_always!(log::PLUGIN, "Metrics: nobody can ask for them: {why}")
+                log::warning_always!(log::PLUGIN, "Metrics: nobody can ask for them: {why}");
             }
         },
         None => {}

@@ -41,7 +41,7 @@ impl Socket {
                     ));
                 }
                 Err(dead) if dead.kind() == io::ErrorKind::ConnectionRefused => {
-                    fs::remove_file(path)?
+                    fs::remove_file(path)?;
                 }
                 Err(why) => return Err(why),
             },

@@ -142,7 +142,7 @@ impl Command {
                     raw.device.as_ptr(),
                     raw.cmd.as_ptr(),
                     status.number(),
-                )
+                );
             };
         }
     }

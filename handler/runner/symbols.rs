@@ -154,7 +154,7 @@ pub(super) fn complain(text: &CStr) {
         // SAFETY: no device; all strings are NUL-terminated and outlive the call; the format takes
         // one string.
         unsafe {
-            message(std::ptr::null_mut(), c"glfs".as_ptr(), 0, c"%s\n".as_ptr(), text.as_ptr())
+            message(std::ptr::null_mut(), c"glfs".as_ptr(), 0, c"%s\n".as_ptr(), text.as_ptr());
         };
     }
 }

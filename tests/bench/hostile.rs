@@ -266,8 +266,8 @@ impl Kind {
                 // SAFETY: as above.
                 answer(unsafe { (table().writesame)(device, cmd, 0, bytes, iov, count) })
             }
-            // SAFETY: as above.
             Self::CompareAndWrite => {
+                // SAFETY: as above.
                 answer(unsafe { (table().caw)(device, cmd, 0, BLOCK, iov, count) })
             }
             Self::UnmapOf256 => answer(INVALID_PARAM_LIST),

@@ -73,7 +73,7 @@ impl Changes {
     pub(crate) fn make(&mut self, volume: &mut Volume, change: Change, brick: usize) -> bool {
         match change {
             Change::Client(key, values) | Change::Brick(key, values) => {
-                self.other_value(volume, key, values)
+                self.other_value(volume, key, values);
             }
             Change::Reset(key) => {
                 self.first.remove(key);

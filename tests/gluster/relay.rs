@@ -179,10 +179,10 @@ fn answer(
                     }
                 }
                 Mode::HugeVolfile if is_volfile => {
-                    write_record(&mut client, &with_volfile(&record, huge))?
+                    write_record(&mut client, &with_volfile(&record, huge))?;
                 }
                 Mode::BricksNowhere if is_volfile => {
-                    write_record(&mut client, &with_volfile(&record, nowhere))?
+                    write_record(&mut client, &with_volfile(&record, nowhere))?;
                 }
                 _ => write_record(&mut client, &record)?,
             }

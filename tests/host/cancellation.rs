@@ -62,7 +62,7 @@ fn a_callback_that_is_cancelled_finishes_and_nothing_aborts() {
         assert_eq!(
             pthread_create(&raw mut id, std::ptr::null(), submit_slowly, (&raw mut *work).cast()),
             0
-        )
+        );
     };
     eventually("the callback runs", || work.progress.load(Ordering::SeqCst) == RUNNING);
     thread::sleep(Duration::from_millis(100));

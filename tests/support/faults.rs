@@ -196,10 +196,10 @@ impl Call {
         match wanted(self.fd) {
             Some(Fault::NoDiscard(errno)) if kind == Kind::Discard => self.answer_late(errno),
             Some(Fault::NoZerofill(errno)) if matches!(kind, Kind::Discard | Kind::Zerofill) => {
-                self.answer_late(errno)
+                self.answer_late(errno);
             }
             Some(Fault::NoSpace) if !matches!(kind, Kind::Read | Kind::Sync) => {
-                self.answer_late(libc::ENOSPC)
+                self.answer_late(libc::ENOSPC);
             }
             Some(Fault::NoSync(errno)) if kind == Kind::Sync => self.answer_late(errno),
             Some(Fault::SlowWrites(_)) if matches!(kind, Kind::Discard | Kind::Zerofill) => {

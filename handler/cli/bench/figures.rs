@@ -94,7 +94,7 @@ mod tests {
         let default = [round(100, 1), round(100, 1), round(100, 1)];
         let cell = Cell::new(load, &handler, &default);
         let exactly = |figure: f64, wanted: f64| {
-            assert!((figure - wanted).abs() < 1e-9, "{figure} instead of {wanted}")
+            assert!((figure - wanted).abs() < 1e-9, "{figure} instead of {wanted}");
         };
         exactly(cell.ratio, 2.0);
         exactly(cell.handler.iops, 200.0);

@@ -134,7 +134,7 @@ impl Lun {
             }
             "read_only" => if value > 0.0 { "ro" } else { "rw" }.clone_into(&mut self.access),
             "fence_state" if value > 0.0 && self.fence != "off" => {
-                sample.label("state").clone_into(&mut self.fence)
+                sample.label("state").clone_into(&mut self.fence);
             }
             "size_bytes" => self.size = value,
             "ready" => self.ready = value > 0.0,
@@ -147,7 +147,7 @@ impl Lun {
             "operations_total" => *self.operations.entry(op).or_default() += value,
             "data_bytes_total" => *self.bytes.entry(op).or_default() += value,
             "errors_total" => {
-                *self.errors.entry(sample.label("class").to_owned()).or_default() += value
+                *self.errors.entry(sample.label("class").to_owned()).or_default() += value;
             }
             "latency_seconds_bucket" => {
                 let bound = sample.label("le").parse().unwrap_or(f64::INFINITY);

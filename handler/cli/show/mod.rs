@@ -44,7 +44,7 @@ pub(crate) fn wrapped(sentence: &str, width: usize) -> Vec<String> {
     for word in sentence.split(' ') {
         match lines.last_mut() {
             Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.extend([" ", word])
+                line.extend([" ", word]);
             }
             _ => lines.push(word.to_owned()),
         }

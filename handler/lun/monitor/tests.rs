@@ -24,9 +24,9 @@ fn a_frozen_volume_and_slow_ones_do_not_delay_the_heartbeats_of_256_luns() {
     // s for all of them.
     for (number, (_, lun)) in owners.iter().enumerate() {
         if number == 0 {
-            image(lun).freeze(true)
+            image(lun).freeze(true);
         } else {
-            image(lun).delay(Duration::from_millis(30))
+            image(lun).delay(Duration::from_millis(30));
         }
     }
     let begin = Instant::now();
