@@ -10,7 +10,8 @@
 //! * [`lun`] is what a disk does: sizes, ranges, short transfers, what an error means to an
 //!   initiator. No `unsafe`.
 //! * [`gluster`] is all that knows libgfapi: connections, files, asynchronous calls.
-//! * [`scsi`] is the vocabulary of commands and errors.
+//! * [`scsi`] is the vocabulary of commands, CDBs and sense: the lowest layer.
+//! * [`iovec`] is the data of commands, which both edges share.
 //! * [`config`] is what an admin sets: the cfgstring of a LUN, and the site file.
 //! * [`metrics`] counts what all of them do, and knows none of them.
 //! * this file puts them together.
@@ -45,6 +46,7 @@
 #[forbid(unsafe_code)]
 pub mod config;
 pub mod gluster;
+pub mod iovec;
 mod log;
 #[forbid(unsafe_code)]
 pub mod lun;
@@ -62,7 +64,8 @@ use nix::errno::Errno;
 
 use config::{Config, Site};
 use lun::Lun;
-use runner::{Cdb, Device, Geometry, Verdict};
+use runner::{Device, Geometry, Verdict};
+use scsi::Cdb;
 
 /// The handler of the subtype `glfs`.
 struct Glfs;

@@ -9,8 +9,8 @@ use nix::errno::Errno;
 
 use crate::config::LogLevel;
 
-/// The data of a request. Its home is the runner's edge, where the memory comes from.
-pub use crate::runner::IoVecs as Data;
+/// The data of a request.
+pub use crate::iovec::IoVecs as Data;
 
 /// One request to a [`Backend`]: owns everything it needs until it is done.
 pub trait Request: Send + Sized + 'static {

@@ -11,7 +11,8 @@ use super::gate::{Lock, Request, Verdict, Waiter};
 use super::{Lun, compare_and_write, flush, image, lock, recovery, rw, size, unmap};
 use crate::log;
 use crate::metrics::{Span, Work};
-use crate::runner::{self, Cdb, Command, LockOutcome, LockState, Rejected, Status};
+use crate::runner::{self, Command, LockOutcome, LockState, Rejected};
+use crate::scsi::{Cdb, Status};
 
 impl<B: Backend> Lun<B> {
     /// Lets `serve` submit a command over `range`: now, when the image has been moved, or not at

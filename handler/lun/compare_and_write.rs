@@ -12,12 +12,13 @@ use super::backend::{Backend, CompareAndWrite, Compared};
 use super::error::Op;
 use super::gate::Lock;
 use super::rw::{expire, fail, finish};
-use crate::runner::{Command, Sense, Status};
+use crate::runner::Command;
+use crate::scsi::{Sense, Status};
 
 /// Starts one at `offset`; the command's data is the expected blocks, then the new ones.
 pub(super) fn start<B: Backend>(lun: Arc<Lun<B>>, image: &B, command: Command, offset: u64) {
     const OP: Op = Op::CompareAndWrite;
-    let mut expected = command.data().load();
+    let mut expected = command.data().to_vec();
     let new = expected.split_off(expected.len() / 2);
     let (owned, deadline) = (lun.gate.lock() == Lock::Held, command.deadline());
     let call = CompareAndWrite { offset, expected, new, owned, deadline };

@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use super::backend::Backend;
 use super::gate::Gate;
 use crate::log::Kind;
-use crate::runner::{Sense, Status};
+use crate::scsi::{Sense, Status};
 
 /// The kinds of work a LUN asks of its storage.
 pub(super) use crate::scsi::Op;

@@ -6,17 +6,16 @@
 
 use super::MAX_UNMAP;
 use super::unmap::MAX_WRITE_SAME;
-use crate::runner::{Cdb, Geometry, Status, Verdict};
+use crate::runner::{Geometry, Verdict};
+use crate::scsi::{Cdb, Status};
 
 const INQUIRY: u8 = 0x12;
 const WRITE_AND_VERIFY_10: u8 = 0x2e;
 const WRITE_SAME_10: u8 = 0x41;
 const EXTENDED_COPY: u8 = 0x83;
 const RECEIVE_COPY_RESULTS: u8 = 0x84;
-const COMPARE_AND_WRITE: u8 = 0x89;
 const WRITE_AND_VERIFY_16: u8 = 0x8e;
 const WRITE_SAME_16: u8 = 0x93;
-const WRITE_AND_VERIFY_12: u8 = 0xae;
 
 /// What becomes of a command on `device` before the core looks at it.
 #[must_use]
@@ -38,7 +37,7 @@ pub fn filter(cdb: &Cdb, device: &Geometry) -> Verdict {
     };
     match status {
         Some(status) => Verdict::End(status),
-        None if is_unmapping(cdb) => Verdict::HideUnmap,
+        None if cdb.is_unmapping() => Verdict::HideUnmap,
         None => Verdict::Pass,
     }
 }
@@ -118,32 +117,15 @@ fn block_limits(device: &Geometry) -> [u8; 64] {
     page
 }
 
-/// Whether the data must be on stable storage when the command is answered. READ needs nothing for
-/// it: nothing that it could find in a cache is older than the bricks.
-pub(super) fn is_forced(cdb: &Cdb) -> bool {
-    const FUA: u8 = 0b0000_1000;
-    match cdb.opcode() {
-        // WRITE of 10, 12 and 16 bytes.
-        0x2a | 0x8a | 0xaa | COMPARE_AND_WRITE => cdb.flags() & FUA != 0,
-        // What is verified is the medium (SBC-3, 4.15), so there is no FUA bit.
-        WRITE_AND_VERIFY_10 | WRITE_AND_VERIFY_12 | WRITE_AND_VERIFY_16 => true,
-        _ => false,
-    }
-}
-
-/// Whether the range of a WRITE SAME may be freed.
-pub(super) fn is_unmapping(cdb: &Cdb) -> bool {
-    const UNMAP: u8 = 0b0000_1000;
-    matches!(cdb.opcode(), WRITE_SAME_10 | WRITE_SAME_16) && cdb.flags() & UNMAP != 0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn filtered(cdb: &[u8]) -> Option<Status> {
-        match filter(&Cdb::of(cdb), &Geometry { block_size: 512, blocks: 1000, max_transfer: 2048 })
-        {
+        match filter(
+            &Cdb::new(cdb),
+            &Geometry { block_size: 512, blocks: 1000, max_transfer: 2048 },
+        ) {
             Verdict::End(status) => Some(status),
             Verdict::Pass | Verdict::HideUnmap => None,
             Verdict::Page(page) => panic!("{page:?}"),
@@ -185,10 +167,10 @@ mod tests {
     fn the_unmap_bit_is_hidden_from_the_core_and_no_other() {
         let device = Geometry { block_size: 512, blocks: 1000, max_transfer: 2048 };
         for opcode in [0x41, 0x93] {
-            assert_eq!(filter(&Cdb::of(&[opcode, 0x08]), &device), Verdict::HideUnmap);
-            assert_eq!(filter(&Cdb::of(&[opcode]), &device), Verdict::Pass);
+            assert_eq!(filter(&Cdb::new(&[opcode, 0x08]), &device), Verdict::HideUnmap);
+            assert_eq!(filter(&Cdb::new(&[opcode]), &device), Verdict::Pass);
         }
-        assert_eq!(filter(&Cdb::of(&[0x89, 0x08]), &device), Verdict::Pass, "FUA");
+        assert_eq!(filter(&Cdb::new(&[0x89, 0x08]), &device), Verdict::Pass, "FUA");
     }
 
     #[test]

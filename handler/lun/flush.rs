@@ -18,8 +18,10 @@ use super::Lun;
 use super::backend::{Backend, Data, Request};
 use super::error::Op;
 use super::rw::{expire, fail};
+use crate::iovec::Buffer;
 use crate::log;
-use crate::runner::{Buffer, Command, Status};
+use crate::runner::Command;
+use crate::scsi::Status;
 
 /// The flushes of one LUN.
 #[derive(Debug, Default)]

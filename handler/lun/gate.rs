@@ -41,7 +41,7 @@ use super::outage::Outage;
 use crate::config::Config;
 use crate::log::Log;
 use crate::metrics::{Event, Meter};
-use crate::runner::{Sense, Status};
+use crate::scsi::{Sense, Status};
 
 /// Between two looks at who owns the image, while commands are refused.
 const QUERY_INTERVAL: Duration = Duration::from_millis(500);

@@ -46,7 +46,8 @@ use self::unmap::Fills;
 use crate::config::{Cache, Config, OnUnreachable};
 use crate::log::{self, Log};
 use crate::metrics::{self, Meter};
-use crate::runner::{Device, DeviceHandle, Limits, Sense};
+use crate::runner::{Device, DeviceHandle, Limits};
+use crate::scsi::Sense;
 
 pub use self::filter::{filter, has_short_response};
 

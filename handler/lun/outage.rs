@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::config::{Cache, Config};
-use crate::runner::{Sense, Status};
+use crate::scsi::{Sense, Status};
 
 /// How long an EIO may be a sign of an outage: replicas answer so for a moment when they lose each
 /// other, before they know. The same goes for an ENOENT, for an image that is open.

@@ -23,7 +23,7 @@ use super::gate::Storage;
 use super::{Lun, image, lock, threads};
 use crate::log;
 use crate::metrics::Event;
-use crate::runner::Sense;
+use crate::scsi::Sense;
 
 pub(super) use self::bricks::wait_before_first;
 

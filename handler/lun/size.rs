@@ -37,7 +37,8 @@ use super::gate::Lock;
 use super::geometry::fits;
 use crate::config::Grow;
 use crate::log;
-use crate::runner::{Device, Status};
+use crate::runner::Device;
+use crate::scsi::Status;
 
 /// How long the writes of a LUN that is to shrink may take. The daemon's main thread waits.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);

@@ -253,7 +253,7 @@ impl Backend for Memory {
     fn write(&self, request: impl Request, offset: u64) {
         self.later(request, move |request, bytes, limit| {
             let to = usize::try_from(offset).unwrap();
-            let mut data = request.data().load();
+            let mut data = request.data().to_vec();
             data.truncate(limit);
             bytes[to..to + data.len()].copy_from_slice(&data);
             data.len()

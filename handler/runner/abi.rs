@@ -10,6 +10,8 @@ use std::mem::{offset_of, size_of};
 
 use libc::iovec;
 
+use crate::scsi::{SENSE_LEN, Status};
+
 /// `struct tcmu_device`: opaque, one per LUN, alive from `open` to the end of `close`.
 #[repr(C)]
 #[derive(Debug)]
@@ -39,9 +41,6 @@ pub(super) struct TcmulibCmd {
     pub(super) sense_buf: [u8; SENSE_LEN],
     hm_private: *mut c_void,
 }
-
-/// Bytes of a sense buffer (`SENSE_BUFFERSIZE`).
-pub(super) const SENSE_LEN: usize = 96;
 
 /// Reads `tcmur_cmd.lib_cmd`, its first field, from a command that may be misaligned.
 ///
@@ -88,6 +87,23 @@ pub(super) mod sts {
     pub(in crate::runner) const FENCED: c_int = 12;
     pub(in crate::runner) const HW_ERR: c_int = 13;
     pub(in crate::runner) const RANGE: c_int = 14;
+}
+
+/// The core's number for `status`. [`Status::Sense`] also needs its bytes in the command's sense
+/// buffer.
+pub(super) fn number(status: Status) -> c_int {
+    match status {
+        Status::Ok => sts::OK,
+        Status::NoResource => sts::NO_RESOURCE,
+        Status::Busy => sts::BUSY,
+        Status::WriteError => sts::WR_ERR,
+        Status::ReadError => sts::RD_ERR,
+        Status::InvalidCommand => sts::INVALID_CMD,
+        Status::InvalidCdb => sts::INVALID_CDB,
+        Status::HardwareError => sts::HW_ERR,
+        Status::OutOfRange => sts::RANGE,
+        Status::Sense(_) => sts::PASSTHROUGH_ERR,
+    }
 }
 
 /// `TCMUR_DEV_LOCK_*` (`tcmur_device.h`): the results of `get_lock_state`.

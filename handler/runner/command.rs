@@ -5,16 +5,15 @@ use std::ffi::c_int;
 use std::fmt;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::abi::{self, TcmuDevice, TcmurCmd};
-use super::cdb::Cdb;
-use super::entry::RUNNER;
-use super::iovec::IoVecs;
-use super::status::Status;
 use super::symbols::Symbols;
+use crate::iovec::IoVecs;
 use crate::log;
 use crate::metrics::Span;
+use crate::scsi::{Cdb, Status};
 
 /// One command of the core, owned by whoever is working on it.
 ///
@@ -26,6 +25,7 @@ use crate::metrics::Span;
 pub struct Command {
     /// None once answered.
     raw: Option<Raw>,
+    cdb: Cdb,
     data: IoVecs,
     /// Nothing is submitted for the command from then on. `None`: there is no such moment.
     deadline: Option<Instant>,
@@ -33,6 +33,23 @@ pub struct Command {
     span: Option<Span>,
     /// What its LUN knows by that it is not answered yet.
     admission: Option<Arc<()>>,
+    /// Its LUN's, if that is open.
+    failed: Option<Failed>,
+}
+
+/// Whether a LUN is out of service: a callback of it has panicked, or a command was dropped, so its
+/// state cannot be trusted any more.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Failed(Arc<AtomicBool>);
+
+impl Failed {
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 struct Raw {
@@ -66,20 +83,28 @@ impl Command {
         symbols: &'static Symbols,
         device: NonNull<TcmuDevice>,
         cmd: NonNull<TcmurCmd>,
+        cdb: Cdb,
         data: IoVecs,
     ) -> Self {
         Self {
             raw: Some(Raw { symbols, device, cmd }),
+            cdb,
             data,
             deadline: None,
             span: None,
             admission: None,
+            failed: None,
         }
     }
 
     /// Measures the command from here on.
     pub(super) fn measure(&mut self, span: Option<Span>) {
         self.span = span;
+    }
+
+    /// Takes the LUN out of service if the command is dropped unanswered.
+    pub(super) fn watch_for(&mut self, failed: &Failed) {
+        self.failed = Some(failed.clone());
     }
 
     /// Keeps a token until the command is answered.
@@ -117,11 +142,10 @@ impl Command {
         &mut self.data
     }
 
-    /// The initiator's CDB, also for a step of a compound command. None once answered.
+    /// The initiator's CDB, also for a step of a compound command.
     #[must_use]
-    pub fn cdb(&self) -> Option<Cdb> {
-        // SAFETY: the command is not answered yet.
-        self.raw.as_ref().map(|raw| unsafe { cdb(raw.cmd.as_ptr()) })
+    pub fn cdb(&self) -> &Cdb {
+        &self.cdb
     }
 
     /// Answers the command, from any thread but never inside the callback that submitted it: the
@@ -141,7 +165,7 @@ impl Command {
                 (raw.symbols.tcmur_cmd_complete)(
                     raw.device.as_ptr(),
                     raw.cmd.as_ptr(),
-                    status.number(),
+                    abi::number(status),
                 );
             };
         }
@@ -157,7 +181,7 @@ impl Command {
             // SAFETY: the command is not answered yet.
             unsafe { set_sense(raw.cmd.as_ptr(), status) };
         }
-        status.number()
+        abi::number(status)
     }
 
     /// Before the answer: whoever has it finds the command counted.
@@ -177,8 +201,10 @@ pub(super) unsafe fn cdb(cmd: *mut TcmurCmd) -> Cdb {
     let lib_cmd = unsafe { abi::lib_cmd(cmd) };
     // SAFETY: lib_cmd points at the aligned head of this command, which nobody changes.
     let bytes = unsafe { (*lib_cmd).cdb };
-    // SAFETY: the core has copied the CDB whole, by its group.
-    unsafe { Cdb::read(bytes) }
+    // SAFETY: every CDB has at least six bytes.
+    let length = Cdb::length(unsafe { bytes.read() });
+    // SAFETY: the core has copied the CDB whole, by its group (libtcmu.c, tcmulib_get_next_command).
+    Cdb::new(unsafe { std::slice::from_raw_parts(bytes, length) })
 }
 
 /// Sets or clears bits of the second byte of the CDB that the core looks at.
@@ -203,7 +229,7 @@ pub(super) unsafe fn change_flags(cmd: *mut TcmurCmd, change: impl FnOnce(u8) ->
 ///
 /// # Safety
 /// As for [`cdb`].
-pub(super) unsafe fn initiators_data(cmd: *mut TcmurCmd) -> IoVecs {
+pub(super) unsafe fn command_iovecs(cmd: *mut TcmurCmd) -> IoVecs {
     // SAFETY: the command is alive (caller).
     let lib_cmd = unsafe { abi::lib_cmd(cmd) };
     // SAFETY: lib_cmd points at the aligned head of this command, of which nobody changes these
@@ -223,7 +249,7 @@ pub(super) unsafe fn initiators_data(cmd: *mut TcmurCmd) -> IoVecs {
 pub(super) unsafe fn answered(cmd: *mut TcmurCmd, status: Status) -> c_int {
     // SAFETY: the command is alive (caller).
     unsafe { set_sense(cmd, status) };
-    status.number()
+    abi::number(status)
 }
 
 /// # Safety
@@ -240,13 +266,13 @@ unsafe fn set_sense(cmd: *mut TcmurCmd, status: Status) {
 
 impl Drop for Command {
     fn drop(&mut self) {
-        if let Some(raw) = &self.raw {
+        if self.raw.is_some() {
             log::error!(
                 log::PLUGIN,
                 "A command was dropped without an answer: it gets HARDWARE ERROR, and its LUN is out of service"
             );
-            if let Some(runner) = RUNNER.get() {
-                runner.devices.fail(raw.device.as_ptr());
+            if let Some(failed) = &self.failed {
+                failed.set();
             }
             self.finish(Status::HardwareError);
         }

@@ -16,6 +16,11 @@ use super::entry::{NO_DEVICE, guard};
 use super::handler::{LockOutcome, LockState};
 use super::log;
 
+/// Opens a LUN; `reopen` if it has been closed a moment ago.
+///
+/// # Safety
+/// Only the core calls it, with a device that is not open, on its main thread, or on a recovery
+/// thread (`reopen`).
 pub(super) unsafe extern "C" fn open_cb(device: *mut TcmuDevice, reopen: bool) -> c_int {
     guard(
         "open",
@@ -24,10 +29,10 @@ pub(super) unsafe extern "C" fn open_cb(device: *mut TcmuDevice, reopen: bool) -
         |runner| {
             let Some(raw) = NonNull::new(device) else { return negative(Errno::EINVAL) };
             // SAFETY: the core's argument of this very callback.
-            let opened = runner.handler.open(&unsafe { Device::new(&runner.symbols, raw, reopen) });
+            let opened = runner.handler.open(&unsafe { Device::new(runner.symbols, raw, reopen) });
             match opened {
                 Ok(lun) => {
-                    runner.devices.insert(&runner.symbols, raw, lun);
+                    runner.devices.insert(runner.symbols, raw, lun);
                     0
                 }
                 Err(errno) => negative(errno),
@@ -36,19 +41,29 @@ pub(super) unsafe extern "C" fn open_cb(device: *mut TcmuDevice, reopen: bool) -
     )
 }
 
+/// Closes a LUN.
+///
+/// # Safety
+/// Only the core calls it, once for each `open` that succeeded, with no data callback of `device`
+/// running; the device is freed when it returns.
 pub(super) unsafe extern "C" fn close_cb(device: *mut TcmuDevice) {
     guard(
         "close",
         device,
         || (),
         |runner| {
-            if let Some(slot) = runner.devices.remove(&runner.symbols, device) {
+            if let Some(slot) = runner.devices.remove(runner.symbols, device) {
                 Arc::clone(&slot.lun).close();
             }
         },
     );
 }
 
+/// Acquires the lock of a LUN with an implicit ALUA group.
+///
+/// # Safety
+/// Only the core calls it, on a thread of its own, with a device that lives until it returns, and
+/// that another thread may be closing.
 pub(super) unsafe extern "C" fn lock_cb(device: *mut TcmuDevice, _tag: u16) -> c_int {
     guard(
         "lock",
@@ -62,6 +77,10 @@ pub(super) unsafe extern "C" fn lock_cb(device: *mut TcmuDevice, _tag: u16) -> c
     )
 }
 
+/// Gives the lock back.
+///
+/// # Safety
+/// As for [`lock_cb`].
 pub(super) unsafe extern "C" fn unlock_cb(device: *mut TcmuDevice) -> c_int {
     guard(
         "unlock",
@@ -76,6 +95,10 @@ pub(super) unsafe extern "C" fn unlock_cb(device: *mut TcmuDevice) -> c_int {
     )
 }
 
+/// Whether the lock is held: for each INQUIRY, on the command thread.
+///
+/// # Safety
+/// As for [`lock_cb`].
 pub(super) unsafe extern "C" fn get_lock_state_cb(device: *mut TcmuDevice) -> c_int {
     guard(
         "get_lock_state",
@@ -89,6 +112,11 @@ pub(super) unsafe extern "C" fn get_lock_state_cb(device: *mut TcmuDevice) -> c_
     )
 }
 
+/// Changes a LUN.
+///
+/// # Safety
+/// Only the core calls it, on its main thread, with a device that lives until it returns and may be
+/// closed; `info` is NULL or points at a struct of the core's.
 pub(super) unsafe extern "C" fn reconfig_cb(device: *mut TcmuDevice, info: *mut CfgInfo) -> c_int {
     guard(
         "reconfig",
@@ -112,6 +140,10 @@ pub(super) unsafe extern "C" fn reconfig_cb(device: *mut TcmuDevice, info: *mut 
     )
 }
 
+/// Whether a configuration can be served, and why not.
+///
+/// # Safety
+/// `cfgstring` is NULL or a C string; `reason` is NULL or points at a place for one pointer.
 pub(super) unsafe extern "C" fn check_config_cb(
     cfgstring: *const c_char,
     reason: *mut *mut c_char,
@@ -144,6 +176,10 @@ pub(super) unsafe extern "C" fn check_config_cb(
     )
 }
 
+/// The log directory has changed.
+///
+/// # Safety
+/// Any thread may call it.
 pub(super) unsafe extern "C" fn update_logdir_cb() -> bool {
     guard(
         "update_logdir",
@@ -156,6 +192,10 @@ pub(super) unsafe extern "C" fn update_logdir_cb() -> bool {
     )
 }
 
+/// The daemon exits.
+///
+/// # Safety
+/// Only the core calls it, on its main thread, when all devices are removed.
 pub(super) unsafe extern "C" fn destroy_cb() {
     guard(
         "destroy",

@@ -11,8 +11,7 @@ use nix::errno::Errno;
 
 use super::abi::TcmuDevice;
 use super::device_handle::DeviceHandle;
-use super::entry::RUNNER;
-use super::symbols::Symbols;
+use super::symbols::{self, Symbols};
 
 /// A `tcmu_device` for the duration of `open`.
 #[derive(Debug)]
@@ -187,12 +186,11 @@ fn backstore(name: &str) -> Option<(&str, &str)> {
 #[must_use]
 pub fn log_file(name: &CStr) -> Option<PathBuf> {
     const PATH_MAX: usize = 4096;
-    let runner = RUNNER.get()?;
+    let symbols = symbols::loaded()?;
     let mut path = [0_u8; PATH_MAX];
     // SAFETY: the buffer has the PATH_MAX bytes the function asks for; the name is NUL-terminated.
-    let failed = unsafe {
-        (runner.symbols.tcmu_make_absolute_logfile)(path.as_mut_ptr().cast(), name.as_ptr())
-    };
+    let failed =
+        unsafe { (symbols.tcmu_make_absolute_logfile)(path.as_mut_ptr().cast(), name.as_ptr()) };
     if failed < 0 {
         return None;
     }

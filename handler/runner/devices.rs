@@ -8,10 +8,10 @@
 
 use std::collections::HashMap;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::abi::TcmuDevice;
+use super::command::Failed;
 use super::handler::Lun;
 use super::symbols::Symbols;
 use super::timeout::CommandTimeout;
@@ -20,15 +20,8 @@ use super::timeout::CommandTimeout;
 pub(super) struct Slot {
     pub(super) lun: Arc<dyn Lun>,
     pub(super) timeout: CommandTimeout,
-    /// A callback of this LUN panicked: its state cannot be trusted any more. Cleared by a reopen,
-    /// which starts anew.
-    failed: AtomicBool,
-}
-
-impl Slot {
-    pub(super) fn has_failed(&self) -> bool {
-        self.failed.load(Ordering::Relaxed)
-    }
+    /// Cleared by a reopen, which starts anew.
+    pub(super) failed: Failed,
 }
 
 /// The LUNs that are open.
@@ -41,7 +34,7 @@ impl Devices {
         let device = raw.as_ptr();
         // SAFETY: `device` is the argument of the running `open`.
         let timeout = unsafe { CommandTimeout::new(symbols, raw) };
-        let slot = Arc::new(Slot { lun, timeout, failed: AtomicBool::new(false) });
+        let slot = Arc::new(Slot { lun, timeout, failed: Failed::default() });
         let private: *const Slot = Arc::as_ptr(&slot);
         let replaced = self.table().insert(device.addr(), slot);
         drop(replaced);
@@ -64,7 +57,7 @@ impl Devices {
     /// Takes a LUN out of service after a panic.
     pub(super) fn fail(&self, device: *mut TcmuDevice) {
         if let Some(slot) = self.get(device) {
-            slot.failed.store(true, Ordering::Relaxed);
+            slot.failed.set();
         }
     }
 

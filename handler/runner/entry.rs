@@ -24,7 +24,7 @@ pub(super) static RUNNER: OnceLock<Runner> = OnceLock::new();
 
 /// The daemon around us, the LUNs it has opened, and the handler that serves them.
 pub(super) struct Runner {
-    pub(super) symbols: Symbols,
+    pub(super) symbols: &'static Symbols,
     pub(super) devices: Devices,
     pub(super) handler: &'static dyn Handler,
 }

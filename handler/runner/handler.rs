@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use super::cdb::Cdb;
 use super::command::{Command, Rejected};
 use super::device::Device;
-use super::status::Status;
 use crate::metrics::{Span, Work};
+use crate::scsi::{Cdb, Status};
 
 /// The handler: what the daemon asks without a LUN in hand.
 pub trait Handler: Sync {

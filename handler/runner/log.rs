@@ -16,8 +16,7 @@ use std::time::Duration;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-use super::entry::RUNNER;
-use super::symbols::{Message, Symbols};
+use super::symbols::{self, Message, Symbols};
 
 /// Bytes of text a line has room for: the daemon formats into 255, after a prefix `glfs:0: ` and
 /// with our newline.
@@ -53,9 +52,7 @@ impl Log for RunnerLog {
             Level::Trace => 8,
         };
         // SAFETY: a plain getter.
-        RUNNER
-            .get()
-            .is_some_and(|runner| unsafe { (runner.symbols.tcmu_get_log_level)() } >= needed)
+        symbols::loaded().is_some_and(|symbols| unsafe { (symbols.tcmu_get_log_level)() } >= needed)
     }
 
     fn log(&self, record: &Record<'_>) {
@@ -148,14 +145,14 @@ fn push(line: Line) {
 
 /// Writes what there is, and what there will be if it is to `stay`.
 fn write(stay: bool) {
-    let Some(runner) = RUNNER.get() else { return };
+    let Some(symbols) = symbols::loaded() else { return };
     let mut queue = queue();
     loop {
         while let Some((level, text)) = queue.next() {
             queue.busy = true;
             drop(queue);
             // A panic would cost this line, and must not cost all that come after.
-            let write = || write_line(&runner.symbols, level, &text);
+            let write = || write_line(symbols, level, &text);
             let _panicked = catch_unwind(AssertUnwindSafe(write)).is_err();
             queue = self::queue();
             queue.busy = false;

@@ -7,7 +7,6 @@
 //! evidence: each file's head.
 
 mod abi;
-mod cdb;
 mod command;
 mod control;
 mod device;
@@ -15,21 +14,16 @@ mod device_handle;
 mod devices;
 mod entry;
 mod handler;
-mod iovec;
 mod log;
-mod status;
 mod symbols;
 #[cfg(test)]
 pub(crate) mod testing;
 mod timeout;
 mod vtable;
 
-pub use cdb::Cdb;
 pub use command::{Command, Rejected};
 pub use device::{Device, Limits, log_file};
 pub use device_handle::DeviceHandle;
 pub use handler::{Geometry, Handler, LockOutcome, LockState, Lun, Verdict};
-pub use iovec::{Buffer, Head, IoVecs, Window};
-pub use status::{Sense, Status};
 pub use symbols::{Unsupported, names as symbol_names};
 pub use vtable::register;

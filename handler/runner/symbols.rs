@@ -9,6 +9,7 @@
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::mem;
+use std::sync::OnceLock;
 
 use super::abi::{TcmuDevice, TcmurCmd, TcmurHandler};
 
@@ -116,14 +117,24 @@ symbols! {
     tcmu_dbg_scsi_cmd_message: Message,
 }
 
+/// Those of the daemon around us, once `handler_init` has found them: for what has no callback's
+/// arguments at hand.
+static LOADED: OnceLock<Symbols> = OnceLock::new();
+
+/// The functions of the daemon. `None` outside one.
+pub(super) fn loaded() -> Option<&'static Symbols> {
+    LOADED.get()
+}
+
 impl Symbols {
     /// Recognises the daemon by the symbols it exports, and looks up ours.
     ///
     /// # Errors
     /// [`Unsupported`] if the daemon is older than 1.5.4, or not a tcmu-runner.
-    pub(super) fn load() -> Result<Self, Unsupported> {
+    pub(super) fn load() -> Result<&'static Self, Unsupported> {
         recognise(|name| find(name).is_some())?;
-        Self::resolve()
+        let symbols = Self::resolve()?;
+        Ok(LOADED.get_or_init(|| symbols))
     }
 }
 
@@ -147,7 +158,7 @@ pub fn names() -> &'static [&'static str] {
 
 /// Says `text` in the daemon's log although the daemon is refused: every version has this one
 /// function.
-pub(super) fn complain(text: &CStr) {
+pub(super) fn log_refusal(text: &CStr) {
     if let Some(address) = find(c"tcmu_err_message") {
         // SAFETY: this is tcmu_err_message, which has had this type since 1.3.
         let message = unsafe { mem::transmute::<*mut c_void, Message>(address) };

@@ -9,9 +9,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use libc::iovec;
 
 use super::abi::{TcmuDevice, TcmulibCmd, TcmurCmd};
-use super::iovec::IoVecs;
 use super::symbols::Symbols;
 use super::{Command, DeviceHandle};
+use crate::iovec::IoVecs;
+use crate::scsi::Cdb;
 
 /// What the initiator would see of a command.
 pub(crate) struct Answer {
@@ -55,7 +56,7 @@ pub(crate) fn command(data: Vec<u8>, piece: usize) -> (Command, Receiver<Answer>
     let symbols: &'static Symbols = Box::leak(Box::new(Symbols::fake(complete)));
     let cmd = NonNull::from(Box::leak(cmd)).cast();
     // SAFETY: nobody else answers this command; `complete` takes it back.
-    (unsafe { Command::new(symbols, NonNull::dangling(), cmd, data) }, answers)
+    (unsafe { Command::new(symbols, NonNull::dangling(), cmd, Cdb::new(&[]), data) }, answers)
 }
 
 /// For a LUN without a device.

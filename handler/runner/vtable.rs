@@ -19,12 +19,11 @@ use super::control::{
 use super::devices::open_slot;
 use super::entry::{RUNNER, Runner, guard};
 use super::handler::{Geometry, Handler, Lun, Verdict};
-use super::iovec::IoVecs;
 use super::log;
-use super::status::Status;
 use super::symbols::{self, Symbols, Unsupported};
+use crate::iovec::IoVecs;
 use crate::metrics::Work;
-use crate::scsi::Op;
+use crate::scsi::{Op, Status};
 use libc::iovec;
 
 const TABLE: TcmurHandler = TcmurHandler {
@@ -82,7 +81,7 @@ pub fn register(handler: &'static dyn Handler) -> Result<(), Unsupported> {
     });
     if let Err(reason) = &registered {
         let text = CString::new(format!("The GlusterFS handler is not loaded: {reason}"));
-        symbols::complain(&text.unwrap_or_default());
+        symbols::log_refusal(&text.unwrap_or_default());
     }
     registered
 }
@@ -90,6 +89,12 @@ pub fn register(handler: &'static dyn Handler) -> Result<(), Unsupported> {
 /// A data callback's "the command is queued, or answered": the core must not answer it.
 const QUEUED: c_int = abi::sts::OK;
 
+/// READ: `len` bytes from `offset` into the iovecs.
+///
+/// # Safety
+/// Only the core calls it, between `open` and `close` of `device`, on the device's command thread or
+/// on the thread that completed the previous step of a compound command; `cmd` is a command that is
+/// not completed, and `iov` points at `count` iovecs that are its own until it is.
 unsafe extern "C" fn read_cb(
     device: *mut TcmuDevice,
     cmd: *mut TcmurCmd,
@@ -98,16 +103,19 @@ unsafe extern "C" fn read_cb(
     len: usize,
     offset: i64,
 ) -> c_int {
+    let work = transfer_work(Op::Read, offset, len);
     // SAFETY: the core's arguments of this very callback.
-    let data = unsafe { IoVecs::new(iov, count) };
-    // SAFETY: as above.
     unsafe {
-        submit("read", device, cmd, data, work(Op::Read, offset, len), |lun, command| {
-            transfer(command, len, offset, |c, at| lun.read(c, at))
+        submit("read", device, cmd, (iov, count), work, |lun, command| {
+            transfer(command, len, offset, |command, at| lun.read(command, at))
         })
     }
 }
 
+/// WRITE: `len` bytes from the iovecs to `offset`.
+///
+/// # Safety
+/// As for [`read_cb`].
 unsafe extern "C" fn write_cb(
     device: *mut TcmuDevice,
     cmd: *mut TcmurCmd,
@@ -116,42 +124,46 @@ unsafe extern "C" fn write_cb(
     len: usize,
     offset: i64,
 ) -> c_int {
+    let work = transfer_work(Op::Write, offset, len);
     // SAFETY: the core's arguments of this very callback.
-    let data = unsafe { IoVecs::new(iov, count) };
-    // SAFETY: as above.
     unsafe {
-        submit("write", device, cmd, data, work(Op::Write, offset, len), |lun, command| {
-            transfer(command, len, offset, |c, at| lun.write(c, at))
+        submit("write", device, cmd, (iov, count), work, |lun, command| {
+            transfer(command, len, offset, |command, at| lun.write(command, at))
         })
     }
 }
 
+/// SYNCHRONIZE CACHE.
+///
+/// # Safety
+/// As for [`read_cb`].
 unsafe extern "C" fn flush_cb(device: *mut TcmuDevice, cmd: *mut TcmurCmd) -> c_int {
+    let work = Work { op: Op::Flush, offset: 0, bytes: 0 };
     // SAFETY: the core's arguments of this very callback.
-    unsafe {
-        submit("flush", device, cmd, IoVecs::empty(), work(Op::Flush, 0, 0), <dyn Lun>::flush)
-    }
+    unsafe { submit("flush", device, cmd, NO_DATA, work, <dyn Lun>::flush) }
 }
 
+/// UNMAP of one descriptor: `len` bytes at `offset`.
+///
+/// # Safety
+/// As for [`read_cb`].
 unsafe extern "C" fn unmap_cb(
     device: *mut TcmuDevice,
     cmd: *mut TcmurCmd,
     offset: u64,
     len: u64,
 ) -> c_int {
-    // SAFETY: the core's argument of this very callback.
+    let work = Work { op: Op::Unmap, offset, bytes: len };
+    // SAFETY: the core's arguments of this very callback.
     unsafe {
-        submit(
-            "unmap",
-            device,
-            cmd,
-            IoVecs::empty(),
-            Work { op: Op::Unmap, offset, bytes: len },
-            |lun, command| lun.unmap(command, offset, len),
-        )
+        submit("unmap", device, cmd, NO_DATA, work, |lun, command| lun.unmap(command, offset, len))
     }
 }
 
+/// WRITE SAME: `len` bytes at `offset` become the block in the iovecs.
+///
+/// # Safety
+/// As for [`read_cb`].
 unsafe extern "C" fn writesame_cb(
     device: *mut TcmuDevice,
     cmd: *mut TcmurCmd,
@@ -164,22 +176,19 @@ unsafe extern "C" fn writesame_cb(
         // SAFETY: the core's argument of this very callback, whose bit `handle_cmd` has cleared.
         unsafe { command::change_flags(cmd, |flags| flags | UNMAP) };
     }
+    let work = Work { op: Op::WriteSame, offset, bytes: len };
     // SAFETY: the core's arguments of this very callback.
-    let data = unsafe { IoVecs::new(iov, count) };
-    // SAFETY: as above.
     unsafe {
-        submit(
-            "writesame",
-            device,
-            cmd,
-            data,
-            Work { op: Op::WriteSame, offset, bytes: len },
-            |lun, command| lun.write_same(command, offset, len),
-        )
+        submit("writesame", device, cmd, (iov, count), work, |lun, command| {
+            lun.write_same(command, offset, len)
+        })
     }
 }
 
-/// `len` is that of one half of the data.
+/// COMPARE AND WRITE at `offset`; `len` is that of one half of the data in the iovecs.
+///
+/// # Safety
+/// As for [`read_cb`].
 unsafe extern "C" fn caw_cb(
     device: *mut TcmuDevice,
     cmd: *mut TcmurCmd,
@@ -188,23 +197,17 @@ unsafe extern "C" fn caw_cb(
     iov: *mut iovec,
     count: usize,
 ) -> c_int {
+    let work = Work { op: Op::CompareAndWrite, offset, bytes: len };
     // SAFETY: the core's arguments of this very callback.
-    let data = unsafe { IoVecs::new(iov, count) };
-    // SAFETY: as above.
     unsafe {
-        submit(
-            "caw",
-            device,
-            cmd,
-            data,
-            Work { op: Op::CompareAndWrite, offset, bytes: len },
-            |lun, command| match u64::try_from(command.data().len()) {
+        submit("caw", device, cmd, (iov, count), work, |lun, command| {
+            match u64::try_from(command.data().len()) {
                 Ok(both) if len.checked_mul(2) == Some(both) => {
                     lun.compare_and_write(command, offset)
                 }
                 _ => Err(Rejected(command, Status::InvalidCdb)),
-            },
-        )
+            }
+        })
     }
 }
 
@@ -224,6 +227,11 @@ thread_local! {
     static HIDDEN: Cell<usize> = const { Cell::new(0) };
 }
 
+/// Every command, before the core looks at it.
+///
+/// # Safety
+/// Only the core calls it, on the command thread of `device`, which may be being closed by another
+/// thread; `cmd` is a command that is not completed.
 unsafe extern "C" fn handle_cmd_cb(device: *mut TcmuDevice, cmd: *mut TcmurCmd) -> c_int {
     guard(
         "handle_cmd",
@@ -236,22 +244,22 @@ unsafe extern "C" fn handle_cmd_cb(device: *mut TcmuDevice, cmd: *mut TcmurCmd) 
             let slot = || runner.devices.get(device);
             if runner.handler.has_short_response(&cdb) {
                 // SAFETY: as above.
-                unsafe { command::initiators_data(cmd) }.clear();
+                unsafe { command::command_iovecs(cmd) }.clear();
             }
             if let (INQUIRY, Some(device)) = (cdb.opcode(), NonNull::new(device)) {
                 // SAFETY: as above.
                 slot()
                     .iter()
-                    .for_each(|slot| unsafe { slot.timeout.refresh(&runner.symbols, device) });
+                    .for_each(|slot| unsafe { slot.timeout.refresh(runner.symbols, device) });
             }
             HIDDEN.set(0);
             // SAFETY: as above.
             let status =
-                match runner.handler.filter(&cdb, &unsafe { geometry(&runner.symbols, device) }) {
+                match runner.handler.filter(&cdb, &unsafe { geometry(runner.symbols, device) }) {
                     Verdict::End(status) => Some(status),
                     Verdict::Page(page) => {
                         // SAFETY: as above.
-                        unsafe { command::initiators_data(cmd) }.store(&page);
+                        unsafe { command::command_iovecs(cmd) }.store(&page);
                         Some(Status::Ok)
                     }
                     Verdict::HideUnmap => {
@@ -263,7 +271,7 @@ unsafe extern "C" fn handle_cmd_cb(device: *mut TcmuDevice, cmd: *mut TcmurCmd) 
                     Verdict::Pass if PRIOR.contains(&cdb.opcode()) => slot().and_then(|slot| {
                         // The core calls TEST UNIT READY good, and multipath would never leave the
                         // path.
-                        if slot.has_failed() {
+                        if slot.failed.is_set() {
                             Some(Status::HardwareError)
                         } else {
                             Arc::clone(&slot.lun).prior(&cdb)
@@ -290,8 +298,8 @@ unsafe fn geometry(symbols: &Symbols, device: *mut TcmuDevice) -> Geometry {
     }
 }
 
-/// A READ, WRITE or flush, as it is measured.
-fn work(op: Op, offset: i64, len: usize) -> Work {
+/// A READ or WRITE, as it is measured.
+fn transfer_work(op: Op, offset: i64, len: usize) -> Work {
     Work {
         op,
         offset: u64::try_from(offset).unwrap_or(0),
@@ -314,41 +322,54 @@ fn transfer(
     }
 }
 
-/// Hands a command to the LUN of the device; what the LUN rejects is answered by the return value.
+/// The iovecs of a callback that is given none.
+const NO_DATA: (*mut iovec, usize) = (ptr::null_mut(), 0);
+
+/// What every data callback does: makes a [`Command`] of the core's arguments, and hands it to the
+/// LUN of the device; what the LUN rejects is answered by the return value.
 ///
 /// # Safety
-/// The arguments are those of the running data callback, and `data` was made from them.
+/// `device`, `cmd` and the iovecs are the arguments of the running data callback.
 unsafe fn submit(
     callback: &'static str,
     device: *mut TcmuDevice,
     cmd: *mut TcmurCmd,
-    data: IoVecs,
+    (iov, count): (*mut iovec, usize),
     work: Work,
     serve: impl FnOnce(Arc<dyn Lun>, Command) -> Result<(), Rejected>,
 ) -> c_int {
     // After a panic the core answers the command, unless there is a `Command`: that answers itself
     // when it is dropped.
-    let fallback = Cell::new(Status::HardwareError.number());
+    let fallback = Cell::new(abi::number(Status::HardwareError));
     guard(
         callback,
         device,
         || fallback.get(),
         |runner| {
-            let (Some(raw_device), Some(cmd)) = (NonNull::new(device), NonNull::new(cmd)) else {
+            let (Some(raw_device), Some(raw_cmd)) = (NonNull::new(device), NonNull::new(cmd))
+            else {
                 return fallback.get();
             };
+            // SAFETY: the command of this callback, which is not completed.
+            let cdb = unsafe { command::cdb(cmd) };
+            // SAFETY: the iovecs of this callback; they are kept by its command.
+            let data = unsafe { IoVecs::new(iov, count) };
             // SAFETY: the arguments of this callback, whose command nobody else has seen yet.
-            let mut command = unsafe { Command::new(&runner.symbols, raw_device, cmd, data) };
+            let mut command =
+                unsafe { Command::new(runner.symbols, raw_device, raw_cmd, cdb, data) };
             fallback.set(QUEUED);
             // SAFETY: this is a data callback; the slot is not kept.
-            let slot = unsafe { open_slot(&runner.symbols, device) };
-            command.measure(slot.and_then(|slot| slot.lun.begin(work)));
-            command.set_deadline(slot.and_then(|slot| slot.timeout.deadline()));
+            let slot = unsafe { open_slot(runner.symbols, device) };
+            if let Some(slot) = slot {
+                command.watch_for(&slot.failed);
+                command.measure(slot.lun.begin(work));
+                command.set_deadline(slot.timeout.deadline());
+            }
             #[cfg(feature = "inject-panics")]
             super::entry::inject::panic_if_asked("submit", device);
             let queued = match slot {
                 None => Err(Rejected(command, Status::Busy)),
-                Some(slot) if slot.has_failed() => Err(Rejected(command, Status::HardwareError)),
+                Some(slot) if slot.failed.is_set() => Err(Rejected(command, Status::HardwareError)),
                 Some(slot) => serve(Arc::clone(&slot.lun), command),
             };
             match queued {

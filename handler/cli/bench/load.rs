@@ -4,8 +4,8 @@
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
+use handler_glfs::iovec::Buffer;
 use handler_glfs::lun::backend::{Backend, Data, Request};
-use handler_glfs::runner::Buffer;
 use nix::errno::Errno;
 
 use crate::interrupt::Interrupt;
@@ -94,7 +94,7 @@ impl Load {
         let begin = Instant::now();
         for number in 0..self.depth {
             let mut buffer = Buffer::repeating(&[number.to_le_bytes()[0], 0x5a], self.block);
-            buffer.show(0, self.block);
+            buffer.set_window(0, self.block);
             let offset = places.next() * self.block as u64;
             self.submit(
                 file,

@@ -9,7 +9,7 @@ use super::super::backend::Backend;
 use super::{Gate, Lock, Storage};
 use crate::log;
 use crate::metrics::Event;
-use crate::runner::Status;
+use crate::scsi::Status;
 
 /// Transitions of the storage.
 impl<B: Backend> Gate<B> {

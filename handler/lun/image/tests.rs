@@ -10,7 +10,7 @@ use super::super::testing::{
     write,
 };
 use super::*;
-use crate::runner::Status;
+use crate::scsi::Status;
 
 /// The volume gets another graph. The old image, without a reference: a move waits for whoever has
 /// one.

@@ -6,7 +6,7 @@ use std::thread;
 
 use super::super::testing::{GOOD, Memory, Seen, Volume, eventually, image, lun_of, read, write};
 use super::*;
-use crate::runner::{Sense, Status};
+use crate::scsi::{Sense, Status};
 
 /// Two gateways of one image; the first holds the lock.
 fn owner_and_other() -> (Arc<Volume>, Arc<Lun<Memory>>, Arc<Lun<Memory>>) {

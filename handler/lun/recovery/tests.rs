@@ -16,7 +16,7 @@ use super::super::testing::{
     image, lun, lun_of, read, write,
 };
 use super::*;
-use crate::runner::Status;
+use crate::scsi::Status;
 
 const BUSY: Seen = Seen::Refused(Status::Busy);
 /// BUSY, of a command that got past the gate.

@@ -8,9 +8,9 @@ use nix::errno::Errno;
 use super::Lun;
 use super::backend::{Backend, Data, Request};
 use super::error::{Op, kind};
-use super::filter::is_forced;
 use super::flush;
-use crate::runner::{Command, Status};
+use crate::runner::Command;
+use crate::scsi::Status;
 
 /// A READ or WRITE in flight: the command knows what data is left, this where it goes.
 struct Transfer<B: Backend> {
@@ -81,7 +81,7 @@ impl<B: Backend> Request for Transfer<B> {
 
 /// All data is where it belongs. If the command asks for that (FUA), it must also be durable.
 pub(super) fn finish<B: Backend>(lun: Arc<Lun<B>>, command: Command, op: Op, offset: u64) {
-    if op == Op::Read || !command.cdb().is_some_and(|cdb| is_forced(&cdb)) {
+    if op == Op::Read || !command.cdb().is_durable() {
         return command.complete(Status::Ok);
     }
     if command.is_expired() {

@@ -24,7 +24,8 @@ use super::{Fault, Memory, SIZE, Volume};
 use crate::config::{Cache, Config, Grow, LogLevel};
 use crate::log::Log;
 use crate::runner::testing::{Answer, command, device_handle};
-use crate::runner::{Lun as _, Rejected, Status};
+use crate::runner::{Lun as _, Rejected};
+use crate::scsi::Status;
 
 /// Opens images of a volume.
 struct Opener(Arc<Volume>);

@@ -11,9 +11,11 @@ use super::super::Lun;
 use super::super::backend::{Backend, Data, Request, ZeroMethod};
 use super::super::error::{Op, kind};
 use super::submit;
+use crate::iovec::Window;
 use crate::log;
 use crate::metrics::Event;
-use crate::runner::{Command, Sense, Status, Window};
+use crate::runner::Command;
+use crate::scsi::{Sense, Status};
 
 /// Bytes of the largest piece: no call should take longer than the margin between a command's
 /// deadline and the kernel's.

@@ -22,7 +22,6 @@ use self::fill::{Fill, Pattern, Piece, Step};
 use super::Lun;
 use super::backend::{Backend, Request, ZeroMethod};
 use super::error::Op;
-use super::filter::is_unmapping;
 use crate::runner::Command;
 
 /// Bytes of the largest WRITE SAME: a volume that supports nothing better than writing ends it
@@ -40,11 +39,9 @@ pub(super) fn unmap<B: Backend>(lun: &Arc<Lun<B>>, command: Command, offset: u64
 
 /// WRITE SAME. Without the UNMAP bit its blocks stay allocated.
 pub(super) fn write_same<B: Backend>(lun: &Arc<Lun<B>>, command: Command, offset: u64, len: u64) {
-    let pattern = Pattern::of(command.data().load());
+    let pattern = Pattern::of(command.data().to_vec());
     let cheapest = match pattern {
-        Pattern::Zeros if command.cdb().is_some_and(|cdb| is_unmapping(&cdb)) => {
-            ZeroMethod::Discard
-        }
+        Pattern::Zeros if command.cdb().is_unmapping() => ZeroMethod::Discard,
         Pattern::Zeros => ZeroMethod::Zerofill,
         Pattern::Block(_) => ZeroMethod::Write,
     };

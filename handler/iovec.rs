@@ -15,7 +15,7 @@ use libc::iovec;
 ///
 /// # Invariants
 /// `first` points at `count` iovecs whose lengths add up to `len`; they and the memory they
-/// describe stay valid as long as the [`Command`](super::Command) that owns this value is not
+/// describe stay valid as long as the [`Command`](crate::runner::Command) that owns this value is not
 /// completed. No other code reads the iovecs meanwhile: the core tolerates that a handler advances
 /// them (its own helpers do).
 #[derive(Debug)]
@@ -31,7 +31,7 @@ unsafe impl Send for IoVecs {}
 
 impl IoVecs {
     /// For commands without data.
-    pub(super) const fn empty() -> Self {
+    pub(crate) const fn empty() -> Self {
         Self { first: ptr::null_mut(), count: 0, len: 0 }
     }
 
@@ -40,7 +40,7 @@ impl IoVecs {
     /// # Safety
     /// `first` and `count` are what the core passed to a callback, and the result does not outlive
     /// that command.
-    pub(super) unsafe fn new(first: *mut iovec, count: usize) -> Self {
+    pub(crate) unsafe fn new(first: *mut iovec, count: usize) -> Self {
         let mut list = Self { first, count, len: 0 };
         list.len =
             list.entries().iter().fold(0, |sum: usize, entry| sum.saturating_add(entry.iov_len));
@@ -107,7 +107,7 @@ impl IoVecs {
     }
 
     /// Fills what is left with zeros.
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         for entry in self.entries() {
             // SAFETY: the entry describes memory of this command that may be written (invariant).
             unsafe { ptr::write_bytes(entry.iov_base.cast::<u8>(), 0, entry.iov_len) };
@@ -116,7 +116,7 @@ impl IoVecs {
 
     /// A copy of what is left.
     #[must_use]
-    pub fn load(&self) -> Vec<u8> {
+    pub fn to_vec(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.len);
         for entry in self.entries() {
             let room = bytes.spare_capacity_mut().as_mut_ptr().cast::<u8>();
@@ -173,16 +173,16 @@ impl Buffer {
     }
 
     /// Makes `len` bytes from `from` on, or what there is of them, the data of the next request.
-    pub fn show(&mut self, from: usize, len: usize) {
+    pub fn set_window(&mut self, from: usize, len: usize) {
         let window = self.bytes.get_mut(from..).unwrap_or_default();
         let len = len.min(window.len());
         *self.entry = iovec { iov_base: window.as_mut_ptr().cast(), iov_len: len };
         // INVARIANT: one entry, over bytes that live as long as the buffer and are not touched
-        // until the next `show`.
+        // until the next `set_window`.
         self.list = IoVecs { first: &raw mut *self.entry, count: 1, len };
     }
 
-    /// What was shown.
+    /// The window.
     #[must_use]
     pub fn data(&self) -> &IoVecs {
         &self.list
@@ -275,11 +275,11 @@ mod tests {
     #[test]
     fn a_buffer_shows_windows_of_a_repeated_block() {
         let mut buffer = Buffer::repeating(&[1, 2, 3], 10);
-        buffer.show(2, 5);
+        buffer.set_window(2, 5);
         let mut moved = buffer;
-        assert_eq!(moved.data().load(), [3, 1, 2, 3, 1]);
-        moved.show(7, 100);
-        assert_eq!(moved.data().load(), [2, 3]);
+        assert_eq!(moved.data().to_vec(), [3, 1, 2, 3, 1]);
+        moved.set_window(7, 100);
+        assert_eq!(moved.data().to_vec(), [2, 3]);
         assert!(Buffer::empty().is_empty() && Buffer::empty().data().is_empty());
     }
 
@@ -288,7 +288,7 @@ mod tests {
         let bytes: Arc<[u8]> = [1, 2, 3].repeat(3).into();
         let windows =
             [Window::new(Arc::clone(&bytes), 2, 5), Window::new(Arc::clone(&bytes), 7, 100)];
-        assert_eq!(windows.map(|window| window.data().load()), [vec![3, 1, 2, 3, 1], vec![2, 3]]);
+        assert_eq!(windows.map(|window| window.data().to_vec()), [vec![3, 1, 2, 3, 1], vec![2, 3]]);
         assert!(Window::new(bytes, 9, 1).data().is_empty());
     }
 
@@ -307,7 +307,7 @@ mod tests {
                 skipped = (skipped + step).min(total);
                 prop_assert_eq!(list.len(), total - skipped);
             }
-            prop_assert_eq!(list.load(), vec![0xee; total - skipped]);
+            prop_assert_eq!(list.to_vec(), vec![0xee; total - skipped]);
             prop_assert_eq!(list.store(&vec![0; total]), total - skipped);
             let flat: Vec<u8> = buffers.concat();
             prop_assert!(flat[..skipped].iter().all(|&b| b == 0xee));

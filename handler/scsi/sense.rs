@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What an initiator is told about a command.
 
-use std::ffi::c_int;
+use super::op::ErrorClass;
 
-use super::abi::{SENSE_LEN, sts};
-use crate::scsi::ErrorClass;
+/// Bytes of a sense buffer of the kernel's target (`TCMU_SENSE_BUFFERSIZE`).
+pub const SENSE_LEN: usize = 96;
 
 /// The outcome of a command, in words. What each becomes on the wire is the core's doing
 /// (`libtcmu.c`, `tcmulib_command_complete` and `tcmu_set_sense...`), given here per variant.
@@ -42,6 +42,31 @@ pub struct Sense {
     deferred: bool,
     /// The INFORMATION field.
     information: Option<u32>,
+    field: Option<FieldPointer>,
+}
+
+/// The field that is wrong (SPC-4, 4.5.2.4.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FieldPointer {
+    /// It is one of the CDB, not of the parameter list.
+    pub in_cdb: bool,
+    /// Its first byte.
+    pub byte: u16,
+    /// Its most significant bit, where that is not 7 or the field is shorter than a byte.
+    pub bit: Option<u8>,
+}
+
+impl FieldPointer {
+    /// SENSE-KEY SPECIFIC: SKSV, C/D, BPV and BIT POINTER, FIELD POINTER.
+    fn to_bytes(self) -> [u8; 3] {
+        const SKSV: u8 = 0x80;
+        const IN_CDB: u8 = 0x40;
+        const BPV: u8 = 0x08;
+        let place = if self.in_cdb { IN_CDB } else { 0 };
+        let bit = self.bit.map_or(0, |bit| BPV | (bit & 7));
+        let [high, low] = self.byte.to_be_bytes();
+        [SKSV | place | bit, high, low]
+    }
 }
 
 impl Sense {
@@ -65,7 +90,7 @@ impl Sense {
     pub const WRITE_ERROR: Self = Self::new(0x03, 0x0c, 0x00);
 
     const fn new(key: u8, asc: u8, ascq: u8) -> Self {
-        Self { key, asc, ascq, deferred: false, information: None }
+        Self { key, asc, ascq, deferred: false, information: None, field: None }
     }
 
     /// MISCOMPARE, with the offset of the first byte that differs.
@@ -77,14 +102,30 @@ impl Sense {
         }
     }
 
-    /// The same, about an earlier command.
+    /// ILLEGAL REQUEST, invalid field in CDB: the field that begins with this byte, at this bit.
+    #[must_use]
+    pub fn invalid_field_in_cdb(byte: u16, bit: impl Into<Option<u8>>) -> Self {
+        let field = FieldPointer { in_cdb: true, byte, bit: bit.into() };
+        Self { field: Some(field), ..Self::new(0x05, 0x24, 0x00) }
+    }
+
+    /// ILLEGAL REQUEST, invalid field in parameter list: the field that begins with this byte.
+    #[must_use]
+    pub fn invalid_field_in_parameter_list(byte: usize) -> Self {
+        let byte = u16::try_from(byte).unwrap_or(u16::MAX);
+        let field = FieldPointer { in_cdb: false, byte, bit: None };
+        Self { field: Some(field), ..Self::new(0x05, 0x26, 0x00) }
+    }
+
+    /// About an earlier command.
     #[must_use]
     pub fn deferred(self) -> Self {
         Self { deferred: true, ..self }
     }
 
     /// Fixed format (SPC-4, 4.5.3).
-    pub(super) fn to_bytes(self) -> [u8; SENSE_LEN] {
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; SENSE_LEN] {
         const CURRENT: u8 = 0x70;
         const DEFERRED: u8 = 0x71;
         const VALID: u8 = 0x80;
@@ -92,6 +133,8 @@ impl Sense {
         let code = if self.deferred { DEFERRED } else { CURRENT };
         let valid = if self.information.is_some() { VALID } else { 0 };
         let [i0, i1, i2, i3] = self.information.unwrap_or(0).to_be_bytes();
+        let [specific, pointer_high, pointer_low] =
+            self.field.map_or([0; 3], FieldPointer::to_bytes);
         let head = [
             code | valid,
             0,
@@ -107,6 +150,10 @@ impl Sense {
             0,
             self.asc,
             self.ascq,
+            0,
+            specific,
+            pointer_high,
+            pointer_low,
         ];
         let mut bytes = [0; SENSE_LEN];
         for (byte, value) in bytes.iter_mut().zip(head) {
@@ -137,22 +184,6 @@ impl Status {
             },
         })
     }
-
-    /// The core's number. [`Status::Sense`] also needs its bytes in the command's sense buffer.
-    pub(super) fn number(self) -> c_int {
-        match self {
-            Self::Ok => sts::OK,
-            Self::NoResource => sts::NO_RESOURCE,
-            Self::Busy => sts::BUSY,
-            Self::WriteError => sts::WR_ERR,
-            Self::ReadError => sts::RD_ERR,
-            Self::InvalidCommand => sts::INVALID_CMD,
-            Self::InvalidCdb => sts::INVALID_CDB,
-            Self::HardwareError => sts::HW_ERR,
-            Self::OutOfRange => sts::RANGE,
-            Self::Sense(_) => sts::PASSTHROUGH_ERR,
-        }
-    }
 }
 
 #[cfg(test)]
@@ -168,6 +199,14 @@ mod tests {
         );
         assert!(bytes[14..].iter().all(|&b| b == 0));
         assert_eq!(Sense::WRITE_ERROR.deferred().to_bytes()[0], 0x71);
+        assert_eq!(
+            Sense::invalid_field_in_cdb(0x0102, 3).to_bytes()[12..18],
+            [0x24, 0, 0, 0xcb, 1, 2]
+        );
+        assert_eq!(
+            Sense::invalid_field_in_parameter_list(9).to_bytes()[12..18],
+            [0x26, 0, 0, 0x80, 0, 9]
+        );
         assert_eq!(Sense::miscompare(0x0102).to_bytes()[..7], [0xf0, 0, 0x0e, 0, 0, 1, 2]);
     }
 

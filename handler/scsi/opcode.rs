@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! What is known of a command without looking at a CDB of it: a row of [`COMMANDS`](super::COMMANDS).
+
+/// What a command asks for, whatever the length of its CDB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// TEST UNIT READY.
+    TestUnitReady,
+    /// REQUEST SENSE.
+    RequestSense,
+    /// FORMAT UNIT.
+    FormatUnit,
+    /// INQUIRY, with or without a page of vital product data.
+    Inquiry,
+    /// MODE SENSE (6), (10).
+    ModeSense,
+    /// MODE SELECT (6), (10).
+    ModeSelect,
+    /// LOG SENSE.
+    LogSense,
+    /// START STOP UNIT.
+    StartStopUnit,
+    /// READ CAPACITY (10).
+    ReadCapacity10,
+    /// READ CAPACITY (16).
+    ReadCapacity16,
+    /// REPORT LUNS.
+    ReportLuns,
+    /// RESERVE, RELEASE, PERSISTENT RESERVE IN, PERSISTENT RESERVE OUT.
+    Reservation,
+    /// REPORT TARGET PORT GROUPS.
+    ReportTargetPortGroups,
+    /// SET TARGET PORT GROUPS.
+    SetTargetPortGroups,
+    /// REPORT SUPPORTED OPERATION CODES.
+    ReportSupportedOpcodes,
+    /// READ (6), (10), (12), (16).
+    Read,
+    /// WRITE (6), (10), (12), (16).
+    Write,
+    /// WRITE AND VERIFY (10), (12), (16).
+    WriteAndVerify,
+    /// VERIFY (10), (12), (16).
+    Verify,
+    /// PRE-FETCH (10), (16).
+    PreFetch,
+    /// SYNCHRONIZE CACHE (10), (16).
+    SynchronizeCache,
+    /// READ DEFECT DATA (10), (12).
+    ReadDefectData,
+    /// WRITE SAME (10), (16).
+    WriteSame,
+    /// UNMAP.
+    Unmap,
+    /// GET LBA STATUS.
+    GetLbaStatus,
+    /// COMPARE AND WRITE.
+    CompareAndWrite,
+    /// ORWRITE (16).
+    OrWrite,
+    /// EXTENDED COPY (LID1).
+    ExtendedCopy,
+    /// RECEIVE COPY RESULTS.
+    ReceiveCopyResults,
+}
+
+/// Which way the data of a command goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataDirection {
+    /// There is none.
+    None,
+    /// To the initiator.
+    In,
+    /// From the initiator.
+    Out,
+}
+
+/// Who serves a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Server {
+    /// The kernel's target: it never comes to the ring.
+    Kernel,
+    /// tcmu-runner's core, which calls the LUN for the data.
+    Core,
+    /// The LUN, before the core looks at the command, on the command thread.
+    Intercept,
+    /// The LUN, with an answer that may come later.
+    Queue,
+}
+
+/// A command that a LUN has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SupportedCommand {
+    /// OPERATION CODE.
+    pub opcode: u8,
+    /// SERVICE ACTION, the lower five bits of byte 1, if the operation code has some.
+    pub service_action: Option<u8>,
+    /// What it asks for.
+    pub operation: Operation,
+    /// Who serves it.
+    pub server: Server,
+    /// Which way its data goes.
+    pub data: DataDirection,
+    /// CDB usage data (SPC-4, 6.31.3): the operation code, the service action, and a one for every
+    /// other bit that is looked at. As long as the CDB.
+    pub usage: &'static [u8],
+}
