@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! The distribution's tcmu-runner with the plugin, natively: the kernel's side of TCMU is emulated
+//! in this process, so that neither a guest nor root's kernel modules are needed, and all
+//! processors work at full speed. The VM tier stays the judge of the real kernel.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::exit,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::multiple_unsafe_ops_per_block,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests fail by panicking, and talk"
+)]
+
+#[path = "../support/namespaces.rs"]
+mod namespaces;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod admin;
+mod gate;
+mod host;
+mod kernel;
+mod life;
+mod model;
+mod scsi;
+mod traffic;
+
+use std::process::ExitCode;
+
+use support::trials::{run, test};
+
+fn main() -> ExitCode {
+    if let Some(end) = support::prerequisites::missing() {
+        return end;
+    }
+    namespaces::enter();
+    let tests = vec![
+        test(
+            "a_lun_is_added_written_read_and_removed_and_the_daemon_ends",
+            life::from_start_to_end,
+        ),
+        test("luns_that_were_there_before_the_daemon_are_taken_over", life::before_the_daemon),
+        test(
+            "a_daemon_that_is_killed_with_commands_in_flight_loses_nothing_acknowledged",
+            life::killed_with_commands_in_flight,
+        ),
+        test(
+            "a_lun_is_removed_when_its_expired_commands_have_ended",
+            life::removed_with_expired_commands,
+        ),
+        test("the_daemon_ends_when_its_commands_have_ended", life::ends_with_commands_in_flight),
+        test("answers_that_come_too_late_do_no_harm", life::late_answers),
+        test("commands_that_find_the_ring_full_are_served_later", life::full_ring),
+        test("a_lun_that_was_blocked_goes_on", life::blocked),
+        test("random_commands_at_depth_64_agree_with_a_model", traffic::one_lun),
+        test("luns_side_by_side_keep_to_their_own_data", traffic::three_luns),
+        test("a_bad_configuration_is_refused_over_dbus_and_by_the_kernel", admin::bad_config),
+        test("a_lun_grows_with_its_image_and_not_beyond", admin::growth),
+        test("settings_of_a_live_lun_change_or_are_refused", admin::settings_of_a_live_lun),
+        test("the_daemon_follows_its_log_level", admin::log_level),
+    ];
+    run(tests, 2, host::clean_up)
+}
