@@ -57,7 +57,7 @@ pub mod runner;
 pub mod scsi;
 
 use std::ffi::c_int;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -95,10 +95,6 @@ impl runner::Handler for Glfs {
     }
 
     fn open(&self, device: &Device<'_>) -> Result<Arc<dyn runner::Lun>, Errno> {
-        static ONCE: Once = Once::new();
-        // What the site file says of metrics, which is read next, begins to count.
-        let storage = metrics::Storage { volumes: gluster::volumes, version: gluster::version };
-        ONCE.call_once(|| metrics::set_storage(storage));
         let cfgstring = device.cfgstring().map_err(|text| {
             log::error_always!(log::PLUGIN, "Not opened: the configuration is not UTF-8: {text}");
             Errno::EINVAL
@@ -128,6 +124,18 @@ impl runner::Handler for Glfs {
 /// 0, or -1 if this process is not a tcmu-runner this handler can serve (its log says why).
 #[unsafe(no_mangle)]
 pub extern "C" fn handler_init() -> c_int {
-    std::panic::catch_unwind(|| runner::register(&Glfs))
-        .map_or(-1, |registered| registered.map_or(-1, |()| 0))
+    let load = || {
+        runner::register(&Glfs).map_or(-1, |()| {
+            metrics::set_storage(metrics::Storage {
+                volumes: gluster::volumes,
+                version: gluster::version,
+            });
+            // Metrics are served from now on: `tcmu-glfs status` tells a daemon without LUNs from
+            // one that has not loaded the handler. tcmu-runner (1.5.4, main.c) does not fork after
+            // it has loaded handlers, so threads may start here.
+            drop(Site::reload());
+            0
+        })
+    };
+    std::panic::catch_unwind(load).unwrap_or(-1)
 }

@@ -77,6 +77,7 @@ impl Site {
             let mut cache = cache();
             cache.refresh();
             let settings = metrics_settings(&cache.site);
+            metrics::set_site_file_error(cache.site.mistake());
             let changed = cache.metrics.replace(settings.clone()).as_ref() != Some(&settings);
             (
                 Arc::clone(&cache.site),

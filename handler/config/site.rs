@@ -87,6 +87,12 @@ impl Site {
         Self { file: file.to_owned(), broken: Some(broken), ..self.clone() }
     }
 
+    /// The mistake in a newer version of the file, in whose place this one is in use.
+    #[must_use]
+    pub fn mistake(&self) -> Option<String> {
+        self.broken.as_ref().map(ToString::to_string)
+    }
+
     /// `[metrics]`.
     #[must_use]
     pub fn metrics(&self) -> &metrics::Settings {

@@ -10,7 +10,7 @@ use super::error::{Op, kind, status};
 use super::gate::{Lock, Request, Verdict, Waiter};
 use super::{Lun, compare_and_write, flush, image, lock, recovery, rw, size, unmap};
 use crate::log;
-use crate::metrics::{Span, Work};
+use crate::metrics::{IoDescriptor, Span};
 use crate::runner::{self, Command, LockOutcome, LockState, Rejected};
 use crate::scsi::{Cdb, Status};
 
@@ -72,6 +72,7 @@ impl<B: Backend> Lun<B> {
     /// The storage has not. Status of the command.
     pub(super) fn failed(self: &Arc<Self>, op: Op, errno: Errno) -> Status {
         lock::command_failed(self, op, errno);
+        self.meter.set_last_error(format!("{}: {errno}", op.name()));
         if matches!(errno, Errno::ENOTCONN | Errno::EBADFD) {
             self.durability.storage_failed(&self.gate);
         }
@@ -102,7 +103,7 @@ fn length(command: &Command) -> u64 {
 }
 
 impl<B: Backend> runner::Lun for Lun<B> {
-    fn begin(&self, work: Work) -> Option<Span> {
+    fn begin(&self, work: IoDescriptor) -> Option<Span> {
         self.meter.begin(work)
     }
 
@@ -166,7 +167,7 @@ impl<B: Backend> runner::Lun for Lun<B> {
                 status
             }
         };
-        let work = Work { op: Op::Flush, offset: 0, bytes: 0 };
+        let work = IoDescriptor { op: Op::Flush, offset: 0, bytes: 0 };
         if let Some(span) = (!is_test).then(|| self.begin(work)).flatten() {
             span.end(status.error_class());
         }

@@ -40,7 +40,7 @@ use super::lock;
 use super::outage::Outage;
 use crate::config::Config;
 use crate::log::Log;
-use crate::metrics::{Event, Meter};
+use crate::metrics::{Event, LunMetrics};
 use crate::scsi::{Sense, Status};
 
 /// Between two looks at who owns the image, while commands are refused.
@@ -109,7 +109,7 @@ pub(super) struct Gate<B> {
     /// Mirrors [`Storage::Up`], for completions: nearly all of them have nothing to change.
     up: AtomicBool,
     log: Arc<Log>,
-    meter: Arc<Meter>,
+    meter: Arc<LunMetrics>,
 }
 
 struct State<B> {
@@ -207,7 +207,7 @@ impl<B: Backend> State<B> {
 
 impl<B: Backend> Gate<B> {
     /// Of a LUN that is not open yet.
-    pub(super) fn new(config: &Config, log: &Arc<Log>, meter: &Arc<Meter>) -> Self {
+    pub(super) fn new(config: &Config, log: &Arc<Log>, meter: &Arc<LunMetrics>) -> Self {
         let state = State {
             image: None,
             writable: true,

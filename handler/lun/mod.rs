@@ -45,7 +45,7 @@ use self::size::Size;
 use self::unmap::Fills;
 use crate::config::{Cache, Config, OnUnreachable};
 use crate::log::{self, Log};
-use crate::metrics::{self, Meter};
+use crate::metrics::{self, LunMetrics};
 use crate::runner::{Device, DeviceHandle, Limits};
 use crate::scsi::Sense;
 
@@ -77,7 +77,7 @@ pub struct Lun<B: Backend> {
     durability: Durability,
     fills: Fills<B>,
     flushes: Flushes,
-    meter: Arc<Meter>,
+    meter: Arc<LunMetrics>,
 }
 
 impl<B: Backend> fmt::Debug for Lun<B> {
@@ -116,7 +116,7 @@ impl<B: Backend> Lun<B> {
     ) -> Result<Arc<Self>, Errno> {
         let log = Arc::new(Log::new(config.label()));
         log.set_max_level(monitor::max_level(config.log_level));
-        let meter = metrics::meter(&observe::name(device, config), &log);
+        let meter = metrics::register(&observe::name(device, config), &log);
         let block_size = BlockSize::new(device.block_size()).map_err(|why| {
             log::error_always!(log, "not opened: {why}");
             Errno::EINVAL
@@ -130,7 +130,8 @@ impl<B: Backend> Lun<B> {
         let opened = match source.open(patience, None) {
             Ok(opened) => Some(opened),
             Err(not) if deferrable && not.passes => {
-                log::warning_always!(log, "not ready yet, tries on: {}", not.why);
+                log::warning_always!(log, "not ready yet, keeps trying: {}", not.why);
+                meter.set_last_error(not.why);
                 None
             }
             Err(not) => {

@@ -223,10 +223,12 @@ impl<B: Backend> Worker<B> {
             }
             // An outage has been reported when it began; that nothing will come of it when it ends
             // has not.
-            Err(not) if !not.passes && !mem::replace(&mut self.complained, true) => {
-                log::error_always!(lun.log, "cannot be opened: {}", not.why);
+            Err(not) => {
+                if !not.passes && !mem::replace(&mut self.complained, true) {
+                    log::error_always!(lun.log, "cannot be opened: {}", not.why);
+                }
+                lun.meter.set_last_error(not.why);
             }
-            Err(_) => {}
         }
         Some(OPEN_INTERVAL)
     }

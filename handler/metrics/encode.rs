@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! The numbers as text.
+//! Encodes a snapshot of all metrics as text.
 
 use std::fmt;
 use std::iter::once;
@@ -9,16 +9,17 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::classic;
-use super::meter::{Event, Meter};
-use super::registry::{self, FenceState, Lun, LunState, VolumeState};
+use super::lun::{Event, LunMetrics};
+use super::prometheus_text;
+use super::registry::{self, Lun, VolumeState};
+use super::source::{FenceState, LunState};
 use crate::scsi::{ErrorClass, Op};
 
-/// The two formats that there are.
+/// Exposition formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
-    /// As all tools understand it.
-    Classic,
+    /// Text format 0.0.4, which all tools read.
+    Prometheus,
     /// OpenMetrics 1.0.
     OpenMetrics,
 }
@@ -26,25 +27,32 @@ pub(super) enum Format {
 impl Format {
     pub(super) fn content_type(self) -> &'static str {
         match self {
-            Self::Classic => "text/plain; version=0.0.4; charset=utf-8",
+            Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
         }
     }
 }
 
-/// All numbers as they are now.
+/// All metrics now.
 pub(super) fn text(format: Format) -> String {
-    // Volumes first: what they find out, their LUNs know then.
+    // Volumes first: querying them refreshes what their LUNs report.
     let volumes = registry::volumes();
-    Snapshot { volumes, luns: registry::luns(), gfapi: registry::storage_version() }.text(format)
+    Snapshot {
+        volumes,
+        luns: registry::luns(),
+        gfapi: registry::storage_version(),
+        site_file_error: registry::site_file_error(),
+    }
+    .text(format)
 }
 
-/// What there was to be looked up.
+/// All state and counters at one moment.
 #[derive(Debug)]
 struct Snapshot {
     luns: Vec<Lun>,
     volumes: Vec<VolumeState>,
     gfapi: Option<String>,
+    site_file_error: Option<String>,
 }
 
 impl Snapshot {
@@ -52,19 +60,19 @@ impl Snapshot {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(self));
         let mut text = String::new();
-        // A string takes all that is written to it.
+        // Writing to a string cannot fail.
         let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
         match format {
             Format::OpenMetrics => text,
-            Format::Classic => classic::from_openmetrics(&text),
+            Format::Prometheus => prometheus_text::from_openmetrics(&text),
         }
     }
 }
 
-/// Name, meaning, unit.
+/// Name, help, unit.
 type Family = (&'static str, &'static str, Option<Unit>);
 
-/// One number of one LUN, or of a kind of command of it.
+/// A sample of a LUN: an additional label, and the value.
 type Labelled = (Option<(&'static str, &'static str)>, u64);
 
 impl Snapshot {
@@ -87,10 +95,10 @@ impl Snapshot {
         &self,
         encoder: &mut DescriptorEncoder<'_>,
         family: Family,
-        values: impl Fn(&Meter) -> I,
+        values: impl Fn(&LunMetrics) -> I,
     ) -> fmt::Result {
         self.luns(encoder, family, MetricType::Counter, |lun, family| {
-            values(&lun.meter).into_iter().try_for_each(|(label, value)| {
+            values(&lun.metrics).into_iter().try_for_each(|(label, value)| {
                 let labels: Vec<_> = once(("lun", lun.name.as_str())).chain(label).collect();
                 family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)
             })
@@ -103,7 +111,7 @@ impl Snapshot {
         name: Family,
         event: Event,
     ) -> fmt::Result {
-        self.counters(encoder, name, |meter| once((None, meter.events(event))))
+        self.counters(encoder, name, |metrics| once((None, metrics.events(event))))
     }
 
     fn gauges<I: IntoIterator<Item = Labelled>>(
@@ -121,57 +129,56 @@ impl Snapshot {
     }
 
     fn commands(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let per_op = |value: fn(&Meter, Op) -> u64| {
-            move |meter: &Meter| Op::ALL.map(|op| (Some(("op", op.label())), value(meter, op)))
+        let per_op = |value: fn(&LunMetrics, Op) -> u64| {
+            move |metrics: &LunMetrics| {
+                Op::ALL.map(|op| (Some(("op", op.label())), value(metrics, op)))
+            }
         };
-        let name =
-            ("tcmu_glfs_operations", "Commands that have been answered, failed ones too", None);
-        self.counters(encoder, name, per_op(Meter::operations))?;
-        let name =
-            ("tcmu_glfs_data", "Bytes that commands which succeeded were about", Some(Unit::Bytes));
-        self.counters(encoder, name, |meter| {
+        let name = ("tcmu_glfs_operations", "Commands answered, including failed ones", None);
+        self.counters(encoder, name, per_op(LunMetrics::operations))?;
+        let name = ("tcmu_glfs_data", "Bytes of successful commands", Some(Unit::Bytes));
+        self.counters(encoder, name, |metrics| {
             let moves_data = |op: &Op| *op != Op::Flush;
             Op::ALL
                 .into_iter()
                 .filter(moves_data)
-                .map(|op| (Some(("op", op.label())), meter.bytes(op)))
+                .map(|op| (Some(("op", op.label())), metrics.bytes(op)))
                 .collect::<Vec<_>>()
         })?;
         let name =
-            ("tcmu_glfs_errors", "Commands that failed, by what the initiator was told", None);
+            ("tcmu_glfs_errors", "Failed commands, by the error the initiator was sent", None);
         self.luns(encoder, name, MetricType::Counter, |lun, family| {
             let all = Op::ALL.into_iter().flat_map(|op| ErrorClass::ALL.map(|class| (op, class)));
             all.into_iter().try_for_each(|(op, class)| {
                 let labels =
                     [("lun", lun.name.as_str()), ("op", op.label()), ("class", class.label())];
-                let errors = lun.meter.errors(op, class);
+                let errors = lun.metrics.errors(op, class);
                 family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&errors, None)
             })
         })?;
-        let name =
-            ("tcmu_glfs_latency", "From a command's arrival to its answer", Some(Unit::Seconds));
+        let name = (
+            "tcmu_glfs_latency",
+            "Time from the arrival of a command to its answer",
+            Some(Unit::Seconds),
+        );
         self.luns(encoder, name, MetricType::Histogram, |lun, family| {
             Op::ALL.into_iter().try_for_each(|op| {
-                let Some(read) = lun.meter.latencies(op) else { return Ok(()) };
+                let Some(read) = lun.metrics.latencies(op) else { return Ok(()) };
                 let labels = [("lun", lun.name.as_str()), ("op", op.label())];
                 let mut metric = family.encode_family(&labels)?;
                 metric.encode_histogram::<NoLabelSet>(read.sum, read.count, &read.buckets, None)
             })
         })?;
-        let name = ("tcmu_glfs_in_flight", "Commands that are being served", None);
+        let name = ("tcmu_glfs_in_flight", "Commands in flight", None);
         self.luns(encoder, name, MetricType::Gauge, |lun, family| {
             family
                 .encode_family(&[("lun", lun.name.as_str())])?
-                .encode_gauge(&lun.meter.in_flight())
+                .encode_gauge(&lun.metrics.in_flight())
         })?;
         let name =
-            ("tcmu_glfs_slow_commands", "Commands that took longer than a slow one may", None);
+            ("tcmu_glfs_slow_commands", "Commands that exceeded the threshold of a slow one", None);
         self.events(encoder, name, Event::Slow)?;
-        let name = (
-            "tcmu_glfs_deferred_errors",
-            "Errors that were left for a later command to tell",
-            None,
-        );
+        let name = ("tcmu_glfs_deferred_errors", "Errors left for a later command to report", None);
         self.events(encoder, name, Event::Deferred)
     }
 
@@ -179,7 +186,7 @@ impl Snapshot {
         let flag = |value: fn(&LunState) -> bool| {
             move |state: &LunState| once((None, u64::from(value(state))))
         };
-        let name = ("tcmu_glfs_lun", "What the LUN is", None);
+        let name = ("tcmu_glfs_lun", "Configuration of the LUN", None);
         self.luns(encoder, name, MetricType::Info, |lun, family| {
             family.encode_info(&lun.labels().as_slice())
         })?;
@@ -196,25 +203,27 @@ impl Snapshot {
             None,
         );
         self.gauges(encoder, name, flag(|state| state.outage))?;
-        let name = ("tcmu_glfs_outages", "How often the storage went away", None);
+        self.last_errors(encoder)?;
+        let name = ("tcmu_glfs_outages", "Outages of the storage", None);
         self.events(encoder, name, Event::Outage)?;
-        let name = ("tcmu_glfs_reopens", "How often the image was opened anew under the LUN", None);
+        let name = ("tcmu_glfs_reopens", "Times the image was reopened under the LUN", None);
         self.events(encoder, name, Event::Reopened)?;
         let name =
-            ("tcmu_glfs_moves", "How often the image was moved to a new graph of its volume", None);
+            ("tcmu_glfs_moves", "Times the image was moved to a new graph of its volume", None);
         self.events(encoder, name, Event::Moved)?;
-        let name = (
-            "tcmu_glfs_move_pause_seconds_max",
-            "For how long commands had to wait for a move at most",
-            None,
-        );
+        let name =
+            ("tcmu_glfs_move_pause_seconds_max", "Longest wait of commands for a move", None);
         self.luns(encoder, name, MetricType::Gauge, |lun, family| {
             let labels = [("lun", lun.name.as_str())];
-            family.encode_family(&labels)?.encode_gauge(&lun.meter.longest_pause().as_secs_f64())
+            family.encode_family(&labels)?.encode_gauge(&lun.metrics.longest_pause().as_secs_f64())
         })?;
         let name = ("tcmu_glfs_read_only", "Whether the image cannot be written", None);
         self.gauges(encoder, name, flag(|state| state.read_only))?;
-        let name = ("tcmu_glfs_fence_state", "Who may use the image: 1 for what is the case", None);
+        let name = (
+            "tcmu_glfs_fence_state",
+            "Which gateway may use the image: 1 for the current state",
+            None,
+        );
         self.gauges(encoder, name, |state| {
             let is = |fence| u64::from(state.fence == fence);
             let all = [
@@ -224,15 +233,56 @@ impl Snapshot {
             ];
             all.map(|(name, fence)| (Some(("state", name)), is(fence)))
         })?;
-        let name = (
-            "tcmu_glfs_fence_transitions",
-            "How often the image has become this gateway's, or ceased to be",
-            None,
-        );
-        self.counters(encoder, name, |meter| {
+        let name =
+            ("tcmu_glfs_fence_transitions", "Times this gateway acquired or lost the image", None);
+        self.counters(encoder, name, |metrics| {
             [("owned", Event::Owned), ("standby", Event::Standby)]
-                .map(|(to, event)| (Some(("to", to)), meter.events(event)))
+                .map(|(to, event)| (Some(("to", to)), metrics.events(event)))
         })
+    }
+
+    /// The sentence is a label: a LUN has one series at a time.
+    fn last_errors(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let errors: Vec<_> = self
+            .luns
+            .iter()
+            .filter_map(|lun| Some((lun.name.as_str(), lun.metrics.last_error()?)))
+            .collect();
+        if errors.is_empty() {
+            return Ok(());
+        }
+        let (name, help) = ("tcmu_glfs_last_error", "The last failure of the storage");
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Info)?;
+        errors.iter().try_for_each(|(lun, error)| {
+            family.encode_info(&[("lun", *lun), ("error", error.text.as_str())])
+        })?;
+        let (name, help) =
+            ("tcmu_glfs_last_error_timestamp", "When that was, in seconds since 1970");
+        let unit = Some(Unit::Seconds);
+        let mut family = encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?;
+        errors.iter().try_for_each(|(lun, error)| {
+            family.encode_family(&[("lun", *lun)])?.encode_gauge(&error.at)
+        })
+    }
+
+    /// 1 while the file is valid or absent; the mistake is a label of its own series.
+    fn site_file(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let (name, help) = (
+            "tcmu_glfs_site_file_ok",
+            "0 while the site file has a mistake, and its last valid version is in use",
+        );
+        encoder
+            .encode_descriptor(name, help, None, MetricType::Gauge)?
+            .encode_gauge(&u64::from(self.site_file_error.is_none()))?;
+        let Some(error) = &self.site_file_error else { return Ok(()) };
+        encoder
+            .encode_descriptor(
+                "tcmu_glfs_site_file_error",
+                "The mistake in the site file",
+                None,
+                MetricType::Info,
+            )?
+            .encode_info(&[("error", error.as_str())])
     }
 
     fn volumes(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -249,10 +299,9 @@ impl Snapshot {
             })
         };
         gauge("tcmu_glfs_volume_bricks", "Bricks in the volume's layout", |volume| volume.bricks)?;
-        let help = "Bricks that this gateway is connected to";
+        let help = "Bricks this gateway is connected to";
         gauge("tcmu_glfs_volume_bricks_connected", help, |volume| volume.connected)?;
-        let (name, help) =
-            ("tcmu_glfs_volume_graph_switches", "How often the client has taken a new layout");
+        let (name, help) = ("tcmu_glfs_volume_graph_switches", "Layouts taken after the first");
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
         self.volumes.iter().try_for_each(|volume| {
             let labels = labels(volume);
@@ -267,8 +316,14 @@ impl Collector for Snapshot {
         let gfapi = self.gfapi.as_deref().unwrap_or("unknown");
         let labels = [("version", env!("CARGO_PKG_VERSION")), ("gfapi", gfapi)];
         encoder
-            .encode_descriptor("tcmu_glfs_build", "What runs", None, MetricType::Info)?
+            .encode_descriptor(
+                "tcmu_glfs_build",
+                "Version of the plugin and of libgfapi",
+                None,
+                MetricType::Info,
+            )?
             .encode_info(&labels)?;
+        self.site_file(&mut encoder)?;
         self.states(&mut encoder)?;
         self.commands(&mut encoder)?;
         self.volumes(&mut encoder)
@@ -301,7 +356,7 @@ impl Lun {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::registry::Identity;
+    use super::super::source::Identity;
     use super::*;
 
     fn snapshot(luns: Vec<Lun>) -> Snapshot {
@@ -312,15 +367,21 @@ mod tests {
             connected: 2,
             graph_switches: 1,
         };
-        Snapshot { luns, volumes: vec![volume], gfapi: Some(String::from("10.3")) }
+        Snapshot {
+            luns,
+            volumes: vec![volume],
+            gfapi: Some(String::from("10.3")),
+            site_file_error: None,
+        }
     }
 
     fn lun(name: &str) -> Lun {
-        let meter = Arc::new(Meter::new(&Arc::new(crate::log::Log::new(String::from("v@h/p")))));
-        meter.set_for_test(Op::Read, 2, 8192, Some(ErrorClass::Busy));
+        let metrics =
+            Arc::new(LunMetrics::new(&Arc::new(crate::log::Log::new(String::from("v@h/p")))));
+        metrics.set_for_test(Op::Read, 2, 8192, Some(ErrorClass::Busy));
         Lun {
             name: name.to_owned(),
-            meter,
+            metrics,
             identity: Identity {
                 volume: String::from("v"),
                 image: String::from("di\"r\\/\nd"),
@@ -371,7 +432,7 @@ mod tests {
             &["# TYPE tcmu_glfs_operations counter", "# UNIT tcmu_glfs_size_bytes bytes"],
         );
         assert!(text.ends_with("# EOF\n"));
-        let text = snapshot(vec![lun("d0")]).text(Format::Classic);
+        let text = snapshot(vec![lun("d0")]).text(Format::Prometheus);
         assert_has(&text, &shared);
         assert_has(
             &text,
@@ -380,18 +441,36 @@ mod tests {
     }
 
     #[test]
+    fn the_last_error_and_the_mistake_in_the_site_file_are_labels() {
+        let lun = lun("d0");
+        lun.metrics.set_last_error(String::from("READ: ENOTCONN"));
+        let mut snapshot = snapshot(vec![lun]);
+        snapshot.site_file_error = Some(String::from("glfs.toml:3:9: no"));
+        let text = snapshot.text(Format::OpenMetrics);
+        assert_has(
+            &text,
+            &[
+                "tcmu_glfs_last_error_info{lun=\"d0\",error=\"READ: ENOTCONN\"} 1",
+                "tcmu_glfs_site_file_ok 0",
+                "tcmu_glfs_site_file_error_info{error=\"glfs.toml:3:9: no\"} 1",
+            ],
+        );
+        assert!(text.contains("\ntcmu_glfs_last_error_timestamp_seconds{lun=\"d0\"} "));
+    }
+
+    #[test]
     fn without_luns_there_are_no_empty_families() {
-        let text = snapshot(Vec::new()).text(Format::Classic);
+        let text = snapshot(Vec::new()).text(Format::Prometheus);
         let described: Vec<&str> =
             text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
-        assert_eq!(described.len(), 4, "{described:?}");
+        assert_eq!(described.len(), 5, "{described:?}");
     }
 
     #[test]
     fn every_lun_has_every_series_from_the_beginning() {
         let series = |text: &str| text.lines().filter(|line| !line.starts_with('#')).count();
-        let one = series(&snapshot(vec![lun("a")]).text(Format::Classic));
-        let two = series(&snapshot(vec![lun("a"), lun("b")]).text(Format::Classic));
+        let one = series(&snapshot(vec![lun("a")]).text(Format::Prometheus));
+        let two = series(&snapshot(vec![lun("a"), lun("b")]).text(Format::Prometheus));
         assert_eq!(two - one, 1 + 6 + 5 + 60 + 6 * 26 + 1 + 2 + 1 + 1 + 1 + 2 + 2 + 1 + 3 + 2);
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! How long commands take: a count for each power of two of microseconds.
+//! Latency histogram with a bucket for each power of two of microseconds.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,11 +9,11 @@ const FIRST: u32 = 4;
 /// The last one that ends does so at 2^26 microseconds, about 67 seconds: no command takes longer
 /// (`frame-timeout`).
 const LAST: u32 = 26;
-/// All that end, and one for the rest.
+/// The finite buckets, and one for the rest.
 const BUCKETS: usize = 24;
 const _: () = assert!(BUCKETS == (LAST - FIRST) as usize + 2);
 
-/// Each update is one addition to a count and one to the sum. A reader may see the one without the
+/// An update is two relaxed additions, to a count and to the sum; a reader may see one without the
 /// other.
 #[derive(Debug, Default)]
 pub(super) struct Histogram {
@@ -21,7 +21,7 @@ pub(super) struct Histogram {
     nanoseconds: AtomicU64,
 }
 
-/// What a [`Histogram`] held at a moment.
+/// Contents of a [`Histogram`] at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Latencies {
     /// The end of each bucket in seconds (the last has none), and how many were in it.
@@ -33,8 +33,7 @@ pub(super) struct Latencies {
 
 impl Histogram {
     pub(super) fn add(&self, nanoseconds: u64) {
-        // The index is never out of range; without a panic in the code, there is none to reckon
-        // with.
+        // Always in range; indexing would add a panic to the data path.
         if let Some(count) = self.counts.get(bucket(nanoseconds)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
@@ -52,7 +51,7 @@ impl Histogram {
             .chain([f64::INFINITY]);
         let buckets: Vec<_> =
             ends.zip(self.counts.iter().map(|count| count.load(Ordering::Relaxed))).collect();
-        // Of the same look at the buckets: a reader adds them up, and expects this number.
+        // Summed over this reading of the buckets, so that both agree.
         let count = buckets.iter().map(|(_, count)| count).sum();
         Latencies { buckets, count, sum }
     }

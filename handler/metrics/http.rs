@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! One question over a socket, and its answer: as much of HTTP/1.0 as it takes.
+//! Serves one HTTP/1.0 request on a Unix socket.
 
 use std::io::{self, Read as _};
 use std::os::fd::AsRawFd as _;
@@ -10,37 +10,36 @@ use nix::sys::socket::{MsgFlags, send};
 
 use super::encode::Format;
 
-/// How long a client may take for its question, and again for taking the answer. Others wait
-/// meanwhile.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Bytes of a question. Prometheus' own have some 300.
-const LONGEST: usize = 4096;
+/// Bounds the reading of a request, and the writing of its response. Other clients wait meanwhile.
+const IO_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of a request. Prometheus' own have some 300.
+const MAX_REQUEST: usize = 4096;
 
-/// Answers a client. What goes wrong is the client's affair: it has hung up, or is too slow.
+/// Serves a client. An error concerns the client alone: it has hung up, or is too slow.
 pub(super) fn answer(
     mut stream: UnixStream,
     text: impl FnOnce(Format) -> String,
 ) -> io::Result<()> {
-    let question = read(&mut stream)?;
-    let (status, content_type, body) = match interpret(&question) {
+    let request = read(&mut stream)?;
+    let (status, content_type, body) = match parse(&request) {
         Ok(format) => ("200 OK", format.content_type(), text(format)),
         Err(status) => (
             status,
-            Format::Classic.content_type(),
-            format!("{status}; the numbers are at /metrics\n"),
+            Format::Prometheus.content_type(),
+            format!("{status}; metrics are at /metrics\n"),
         ),
     };
     let head = format!(
         "HTTP/1.0 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     );
-    let body = if question.starts_with("HEAD ") { String::new() } else { body };
+    let body = if request.starts_with("HEAD ") { String::new() } else { body };
     write(&stream, (head + &body).as_bytes())
 }
 
-/// What is asked for, or why it cannot be had.
-fn interpret(question: &str) -> Result<Format, &'static str> {
-    let mut lines = question.lines();
+/// The format of the response, or an error status.
+fn parse(request: &str) -> Result<Format, &'static str> {
+    let mut lines = request.lines();
     let mut words = lines.next().unwrap_or_default().split(' ');
     let (Some(method), Some(target), Some(version)) = (words.next(), words.next(), words.next())
     else {
@@ -60,37 +59,37 @@ fn interpret(question: &str) -> Result<Format, &'static str> {
         key.eq_ignore_ascii_case("accept").then(|| value.contains("application/openmetrics-text"))
     };
     let openmetrics = lines.filter_map(accepts).any(|accepts| accepts);
-    Ok(if openmetrics { Format::OpenMetrics } else { Format::Classic })
+    Ok(if openmetrics { Format::OpenMetrics } else { Format::Prometheus })
 }
 
-/// The question, to the blank line after it.
+/// Reads a request up to its blank line.
 fn read(stream: &mut UnixStream) -> io::Result<String> {
     let begin = Instant::now();
-    let mut question = Vec::new();
-    while !question.windows(2).any(|end| end == b"\n\n")
-        && !question.windows(4).any(|end| end == b"\r\n\r\n")
+    let mut request = Vec::new();
+    while !request.windows(2).any(|end| end == b"\n\n")
+        && !request.windows(4).any(|end| end == b"\r\n\r\n")
     {
-        let left = PATIENCE
+        let left = IO_TIMEOUT
             .checked_sub(begin.elapsed())
             .filter(|left| !left.is_zero())
             .ok_or(io::ErrorKind::TimedOut)?;
         stream.set_read_timeout(Some(left))?;
         let mut piece = [0; 1024];
         let bytes = stream.read(&mut piece)?;
-        question.extend_from_slice(piece.get(..bytes).unwrap_or_default());
-        if bytes == 0 || question.len() > LONGEST {
-            // Not a question.
+        request.extend_from_slice(piece.get(..bytes).unwrap_or_default());
+        if bytes == 0 || request.len() > MAX_REQUEST {
+            // Not a request: answered with 400.
             return Ok(String::new());
         }
     }
-    Ok(String::from_utf8_lossy(&question).into_owned())
+    Ok(String::from_utf8_lossy(&request).into_owned())
 }
 
-/// Not by the stream's own `write`: a client that has hung up must not raise SIGPIPE in the daemon.
+/// Writes with `MSG_NOSIGNAL`: a client that has hung up must not raise SIGPIPE in the daemon.
 fn write(stream: &UnixStream, mut bytes: &[u8]) -> io::Result<()> {
     let begin = Instant::now();
     while !bytes.is_empty() {
-        let left = PATIENCE
+        let left = IO_TIMEOUT
             .checked_sub(begin.elapsed())
             .filter(|left| !left.is_zero())
             .ok_or(io::ErrorKind::TimedOut)?;
@@ -107,22 +106,22 @@ mod tests {
 
     #[test]
     fn the_format_is_what_the_client_accepts() {
-        let get = |rest: &str| interpret(&format!("GET /metrics HTTP/1.1\r\n{rest}\r\n"));
-        assert_eq!(get(""), Ok(Format::Classic));
-        assert_eq!(get("Accept: */*\r\n"), Ok(Format::Classic));
+        let get = |rest: &str| parse(&format!("GET /metrics HTTP/1.1\r\n{rest}\r\n"));
+        assert_eq!(get(""), Ok(Format::Prometheus));
+        assert_eq!(get("Accept: */*\r\n"), Ok(Format::Prometheus));
         let prometheus =
             "Host: x\r\naccept: application/openmetrics-text;version=1.0.0,text/plain;q=0.3\r\n";
         assert_eq!(get(prometheus), Ok(Format::OpenMetrics));
-        assert_eq!(get("X-Other: application/openmetrics-text\r\n"), Ok(Format::Classic));
+        assert_eq!(get("X-Other: application/openmetrics-text\r\n"), Ok(Format::Prometheus));
     }
 
     #[test]
-    fn what_is_no_question_for_numbers_is_told_so() {
-        assert_eq!(interpret("HEAD /metrics?x=1 HTTP/1.0\r\n\r\n"), Ok(Format::Classic));
-        assert_eq!(interpret("GET / HTTP/1.1\r\n\r\n"), Err("404 Not Found"));
-        assert_eq!(interpret("POST /metrics HTTP/1.1\r\n\r\n"), Err("405 Method Not Allowed"));
+    fn other_requests_get_an_error_status() {
+        assert_eq!(parse("HEAD /metrics?x=1 HTTP/1.0\r\n\r\n"), Ok(Format::Prometheus));
+        assert_eq!(parse("GET / HTTP/1.1\r\n\r\n"), Err("404 Not Found"));
+        assert_eq!(parse("POST /metrics HTTP/1.1\r\n\r\n"), Err("405 Method Not Allowed"));
         for garbage in ["", "\r\n", "GET", "GET /metrics", "GET /metrics FTP/1\r\n"] {
-            assert_eq!(interpret(garbage), Err("400 Bad Request"), "{garbage}");
+            assert_eq!(parse(garbage), Err("400 Bad Request"), "{garbage}");
         }
     }
 }

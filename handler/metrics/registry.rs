@@ -1,133 +1,47 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! Who has numbers.
+//! Registry of exported LUNs and volumes, and of what concerns the whole plugin.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use super::meter::Meter;
+use super::lun::LunMetrics;
+use super::source::{Identity, LunState};
 use crate::log::Log;
 
-/// What a LUN is, in words.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Identity {
-    /// Name of the Gluster volume.
-    pub volume: String,
-    /// The image, from the root of the volume.
-    pub image: String,
-    /// The volume's servers.
-    pub servers: Vec<String>,
-    /// What the client may keep back.
-    pub cache: &'static str,
-    /// Whether the bricks keep out other gateways.
-    pub fence: &'static str,
-}
+/// Bounds the closed LUNs whose metrics are kept for their return.
+const MAX_CLOSED: usize = 256;
 
-/// Who may use the image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FenceState {
-    /// Everybody.
-    Open,
-    /// This gateway.
-    Owned,
-    /// Another gateway, or nobody.
-    Standby,
-}
+/// By name: the kernel lets no two LUNs have one.
+static LUNS: Mutex<BTreeMap<String, Arc<LunMetrics>>> = Mutex::new(BTreeMap::new());
 
-/// How a LUN is, when somebody asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LunState {
-    /// Its size in bytes.
-    pub bytes: u64,
-    /// Its image is open.
-    pub ready: bool,
-    /// Its storage is away, as far as is known.
-    pub outage: bool,
-    /// Its image cannot be written.
-    pub read_only: bool,
-    /// Who may use the image.
-    pub fence: FenceState,
-    /// Its connection is encrypted. None: not known.
-    pub encrypted: Option<bool>,
-}
-
-/// A LUN, asked by a thread that may wait for its locks, and must not wait for its storage.
-pub trait Observed: Send + Sync {
-    /// How it is now.
-    fn observe(&self) -> LunState;
-}
-
-/// The LUN that a meter is of, while there is one.
-#[derive(Default)]
-pub(super) struct Subject(Mutex<Option<(Identity, Weak<dyn Observed>)>>);
-
-impl std::fmt::Debug for Subject {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Subject").finish_non_exhaustive()
-    }
-}
-
-impl Subject {
-    fn lock(&self) -> MutexGuard<'_, Option<(Identity, Weak<dyn Observed>)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_alive(&self) -> bool {
-        self.lock().as_ref().is_some_and(|(_, lun)| lun.strong_count() > 0)
-    }
-
-    fn look(&self) -> Option<(Identity, LunState)> {
-        let (identity, lun) = self.lock().clone()?;
-        // Not under the lock: should this be the LUN's last reference, it goes here.
-        Some((identity, lun.upgrade()?.observe()))
-    }
-}
-
-impl Meter {
-    /// This LUN is what the meter is of, as long as it lives.
-    pub fn attach(&self, identity: Identity, lun: Weak<dyn Observed>) {
-        *self.subject.lock() = Some((identity, lun));
-    }
-
-    /// The LUN is closed.
-    pub fn detach(&self) {
-        *self.subject.lock() = None;
-    }
-}
-
-/// Meters of LUNs that are gone, kept at most: they may come back.
-const REMEMBERED: usize = 256;
-
-/// By name: no two LUNs may have the same.
-static METERS: Mutex<BTreeMap<String, Arc<Meter>>> = Mutex::new(BTreeMap::new());
-
-/// The meter of the LUN called `name`, for which `log` speaks: the one that it had before, if it is
-/// back.
+/// Metrics of the LUN called `name`, whose lines go to `log`. A LUN that is reopened finds its
+/// counters again.
 #[must_use]
-pub(crate) fn meter(name: &str, log: &Arc<Log>) -> Arc<Meter> {
-    let mut meters = METERS.lock().unwrap_or_else(PoisonError::into_inner);
-    if meters.values().filter(|meter| !meter.subject.is_alive()).count() > REMEMBERED {
-        meters.retain(|_, meter| meter.subject.is_alive() || Arc::strong_count(meter) > 1);
+pub(crate) fn register(name: &str, log: &Arc<Log>) -> Arc<LunMetrics> {
+    let mut luns = LUNS.lock().unwrap_or_else(PoisonError::into_inner);
+    if luns.values().filter(|lun| !lun.source().is_open()).count() > MAX_CLOSED {
+        luns.retain(|_, lun| lun.source().is_open() || Arc::strong_count(lun) > 1);
     }
-    let meter = meters.entry(name.to_owned()).or_insert_with(|| Arc::new(Meter::new(log)));
-    meter.set_log(log);
-    Arc::clone(meter)
+    let lun = luns.entry(name.to_owned()).or_insert_with(|| Arc::new(LunMetrics::new(log)));
+    lun.set_log(log);
+    Arc::clone(lun)
 }
 
-/// A LUN and its numbers.
+/// An open LUN and its metrics.
 #[derive(Debug)]
 pub(super) struct Lun {
     pub(super) name: String,
-    pub(super) meter: Arc<Meter>,
+    pub(super) metrics: Arc<LunMetrics>,
     pub(super) identity: Identity,
     pub(super) state: LunState,
 }
 
-/// The LUNs that there are.
+/// All open LUNs.
 pub(super) fn luns() -> Vec<Lun> {
-    let meters = METERS.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let luns = meters.into_iter().filter_map(|(name, meter)| {
-        let (identity, state) = meter.subject.look()?;
-        Some(Lun { name, meter, identity, state })
+    let luns = LUNS.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let luns = luns.into_iter().filter_map(|(name, metrics)| {
+        let (identity, state) = metrics.source().observe()?;
+        Some(Lun { name, metrics, identity, state })
     });
     luns.collect()
 }
@@ -135,43 +49,53 @@ pub(super) fn luns() -> Vec<Lun> {
 /// A connection to a volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeState {
-    /// The volume.
+    /// Name of the volume.
     pub volume: String,
-    /// Where its layout came from.
+    /// Server that the volfile came from.
     pub server: String,
-    /// In its layout.
+    /// Bricks in the layout.
     pub bricks: u64,
-    /// Of them, those that answer.
+    /// Bricks that are connected.
     pub connected: u64,
-    /// How often the layout has been replaced.
+    /// Layouts that have been taken after the first.
     pub graph_switches: u64,
 }
 
-/// What knows the volumes.
+/// The storage side, as functions to call when a client scrapes.
 #[derive(Debug, Clone, Copy)]
 pub struct Storage {
-    /// The connections that there are. Called before the LUNs are looked at; may block, within
-    /// bounds.
+    /// All connections. Called before the LUNs are observed; may block, within bounds.
     pub volumes: fn() -> Vec<VolumeState>,
-    /// The version of the library that makes them, if it is known.
+    /// Version of the client library, if known.
     pub version: fn() -> Option<String>,
 }
 
 static STORAGE: OnceLock<Storage> = OnceLock::new();
 
-/// Who is asked about volumes. The first call counts.
+/// Registers the storage side. The first call counts.
 pub fn set_storage(storage: Storage) {
     let _first = STORAGE.set(storage).is_ok();
 }
 
-/// The volumes: one entry for a volume and server. Of several connections, the bricks that all of
-/// them have.
+/// Volumes by name and server; several connections to one are shown as the worst of them.
 pub(super) fn volumes() -> Vec<VolumeState> {
     merge(STORAGE.get().map(|storage| (storage.volumes)()).unwrap_or_default())
 }
 
 pub(super) fn storage_version() -> Option<String> {
     STORAGE.get().and_then(|storage| (storage.version)())
+}
+
+/// The mistake in the site file, while an older version of it is in use.
+static SITE_FILE_ERROR: Mutex<Option<String>> = Mutex::new(None);
+
+/// Sets the mistake in the site file; `None` when the file is valid.
+pub fn set_site_file_error(error: Option<String>) {
+    *SITE_FILE_ERROR.lock().unwrap_or_else(PoisonError::into_inner) = error;
+}
+
+pub(super) fn site_file_error() -> Option<String> {
+    SITE_FILE_ERROR.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 fn merge(volumes: Vec<VolumeState>) -> Vec<VolumeState> {
@@ -191,6 +115,7 @@ fn merge(volumes: Vec<VolumeState>) -> Vec<VolumeState> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::source::{FenceState, LunState, Observed};
     use super::*;
 
     #[test]
@@ -223,7 +148,7 @@ mod tests {
             }
         }
         let shown = |name: &str| luns().iter().any(|lun| lun.name == name);
-        let identity = || Identity {
+        let identity = || super::super::source::Identity {
             volume: String::from("v"),
             image: String::from("p"),
             servers: Vec::new(),
@@ -232,15 +157,15 @@ mod tests {
         };
         let disk: Arc<dyn Observed> = Arc::new(Disk);
         let log = Arc::new(Log::new(String::from("v@h/p")));
-        let first = meter("back", &log);
+        let first = register("back", &log);
         first.attach(identity(), Arc::downgrade(&disk));
         assert!(shown("back"));
         drop(disk);
         assert!(!shown("back"));
-        assert!(Arc::ptr_eq(&first, &meter("back", &log)));
-        let gone = Arc::downgrade(&meter("gone", &log));
-        (0..REMEMBERED + 2).for_each(|n| drop(meter(&format!("another {n}"), &log)));
+        assert!(Arc::ptr_eq(&first, &register("back", &log)));
+        let gone = Arc::downgrade(&register("gone", &log));
+        (0..MAX_CLOSED + 2).for_each(|n| drop(register(&format!("another {n}"), &log)));
         assert!(gone.upgrade().is_none());
-        assert!(Arc::ptr_eq(&first, &meter("back", &log)), "in use");
+        assert!(Arc::ptr_eq(&first, &register("back", &log)), "in use");
     }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! The socket that is listened on: root's alone, and one daemon's at a time.
+//! Listening Unix socket, accessible to root only and owned by one daemon at a time.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
@@ -10,18 +10,17 @@ use std::os::unix::fs::{
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-/// A listening socket. Its name goes with it.
+/// A listening socket. Dropping it removes its name.
 #[derive(Debug)]
 pub(super) struct Socket {
     listener: UnixListener,
     path: PathBuf,
-    /// Of its file: another daemon may have put its own there.
+    /// Inode of its name: another daemon may have bound its own socket there since.
     inode: u64,
 }
 
 impl Socket {
-    /// Listens at `path`. What a dead daemon has left there is removed; one that answers is left
-    /// alone.
+    /// Binds `path`. A socket left by a dead daemon is removed; one that answers is an error.
     pub(super) fn bind(path: &Path) -> io::Result<Self> {
         if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
@@ -48,7 +47,7 @@ impl Socket {
         }
         let listener = UnixListener::bind(path)?;
         fs::set_permissions(path, Permissions::from_mode(0o600))?;
-        // A client that is gone before it is accepted must not hold up the thread.
+        // A client that hangs up before it is accepted must not block the thread.
         listener.set_nonblocking(true)?;
         Ok(Self { listener, path: path.to_owned(), inode: fs::symlink_metadata(path)?.ino() })
     }
@@ -64,7 +63,7 @@ impl Socket {
         Ok(stream)
     }
 
-    /// Whether its name still leads here.
+    /// Whether its name still refers to this socket.
     pub(super) fn is_reachable(&self) -> bool {
         fs::symlink_metadata(&self.path).is_ok_and(|found| found.ino() == self.inode)
     }

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! A file with the numbers, for the node exporter's textfile collector. It reads every `*.prom` in
-//! a folder whenever it is asked itself, so the file is never seen half-written.
+//! Text file for `node_exporter`'s textfile collector, which reads every `*.prom` of a folder at each
+//! scrape: the file is replaced atomically.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// Replaces what is in `path`. Everybody may read it, as the node exporter runs as nobody special.
+/// Replaces the file. World-readable: `node_exporter` runs unprivileged.
 pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
     let new = beside(path);
-    // Left by a daemon that died here, or by whoever may write in the folder: a link would lead
-    // anywhere. A link is removed itself, and O_EXCL follows none that comes after.
+    // Left by a daemon that died here, or planted by a user who may write to the folder. Removing a
+    // symbolic link removes the link itself, and O_EXCL follows none that is made meanwhile.
     if let Err(why) = fs::remove_file(&new)
         && why.kind() != io::ErrorKind::NotFound
     {
@@ -26,12 +26,12 @@ pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
     })
 }
 
-/// Takes the file away: old numbers are worse than none.
+/// Removes the file: stale metrics are worse than none.
 pub(super) fn remove(path: &Path) {
     let _gone_already = fs::remove_file(path).is_err();
 }
 
-/// Another name in the same folder, which the node exporter does not look for.
+/// Temporary name in that folder, which `node_exporter` does not match.
 fn beside(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_that_somebody_has_left_is_not_followed() {
+    fn a_planted_symbolic_link_is_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let (path, victim) = (folder.path().join("tcmu-glfs.prom"), folder.path().join("victim"));
         fs::write(&victim, "precious").unwrap();

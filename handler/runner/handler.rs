@@ -8,7 +8,7 @@ use nix::errno::Errno;
 
 use super::command::{Command, Rejected};
 use super::device::Device;
-use crate::metrics::{Span, Work};
+use crate::metrics::{IoDescriptor, Span};
 use crate::scsi::{Cdb, Status};
 
 /// The handler: what the daemon asks without a LUN in hand.
@@ -98,7 +98,7 @@ pub enum LockState {
 /// keeps the `Arc` as long as the command is in flight.
 pub trait Lun: Send + Sync {
     /// A command has come. What is to end with it, if it is measured.
-    fn begin(&self, work: Work) -> Option<Span>;
+    fn begin(&self, work: IoDescriptor) -> Option<Span>;
 
     /// READ: fills the command's data from `offset` (bytes).
     ///

@@ -22,7 +22,7 @@ use super::handler::{Geometry, Handler, Lun, Verdict};
 use super::log;
 use super::symbols::{self, Symbols, Unsupported};
 use crate::iovec::IoVecs;
-use crate::metrics::Work;
+use crate::metrics::IoDescriptor;
 use crate::scsi::{Op, Status};
 use libc::iovec;
 
@@ -138,7 +138,7 @@ unsafe extern "C" fn write_cb(
 /// # Safety
 /// As for [`read_cb`].
 unsafe extern "C" fn flush_cb(device: *mut TcmuDevice, cmd: *mut TcmurCmd) -> c_int {
-    let work = Work { op: Op::Flush, offset: 0, bytes: 0 };
+    let work = IoDescriptor { op: Op::Flush, offset: 0, bytes: 0 };
     // SAFETY: the core's arguments of this very callback.
     unsafe { submit("flush", device, cmd, NO_DATA, work, <dyn Lun>::flush) }
 }
@@ -153,7 +153,7 @@ unsafe extern "C" fn unmap_cb(
     offset: u64,
     len: u64,
 ) -> c_int {
-    let work = Work { op: Op::Unmap, offset, bytes: len };
+    let work = IoDescriptor { op: Op::Unmap, offset, bytes: len };
     // SAFETY: the core's arguments of this very callback.
     unsafe {
         submit("unmap", device, cmd, NO_DATA, work, |lun, command| lun.unmap(command, offset, len))
@@ -176,7 +176,7 @@ unsafe extern "C" fn writesame_cb(
         // SAFETY: the core's argument of this very callback, whose bit `handle_cmd` has cleared.
         unsafe { command::change_flags(cmd, |flags| flags | UNMAP) };
     }
-    let work = Work { op: Op::WriteSame, offset, bytes: len };
+    let work = IoDescriptor { op: Op::WriteSame, offset, bytes: len };
     // SAFETY: the core's arguments of this very callback.
     unsafe {
         submit("writesame", device, cmd, (iov, count), work, |lun, command| {
@@ -197,7 +197,7 @@ unsafe extern "C" fn caw_cb(
     iov: *mut iovec,
     count: usize,
 ) -> c_int {
-    let work = Work { op: Op::CompareAndWrite, offset, bytes: len };
+    let work = IoDescriptor { op: Op::CompareAndWrite, offset, bytes: len };
     // SAFETY: the core's arguments of this very callback.
     unsafe {
         submit("caw", device, cmd, (iov, count), work, |lun, command| {
@@ -299,8 +299,8 @@ unsafe fn geometry(symbols: &Symbols, device: *mut TcmuDevice) -> Geometry {
 }
 
 /// A READ or WRITE, as it is measured.
-fn transfer_work(op: Op, offset: i64, len: usize) -> Work {
-    Work {
+fn transfer_work(op: Op, offset: i64, len: usize) -> IoDescriptor {
+    IoDescriptor {
         op,
         offset: u64::try_from(offset).unwrap_or(0),
         bytes: u64::try_from(len).unwrap_or(u64::MAX),
@@ -335,7 +335,7 @@ unsafe fn submit(
     device: *mut TcmuDevice,
     cmd: *mut TcmurCmd,
     (iov, count): (*mut iovec, usize),
-    work: Work,
+    work: IoDescriptor,
     serve: impl FnOnce(Arc<dyn Lun>, Command) -> Result<(), Rejected>,
 ) -> c_int {
     // After a panic the core answers the command, unless there is a `Command`: that answers itself

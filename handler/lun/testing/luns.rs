@@ -60,7 +60,7 @@ pub(in crate::lun) fn closed_lun(volume: &Arc<Volume>, options: &str) -> Arc<Lun
     let label = format!("memory{}", NUMBER.fetch_add(1, Ordering::Relaxed));
     let config: Config = format!("glfs/v@h/{label}{options}").parse().unwrap();
     let log = Arc::new(Log::new(label.clone()));
-    let meter = crate::metrics::meter(&label, &log);
+    let meter = crate::metrics::register(&label, &log);
     Arc::new(Lun {
         gate: Gate::new(&config, &log, &meter),
         source: Box::new(Opener(Arc::clone(volume))),

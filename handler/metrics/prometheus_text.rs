@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! The text format that Prometheus had before OpenMetrics, which `promtool` and the node exporter's
-//! textfile collector still want.
+//! Prometheus' text format 0.0.4, which `promtool` and `node_exporter`'s textfile collector still
+//! require.
 //!
-//! The samples are the same. What differs is what a family is called in its description (a counter
-//! by its samples' name, with `_total`), that there is no type `info`, and that there are neither
-//! units nor an end.
+//! Its samples are those of OpenMetrics. Its descriptions differ: a counter's family is named like
+//! its samples, with `_total`; there is no type `info`, no unit and no end mark.
 
-/// Turns OpenMetrics text into it.
+/// Converts OpenMetrics text.
 pub(super) fn from_openmetrics(text: &str) -> String {
-    let mut classic = String::with_capacity(text.len());
+    let mut output = String::with_capacity(text.len());
     let mut push = |parts: &[&str]| {
-        classic.extend(parts.iter().copied().chain(["\n"]));
+        output.extend(parts.iter().copied().chain(["\n"]));
     };
     let mut help = None;
     for line in text.lines() {
@@ -31,7 +30,7 @@ pub(super) fn from_openmetrics(text: &str) -> String {
             _ => push(&[line]),
         }
     }
-    classic
+    output
 }
 
 #[cfg(test)]

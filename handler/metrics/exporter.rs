@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! The thread that has the numbers told: over the socket to whoever asks, into the file now and
-//! then.
+//! The `glfs-metrics` thread: serves scrapes on the socket, and rewrites the text file.
 
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd as _;
@@ -14,24 +13,24 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::encode::{self, Format};
+use super::settings::Settings;
 use super::socket::Socket;
-use super::{Settings, http, meter, textfile};
+use super::{http, lun, textfile};
 use crate::log;
 
-/// How often to look whether the socket is there, and to try again if it could not be had: a daemon
-/// that is being replaced goes on for a while beside its successor.
-const ROUND: Duration = Duration::from_secs(5);
-/// Between two versions of the file at least.
-const LEAST: Duration = Duration::from_secs(1);
+/// Between two checks that the socket is reachable, and two attempts to bind it: a daemon that is
+/// being replaced runs for a while beside its successor.
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// Shortest interval between two versions of the file.
+const MIN_FILE_INTERVAL: Duration = Duration::from_secs(1);
+/// Between a panic and the restart of the loop.
+const RESTART_DELAY: Duration = Duration::from_secs(1);
 
-/// Between a panic and the next attempt.
-const AFTER_PANIC: Duration = Duration::from_secs(1);
-
-/// The thread, if it runs.
+/// The running thread.
 struct Server {
     settings: Settings,
-    /// Wakes it.
-    bell: UnixStream,
+    /// Wakes the thread.
+    waker: UnixStream,
 }
 
 static SERVER: Mutex<Option<Server>> = Mutex::new(None);
@@ -40,21 +39,20 @@ fn server() -> MutexGuard<'static, Option<Server>> {
     SERVER.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Counts and tells from now on as `settings` say. May be called again; what has been counted
-/// stays.
+/// Applies `settings`: starts, reconfigures or stops the exporter. Counters keep their values.
 pub fn configure(settings: Settings) {
-    meter::enable(settings.enabled, settings.slow);
+    lun::enable(settings.enabled, settings.slow);
     let mut server = server();
     match &mut *server {
         Some(running) => {
             running.settings = settings;
-            // A bell that has been rung often enough already is full.
-            let _rung = running.bell.write(&[0]).is_ok();
+            // A full pipe has wakes enough in it.
+            let _woken = running.waker.write(&[0]).is_ok();
         }
         None if settings.enabled => match start() {
-            Ok(bell) => *server = Some(Server { settings, bell }),
+            Ok(waker) => *server = Some(Server { settings, waker }),
             Err(why) => {
-                log::warning_always!(log::PLUGIN, "Metrics: nobody can ask for them: {why}");
+                log::warning_always!(log::PLUGIN, "Metrics are not served: {why}");
             }
         },
         None => {}
@@ -62,58 +60,59 @@ pub fn configure(settings: Settings) {
 }
 
 fn start() -> io::Result<UnixStream> {
-    let (bell, heard) = UnixStream::pair()?;
-    bell.set_nonblocking(true)?;
-    heard.set_nonblocking(true)?;
+    let (waker, woken) = UnixStream::pair()?;
+    waker.set_nonblocking(true)?;
+    woken.set_nonblocking(true)?;
     thread::Builder::new()
         .name(String::from("glfs-metrics"))
-        .spawn(move || serve(&Arc::new(heard)))?;
-    Ok(bell)
+        .spawn(move || serve(&Arc::new(woken)))?;
+    Ok(waker)
 }
 
-/// The thread. A panic costs a round: who asks next is answered.
-fn serve(heard: &Arc<UnixStream>) {
-    let tell = || Teller::new(Arc::clone(heard)).run();
-    while catch_unwind(AssertUnwindSafe(tell)).is_err() {
-        log::error_always!(log::PLUGIN, "Metrics: PANIC; they are shown anew");
-        thread::sleep(AFTER_PANIC);
+/// The thread. A panic costs one iteration; the next scrape is served.
+fn serve(woken: &Arc<UnixStream>) {
+    let run = || Exporter::new(Arc::clone(woken)).run();
+    while catch_unwind(AssertUnwindSafe(run)).is_err() {
+        log::error_always!(log::PLUGIN, "Metrics: PANIC; the exporter restarts");
+        thread::sleep(RESTART_DELAY);
     }
 }
 
-/// What the thread has at hand.
-struct Teller {
-    bell: Arc<UnixStream>,
+/// State of the thread.
+struct Exporter {
+    waker: Arc<UnixStream>,
     socket: Option<Socket>,
-    /// The file that it keeps, and when it has written it last.
+    /// The text file, and when it was last written.
     file: Option<(PathBuf, Instant)>,
-    /// What it has complained about, not to do so again.
-    complaints: Vec<String>,
+    /// Warnings that have been logged, so that each is logged once.
+    warned: Vec<String>,
 }
 
-impl Teller {
-    fn new(bell: Arc<UnixStream>) -> Self {
-        Self { bell, socket: None, file: None, complaints: Vec::new() }
+impl Exporter {
+    fn new(waker: Arc<UnixStream>) -> Self {
+        Self { waker, socket: None, file: None, warned: Vec::new() }
     }
 
     fn run(mut self) {
         while let Some(settings) = self.settings() {
             self.listen(&settings);
-            let next = self.keep_file(&settings).map_or(ROUND, |next| next.min(ROUND));
+            let next =
+                self.keep_file(&settings).map_or(CHECK_INTERVAL, |next| next.min(CHECK_INTERVAL));
             self.wait(next);
             if let Some(client) = self.socket.as_ref().and_then(|socket| socket.accept().ok()) {
-                // It may be gone, or have no patience.
+                // The client may have hung up.
                 let _answered = http::answer(client, encode::text).is_ok();
             }
         }
         self.forget_file();
     }
 
-    /// None: it is over.
+    /// Current settings. `None`: metrics are disabled, and the thread ends.
     fn settings(&mut self) -> Option<Settings> {
-        while (&*self.bell).read(&mut [0; 64]).is_ok_and(|bytes| bytes > 0) {}
+        while (&*self.waker).read(&mut [0; 64]).is_ok_and(|bytes| bytes > 0) {}
         let mut server = server();
         if server.as_ref().is_some_and(|server| !server.settings.enabled) {
-            // Under the lock: who enables it again starts another.
+            // Under the lock: enabling metrics again starts another thread.
             *server = None;
             self.socket = None;
         }
@@ -128,28 +127,25 @@ impl Teller {
         self.socket = None;
         match Socket::bind(&settings.socket) {
             Ok(socket) => self.socket = Some(socket),
-            Err(why) => self.complain(format!(
-                "nobody can ask for them at {}: {why}",
-                settings.socket.display()
-            )),
+            Err(why) => self.warn(format!("not served at {}: {why}", settings.socket.display())),
         }
     }
 
-    /// Writes the file if it is time. How long until the next time.
+    /// Writes the file if it is due. Time until it is due again.
     fn keep_file(&mut self, settings: &Settings) -> Option<Duration> {
         if self.file.as_ref().is_some_and(|(path, _)| settings.textfile.as_ref() != Some(path)) {
             self.forget_file();
         }
         let path = settings.textfile.as_ref()?;
-        let interval = settings.interval.max(LEAST);
+        let interval = settings.interval.max(MIN_FILE_INTERVAL);
         if let Some((_, when)) = &self.file
             && let Some(left) = interval.checked_sub(when.elapsed())
             && !left.is_zero()
         {
             return Some(left);
         }
-        if let Err(why) = textfile::write(path, &encode::text(Format::Classic)) {
-            self.complain(format!("the file {} cannot be written: {why}", path.display()));
+        if let Err(why) = textfile::write(path, &encode::text(Format::Prometheus)) {
+            self.warn(format!("the file {} cannot be written: {why}", path.display()));
         }
         self.file = Some((path.clone(), Instant::now()));
         Some(interval)
@@ -161,20 +157,20 @@ impl Teller {
         }
     }
 
-    fn complain(&mut self, what: String) {
-        if !self.complaints.contains(&what) {
+    fn warn(&mut self, what: String) {
+        if !self.warned.contains(&what) {
             log::warning_always!(log::PLUGIN, "Metrics: {what}");
-            self.complaints.push(what);
+            self.warned.push(what);
         }
     }
 
-    /// Until somebody asks, or there is something else to do.
+    /// Waits for a client, a wake-up or the timeout.
     fn wait(&self, time: Duration) {
-        let fds = [Some(self.bell.as_fd()), self.socket.as_ref().map(Socket::as_fd)];
+        let fds = [Some(self.waker.as_fd()), self.socket.as_ref().map(Socket::as_fd)];
         let mut fds: Vec<PollFd<'_>> =
             fds.into_iter().flatten().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         let time = PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX);
-        // An interruption is as good as a reason.
+        // EINTR is a wake-up, too.
         let _ready = poll(&mut fds, time).is_ok();
     }
 }
