@@ -14,7 +14,7 @@ built := $(or $(CARGO_TARGET_DIR),target)/release
 all: packages-build build
 
 build:
-	cargo build --release --locked
+	cargo build --release --locked --package tcmu-handler-glfs --package tcmu-glfs
 
 # The main job, in front of your eyes: in a virtual machine (BOOT=qemu: of QEMU), or with NATIVE=1 on this one.
 demo: packages-build packages-vm build
@@ -37,7 +37,7 @@ soak: packages-build packages-check
 # The plugin against its peers and against libgfapi's limit: tables, CSV and a plot in target/bench. Half an hour; QUICK=1 takes
 # five minutes, PEER=handler.so takes part, ARGS="--help" tells more.
 bench: packages-build packages-vm packages-check packages-bench
-	cargo build --release --locked --workspace
+	cargo build --release --locked --package tcmu-handler-glfs --package tcmu-glfs-bench
 	target/release/tcmu-glfs-bench $(if $(QUICK),--quick) $(if $(PEER),--peer $(PEER)) $(ARGS)
 
 # Packages, in target/package: from a tarball with all crates in it, without a network.

@@ -1,19 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What the plugin exports and what it needs from the process around it.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::disallowed_methods,
-    clippy::exit,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::multiple_unsafe_ops_per_block,
-    missing_docs,
-    unreachable_pub,
-    reason = "tests fail by panicking, and talk"
-)]
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use libc::c_int;
+use testbed::c_abi::{FakeCommand, FakeDevice, Part};
+use testbed::cluster::{self, Volume};
 
 use crate::cell::{Cell, Tally};
-use crate::cluster::{self, Volume};
-use crate::fake::wire::{FakeCommand, FakeDevice, Part};
 use crate::load::DEEPEST;
 use crate::rig;
 use crate::target::Disk;
@@ -37,7 +37,7 @@ const INVALID_PARAM_LIST: c_int = 9;
 /// Between a refusal and the next attempt.
 const PAUSE: Duration = Duration::from_millis(10);
 /// What is not answered so long after the last was sent is given up by any initiator.
-const PATIENCE: Duration = Duration::from_secs(60);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// KiB with which the daemon is ended, before it harms its host.
 const TOO_MUCH: u64 = 2 << 20;
@@ -113,7 +113,7 @@ pub(crate) fn serve(spec: &Spec) -> anyhow::Result<()> {
     })?;
     let (peak, after) = (status("VmHWM:")?, resident()?);
     println!(
-        "| command | answered GOOD | refused or failed | not answered within {PATIENCE:?} | slowest answer |"
+        "| command | answered GOOD | refused or failed | not answered within {ANSWER_TIMEOUT:?} | slowest answer |"
     );
     println!("|---|---|---|---|---|");
     for (kind, fate) in KINDS.iter().zip(fates) {
@@ -375,7 +375,7 @@ fn storm(lun: &Lun, over: &AtomicBool) -> [Fate; KINDS.len()] {
             slot.left += KINDS[slot.kind].submit(&lun.device, &slot.command, &mut slot.parts);
         }
         let all_answered = slots.iter().all(|slot| slot.left == 0);
-        if ended.is_some_and(|since| all_answered || since.elapsed() > PATIENCE) {
+        if ended.is_some_and(|since| all_answered || since.elapsed() > ANSWER_TIMEOUT) {
             break;
         }
         if resident().is_ok_and(|kib| kib > TOO_MUCH) {

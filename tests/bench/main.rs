@@ -21,26 +21,14 @@
 
 mod cell;
 mod client;
-#[path = "../gluster/cluster.rs"]
-#[allow(
-    dead_code,
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "shared with the tests, which use the rest"
-)]
-mod cluster;
 mod cpu;
-mod fake;
+mod daemon;
 mod hostile;
 mod load;
 mod plan;
 mod plot;
 mod results;
 mod rig;
-#[path = "../support/wait.rs"]
-#[allow(unreachable_pub, reason = "shared with the tests")]
-mod support;
 mod target;
 
 use std::io::BufRead;
@@ -50,6 +38,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use clap::{Parser, Subcommand};
+use testbed::cluster;
 
 use self::cell::Job;
 use self::client::{Client, Spec};

@@ -10,8 +10,7 @@ use anyhow::{Context, ensure};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::statfs::{FUSE_SUPER_MAGIC, statfs};
 
-use crate::cluster;
-use crate::support::eventually;
+use testbed::{cluster, eventually};
 
 /// Bytes of all images of a contestant.
 pub(crate) const IMAGES: u64 = 128 << 20;

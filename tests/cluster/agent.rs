@@ -14,14 +14,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::baseline_client::BaselineClient;
 use crate::load::{Answer, Disk, Load, Region, answer, offset};
-use crate::plain::Plain;
 use crate::stamp::{BLOCK, Content, Stamp};
-use crate::support::log;
-use crate::support::metrics::{scrape, sum};
-use crate::support::runner::{Lun, OK, Pending, table};
-use crate::support::symbols::LOG_DIR;
-use crate::support::usage::Usage;
+use support::log;
+use support::metrics::{scrape, sum};
+use support::runner::{Lun, OK, Pending, table};
+use support::symbols::LOG_DIR;
+use support::usage::Usage;
 
 /// The argument that makes this executable a gateway.
 pub(crate) const GATEWAY: &str = "--gateway";
@@ -35,7 +35,7 @@ struct Agent {
     /// How many LUNs there have been.
     opened: u64,
     /// In its place.
-    plain: Option<Arc<Plain>>,
+    baseline: Option<Arc<BaselineClient>>,
     next: Arc<AtomicU64>,
     load: Option<Load>,
     contest: Option<Contest>,
@@ -49,13 +49,13 @@ struct Contest {
 }
 
 impl Contest {
-    fn start(plain: Arc<Plain>) -> Self {
+    fn start(baseline: Arc<BaselineClient>) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let is_over = Arc::clone(&over);
         let thread = thread::spawn(move || {
             let (mut owned, mut tried) = (0, 0);
             while !is_over.load(Ordering::SeqCst) {
-                owned += u64::from(plain.could_own());
+                owned += u64::from(baseline.could_own());
                 tried += 1;
                 thread::sleep(Duration::from_millis(1));
             }
@@ -77,7 +77,7 @@ pub(crate) fn serve(gateway: &str, folder: &str) -> ! {
         gateway: gateway.parse().unwrap(),
         lun: None,
         opened: 0,
-        plain: None,
+        baseline: None,
         next: Arc::new(AtomicU64::new(1)),
         load: None,
         contest: None,
@@ -97,14 +97,18 @@ impl Agent {
         let words: Vec<&str> = line.split(' ').collect();
         let number = |at: usize| words[at].parse::<u64>().unwrap();
         match words[0] {
-            "plain" => {
+            "baseline" => {
                 let folder = LOG_DIR.lock().unwrap().clone();
-                self.plain = Some(Arc::new(Plain::open(words[1], &format!("{folder}/plain.log"))));
+                self.baseline = Some(Arc::new(BaselineClient::open(
+                    words[1],
+                    &format!("{folder}/baseline.log"),
+                )));
                 (OK, String::new())
             }
             "contend" => {
-                self.contest =
-                    Some(Contest::start(Arc::clone(self.plain.as_ref().expect("a plain client"))));
+                self.contest = Some(Contest::start(Arc::clone(
+                    self.baseline.as_ref().expect("a baseline client"),
+                )));
                 (OK, String::new())
             }
             "contended" => (
@@ -141,8 +145,8 @@ impl Agent {
             "caw-increment" => self.increment(number(1), number(2)),
             "load" => {
                 let region = Region { first: number(1), blocks: number(2), depth: number(3) };
-                let disk: Arc<dyn Disk> = if let Some(plain) = &self.plain {
-                    Arc::<Plain>::clone(plain)
+                let disk: Arc<dyn Disk> = if let Some(baseline) = &self.baseline {
+                    Arc::<BaselineClient>::clone(baseline)
                 } else {
                     Arc::<Lun>::clone(self.lun())
                 };
@@ -258,7 +262,7 @@ impl Agent {
                     known = new;
                     break;
                 }
-                let repeat = status == crate::support::runner::BUSY;
+                let repeat = status == support::runner::BUSY;
                 if !repeat && command.sense().0 != MISCOMPARE && command.sense().0 != 2 {
                     return (FAILED, format!("status {status}, sense {:x?}", command.sense()));
                 }

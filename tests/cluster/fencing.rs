@@ -11,9 +11,9 @@ use crate::gateway::Gateway;
 use crate::nodes::cluster;
 use crate::replica::IMAGE;
 use crate::stamp::{Content, Stamp};
-use crate::support::eventually;
-use crate::support::runner::OK;
 use crate::volumes::Volume;
+use support::eventually;
+use support::runner::OK;
 
 const BLOCKS: u64 = 256;
 /// What two gateways fight for.

@@ -6,9 +6,9 @@ use std::time::Duration;
 use crate::gateway::Gateway;
 use crate::nodes::cluster;
 use crate::replica::{IMAGE, seconds};
-use crate::support::eventually;
 use crate::verdict::assert_image;
 use crate::volumes::Volume;
+use support::eventually;
 
 /// Of the image: 64 MiB, on a brick of 32.
 const BLOCKS: u64 = 16384;

@@ -15,7 +15,7 @@ use crate::agent::{FAILED, GATEWAY, REPEAT};
 use crate::network::Cable;
 use crate::nodes::cluster;
 use crate::stamp::Content;
-use crate::support::runner::OK;
+use support::runner::OK;
 
 /// What a gateway has answered.
 #[derive(Debug, Clone)]

@@ -201,7 +201,7 @@ impl Scene {
         });
         let contender = layout.is_fenced.then(|| {
             let mut contender = Gateway::start();
-            contender.ask(&format!("plain {}", volume.cfgstring(OWNED, ""))).good();
+            contender.ask(&format!("baseline {}", volume.cfgstring(OWNED, ""))).good();
             contender.ask("contend").good();
             contender
         });

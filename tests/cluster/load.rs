@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use crate::journal::{self, Journal};
 use crate::random::Random;
 use crate::stamp::{BLOCK, Content, Stamp};
-use crate::support::runner::{BUSY, Lun, OK, PASSTHROUGH_ERR, Pending};
+use support::runner::{BUSY, Lun, OK, PASSTHROUGH_ERR, Pending};
 
 /// An initiator's pause before it repeats a command.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// How long a command is repeated after the load was told to stop.
-const PATIENCE: Duration = Duration::from_secs(30);
+const RETRY_FOR: Duration = Duration::from_secs(30);
 
 /// The blocks of a load, and how many of them are in flight.
 #[derive(Debug, Clone, Copy)]
@@ -217,7 +217,7 @@ impl Worker {
                         if self.abandon.load(Ordering::SeqCst) {
                             return None;
                         }
-                        if since.elapsed() > PATIENCE {
+                        if since.elapsed() > RETRY_FOR {
                             eprintln!("gateway {}: a command was given up", self.gateway);
                             break;
                         }

@@ -5,28 +5,14 @@
 //! The process moves into namespaces of its own before it has a second thread; nodes and gateways
 //! get networks of their own below it, joined by a bridge. Gateways are child processes with the
 //! real plugin. The host's glusterd is neither seen nor touched.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::disallowed_methods,
-    clippy::exit,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::multiple_unsafe_ops_per_block,
-    missing_docs,
-    unreachable_pub,
-    reason = "tests fail by panicking, and talk"
-)]
-
-#[path = "../support/mod.rs"]
-mod support;
 
 mod agent;
-mod atomic;
+mod baseline_client;
 mod changes;
 mod checker;
+mod checker_tests;
+mod compare_and_write;
+mod fault;
 mod faults;
 mod fencing;
 mod full;
@@ -35,13 +21,8 @@ mod graph_changes;
 mod journal;
 mod layouts;
 mod load;
-mod made_up;
-mod misfortune;
-#[path = "../support/namespaces.rs"]
-mod namespaces;
 mod network;
 mod nodes;
-mod plain;
 mod random;
 mod replica;
 mod servers;
@@ -52,7 +33,7 @@ mod volumes;
 
 use std::process::ExitCode;
 
-use support::trials::{run, test};
+use support::harness::{run, test};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -64,18 +45,18 @@ fn main() -> ExitCode {
     if let Some(end) = support::prerequisites::missing() {
         return end;
     }
-    namespaces::enter();
+    support::namespaces::enter();
     let tests = vec![
-        test("the_checker_catches_a_lost_write", made_up::a_lost_write),
-        test("the_checker_catches_a_stale_write", made_up::a_stale_write),
-        test("the_checker_catches_a_late_duplicate", made_up::a_late_duplicate),
+        test("the_checker_catches_a_lost_write", checker_tests::a_lost_write),
+        test("the_checker_catches_a_stale_write", checker_tests::a_stale_write),
+        test("the_checker_catches_a_late_duplicate", checker_tests::a_late_duplicate),
         test(
             "the_checker_catches_a_write_of_a_fenced_gateway",
-            made_up::a_write_of_a_fenced_gateway,
+            checker_tests::a_write_of_a_fenced_gateway,
         ),
-        test("the_checker_catches_a_torn_block", made_up::a_torn_block),
-        test("the_checker_catches_wrong_reads", made_up::reads),
-        test("the_checker_lets_pass_what_may_be", made_up::what_may_be_is_let_pass),
+        test("the_checker_catches_a_torn_block", checker_tests::a_torn_block),
+        test("the_checker_catches_wrong_reads", checker_tests::reads),
+        test("the_checker_lets_pass_what_may_be", checker_tests::what_may_be_is_let_pass),
         test("a_brick_of_a_replica_dies_and_comes_back", replica::a_brick_dies_and_comes_back),
         test("a_node_vanishes_without_a_word", replica::a_node_vanishes),
         test("a_brick_freezes", replica::a_brick_freezes),
@@ -107,10 +88,10 @@ fn main() -> ExitCode {
         test("graph_changes_disturb_no_command_on_a_replica", graph_changes::replica),
         test("graph_changes_disturb_no_command_on_a_disperse_volume", graph_changes::disperse),
         test("graph_changes_disturb_no_command_on_a_sharded_volume", graph_changes::sharded),
-        test("increments_of_two_gateways_add_up", atomic::increments_add_up),
+        test("increments_of_two_gateways_add_up", compare_and_write::increments_add_up),
         test(
             "increments_add_up_when_a_fence_is_gone",
-            atomic::increments_add_up_when_a_fence_is_gone,
+            compare_and_write::increments_add_up_when_a_fence_is_gone,
         ),
         test("a_frozen_owner_of_a_brick_lands_nothing_late", fencing::frozen_owner_of_a_brick),
         test("a_frozen_owner_of_a_replica_lands_nothing_late", fencing::frozen_owner_of_a_replica),

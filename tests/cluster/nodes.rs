@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::network::{self, Cable, address, run};
-use crate::support::eventually;
+use support::eventually;
 
 pub(crate) const NODES: usize = 3;
 

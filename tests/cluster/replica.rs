@@ -223,7 +223,7 @@ pub(crate) fn the_volfile_server_dies() {
     assert_eq!(gateway.moves().0, moves, "moved to where one brick less is connected");
     assert_gap("glusterd is dead", history(&[&gateway]).longest_gap(killed..now()), seconds(2));
     cluster().node(0).start_glusterd();
-    crate::support::eventually("the change that was made meanwhile reaches the gateway", || {
+    support::eventually("the change that was made meanwhile reaches the gateway", || {
         gateway.moves().0 > moves
     });
     sleep(seconds(2));

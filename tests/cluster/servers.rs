@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::gateway::Gateway;
 use crate::nodes::{NOBODY, cluster, name};
 use crate::replica::{IMAGE, seconds};
-use crate::support::runner::OK;
 use crate::volumes::Volume;
+use support::runner::OK;
 
 const BLOCKS: u64 = 256;
 

@@ -3,7 +3,7 @@
 //! every few groups the cluster is healed, and all is compared with all.
 //!
 //! `SOAK_MINUTES` and `SOAK_FAULTS` end it, whichever comes first; `SOAK_SEED` repeats the faults
-//! of a run, if not its timing; `SOAK_CLIENT=plain` puts another client of Gluster in the handler's
+//! of a run, if not its timing; `SOAK_CLIENT=baseline` puts another client of Gluster in the handler's
 //! place. There is one writer per image: gateways that take an image from each other belong to the
 //! tests of fencing.
 
@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use crate::changes::{Changes, DELAYED_PERCENTAGE, DELAYS};
 use crate::checker::History;
+use crate::fault::{Fault, Victims};
 use crate::gateway::Gateway;
-use crate::misfortune::{Misfortune, Victims};
 use crate::nodes::cluster;
 use crate::random::Random;
 use crate::replica::{BLOCKS, NOT_EAGER, seconds};
@@ -36,15 +36,15 @@ fn is_unlimited() -> bool {
     std::env::var("SOAK_LIMITS").is_ok_and(|limits| limits == "none")
 }
 
-/// Whether the load goes through libgfapi alone (`SOAK_CLIENT=plain`), for comparison.
-fn is_plain() -> bool {
-    std::env::var("SOAK_CLIENT").is_ok_and(|client| client == "plain")
+/// Whether the load goes through libgfapi alone (`SOAK_CLIENT=baseline`), for comparison.
+fn is_baseline() -> bool {
+    std::env::var("SOAK_CLIENT").is_ok_and(|client| client == "baseline")
 }
 
 fn client(volume: &Volume, image: &str) -> Gateway {
-    if is_plain() {
+    if is_baseline() {
         let mut client = Gateway::start();
-        client.ask(&format!("plain {}", volume.cfgstring(image, ""))).good();
+        client.ask(&format!("baseline {}", volume.cfgstring(image, ""))).good();
         return client;
     }
     Gateway::with(&volume.cfgstring(image, ";ping-timeout=3"), BLOCKS * 4096)
@@ -83,8 +83,8 @@ pub(crate) fn random_faults() {
     let seed = asked("SOAK_SEED", u64::from(std::process::id()) ^ crate::journal::now());
     println!("SOAK_SEED={seed}: up to {most} faults, {limit:?}");
     let _turn = cluster().alone();
-    let plain: &[_] = if is_plain() { &crate::plain::OPTIONS } else { &[] };
-    let options = [&NOT_EAGER, plain, &DELAYS, &[(DELAYED_PERCENTAGE, "0")]].concat();
+    let baseline: &[_] = if is_baseline() { &crate::baseline_client::OPTIONS } else { &[] };
+    let options = [&NOT_EAGER, baseline, &DELAYS, &[(DELAYED_PERCENTAGE, "0")]].concat();
     let mut volume = Volume::start(&["replica", "3"], 3, &options);
     let mut changes = Changes::default();
     let mut sides = IMAGES.map(|image| {
@@ -139,20 +139,20 @@ pub(crate) fn random_faults() {
 /// nothing but write, through libgfapi alone and with its default graph, grows by 2,900 with each.
 const PER_SWITCH: u64 = 4096;
 
-/// One to four misfortunes at once, and their end.
+/// One to four faults at once, and their end.
 fn group(
     volume: &mut Volume,
     changes: &mut Changes,
     sides: &mut [Side; 2],
     random: &mut Random,
-) -> Vec<Misfortune> {
-    let mut struck: Vec<Misfortune> = Vec::new();
+) -> Vec<Fault> {
+    let mut struck: Vec<Fault> = Vec::new();
     // No admin takes a copy away while another is missing, whatever else comes together.
-    let is_careless = |next: Misfortune, struck: &[Misfortune]| {
+    let is_careless = |next: Fault, struck: &[Fault]| {
         struck.iter().chain([&next]).any(|fault| fault.needs_all_bricks())
     };
     for _ in 0..=random.below(4) {
-        let next = Misfortune::random(random);
+        let next = Fault::random(random);
         // Two that befall one thing would have to end in an order.
         let bearable =
             next.is_bearable_with(&struck) || is_unlimited() && !is_careless(next, &struck);
@@ -170,19 +170,19 @@ fn group(
     // Some last for longer than the LUNs' own patience.
     let most = if random.below(6) == 0 { 15_000 } else { 1_000 };
     sleep(Duration::from_millis(random.below(most)));
-    for &misfortune in &struck {
-        misfortune.end(&Victims {
+    for &fault in &struck {
+        fault.end(&Victims {
             volume,
             changes,
             gateways: sides.each_ref().map(|side| &side.gateway),
         });
     }
-    Misfortune::start_what_is_dead(volume);
+    Fault::start_what_is_dead(volume);
     if !is_unlimited() {
         // The next copy to fail must not be the only good one.
         volume.heal();
     }
-    if struck.contains(&Misfortune::GatewayDies) {
+    if struck.contains(&Fault::GatewayDies) {
         sides[1].replace(volume);
     }
     struck

@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::checker::History;
 use crate::gateway::{Done, Gateway};
 use crate::stamp::Content;
-use crate::support::runner::OK;
 use crate::volumes::Volume;
+use support::runner::OK;
 
 /// All that these gateways have done to one image, so far.
 pub(crate) fn history(writers: &[&Gateway]) -> History {

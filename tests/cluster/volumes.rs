@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 
 use crate::network::run;
 use crate::nodes::{NODES, cluster, name, pid_in};
-use crate::support::eventually;
+use support::eventually;
 
 /// A started volume. Dropping it stops and deletes it.
 #[derive(Debug)]

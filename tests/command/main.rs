@@ -8,19 +8,10 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::disallowed_methods,
-    clippy::exit,
     clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::multiple_unsafe_ops_per_block,
-    missing_docs,
-    unreachable_pub,
-    reason = "tests fail by panicking, and talk"
+    reason = "tests fail by panicking, and report"
 )]
 
-#[path = "../gluster/cluster.rs"]
-#[allow(dead_code, reason = "shared with the tests of the plugin, which use the rest")]
-mod cluster;
 mod support;
 
 mod bench;
@@ -33,10 +24,11 @@ mod resize;
 
 use std::process::ExitCode;
 
-use support::trials::{run, test};
+use testbed::cluster;
+use testbed::harness::{run, test};
 
 fn main() -> ExitCode {
-    if let Some(end) = support::prerequisites::missing() {
+    if let Some(end) = testbed::prerequisites::missing() {
         return end;
     }
     cluster::enter_namespaces();

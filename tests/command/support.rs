@@ -1,13 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What the command's tests share with the others, and a way to run the command.
 
-#[path = "../support/prerequisites.rs"]
-pub(crate) mod prerequisites;
-#[path = "../support/trials.rs"]
-pub(crate) mod trials;
-#[path = "../support/wait.rs"]
-mod wait;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -17,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub(crate) use wait::eventually;
+pub(crate) use testbed::eventually;
 
 use crate::cluster::{HOST, Volume};
 

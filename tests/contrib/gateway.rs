@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use libc::{ENOSPC, ENOTCONN, EROFS};
 
-use crate::support::faults::{self, Fault};
-use crate::support::runner::{Lun, OK};
-use crate::support::volume::LocalVolume;
+use support::faults::{self, Fault};
+use support::runner::{Lun, OK};
+use support::volume::LocalVolume;
 
 const MIB: u64 = 1 << 20;
 

@@ -3,23 +3,6 @@
 //! plugin: every expression in them must find what it asks for.
 //!
 //! `CONTRIB_MINUTES=10` keeps the server and the load for you to look at; its address is printed.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::disallowed_methods,
-    clippy::exit,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::multiple_unsafe_ops_per_block,
-    missing_docs,
-    unreachable_pub,
-    reason = "tests fail by panicking, and talk"
-)]
-
-#[path = "../support/mod.rs"]
-mod support;
 
 mod dashboard;
 mod gateway;
@@ -36,7 +19,7 @@ use support::eventually;
 use support::metrics::scrape;
 
 fn contrib(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../contrib").join(name)
 }
 
 fn rules() -> PathBuf {

@@ -12,8 +12,8 @@ use std::thread;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::eventually;
-use crate::support::metrics::socket;
+use support::eventually;
+use support::metrics::socket;
 
 /// A process that ends with its owner.
 pub(crate) struct Daemon(Child);

@@ -12,8 +12,8 @@ use crate::kernel::device::{CHECK_CONDITION, Device};
 use crate::kernel::ring::Data;
 use crate::life::{MIB, lun};
 use crate::scsi::{BLOCK, assert_good, inquiry, read, send_read, write};
-use crate::support::eventually;
-use crate::support::volume::LocalVolume;
+use support::eventually;
+use support::volume::LocalVolume;
 
 /// READ CAPACITY(16): blocks.
 fn capacity(device: &Device) -> u64 {

@@ -11,7 +11,7 @@ use std::{fs, thread};
 
 use tempfile::TempDir;
 
-use crate::support::volume::LocalVolume;
+use support::volume::LocalVolume;
 
 #[derive(Default)]
 struct State {

@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::kernel::Kernel;
-use crate::support::{eventually, runner};
+use support::{eventually, runner};
 
 /// Mounts what is named in pairs until `--`, and becomes the daemon.
 const BECOME_THE_DAEMON: &str = r#"

@@ -11,8 +11,8 @@ use crate::kernel::Backstore;
 use crate::kernel::device::{BUSY, CHECK_CONDITION, Device};
 use crate::model::Model;
 use crate::scsi::{BLOCK, inquiry, read, send_read, send_write, write};
-use crate::support::volume::LocalVolume;
-use crate::support::{eventually, pattern};
+use support::volume::LocalVolume;
+use support::{eventually, pattern};
 
 pub(crate) const MIB: u64 = 1 << 20;
 

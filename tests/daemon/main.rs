@@ -2,25 +2,6 @@
 //! The distribution's tcmu-runner with the plugin, natively: the kernel's side of TCMU is emulated
 //! in this process, so that neither a guest nor root's kernel modules are needed, and all
 //! processors work at full speed. The VM tier stays the judge of the real kernel.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::disallowed_methods,
-    clippy::exit,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::multiple_unsafe_ops_per_block,
-    missing_docs,
-    unreachable_pub,
-    reason = "tests fail by panicking, and talk"
-)]
-
-#[path = "../support/namespaces.rs"]
-mod namespaces;
-#[path = "../support/mod.rs"]
-mod support;
 
 mod admin;
 mod gate;
@@ -33,13 +14,13 @@ mod traffic;
 
 use std::process::ExitCode;
 
-use support::trials::{run, test};
+use support::harness::{run, test};
 
 fn main() -> ExitCode {
     if let Some(end) = support::prerequisites::missing() {
         return end;
     }
-    namespaces::enter();
+    support::namespaces::enter();
     let tests = vec![
         test(
             "a_lun_is_added_written_read_and_removed_and_the_daemon_ends",

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::kernel::device::{BUSY, Device, Pending};
 use crate::scsi::{BLOCK, assert_good, cdb16, read, send_read, send_write};
-use crate::support::pattern;
+use support::pattern;
 
 /// Numbers that are the same each time (xorshift64).
 pub(crate) struct Random(u64);

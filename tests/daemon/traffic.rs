@@ -7,7 +7,7 @@ use std::thread;
 use crate::host::Host;
 use crate::life::{MIB, lun};
 use crate::model::Model;
-use crate::support::volume::LocalVolume;
+use support::volume::LocalVolume;
 
 fn random_commands(host: &Host, volume: &LocalVolume, name: &str, seed: u64, commands: usize) {
     let device = lun(host, volume, name, 32 * MIB);

@@ -6,9 +6,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::FileExt;
 use std::process::{Command, Stdio};
 
-use crate::cluster::Volume;
-use crate::support::pattern;
-use crate::support::runner::{Lun, OK};
+use support::cluster::Volume;
+use support::pattern;
+use support::runner::{Lun, OK};
 
 const MIB: u64 = 1 << 20;
 

@@ -5,11 +5,11 @@ use std::process::Command;
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
-use crate::cluster::{HOST, NOWHERE, Volume, gluster};
-use crate::support::alongside::{GoesOn, alongside};
-use crate::support::runner::{BUSY, Lun, OK, WR_ERR};
-use crate::support::usage::Usage;
-use crate::support::{eventually, log, pattern};
+use support::background::{KeepGoing, with_background};
+use support::cluster::{HOST, NOWHERE, Volume, gluster};
+use support::runner::{BUSY, Lun, OK, WR_ERR};
+use support::usage::Usage;
+use support::{eventually, log, pattern};
 
 const MIB: u64 = 1 << 20;
 
@@ -117,9 +117,9 @@ pub(crate) fn graph_switch() {
     let volume = Volume::start(&[], 1, &[]);
     volume.image("disk.img", MIB);
     let lun = Lun::opened(&volume.cfgstring("disk.img", ""), MIB);
-    let load = |goes_on: GoesOn<'_>| {
+    let load = |keep_going: KeepGoing<'_>| {
         let mut round = 0;
-        while goes_on() {
+        while keep_going() {
             let data = pattern(round, 4096);
             let offset = i64::try_from(round % 200 * 4096).unwrap();
             assert_eq!(lun.write(offset, &data), OK);
@@ -127,7 +127,7 @@ pub(crate) fn graph_switch() {
             round += 1;
         }
     };
-    alongside(load, || {
+    with_background(load, || {
         for value in ["off", "on", "off"] {
             for option in
                 ["performance.write-behind", "performance.open-behind", "performance.stat-prefetch"]
@@ -147,19 +147,19 @@ pub(crate) fn graph_switch_and_continued_commands() {
     let volume = Volume::start(&[], 1, &[]);
     volume.image("disk.img", MIB);
     let lun = Lun::opened(&volume.cfgstring("disk.img", ""), MIB);
-    let writers = |go_on: GoesOn<'_>| {
+    let writers = |keep_going: KeepGoing<'_>| {
         scope(|scope| {
             for writer in 0..8 {
                 let lun = &lun;
                 scope.spawn(move || {
-                    while go_on() {
+                    while keep_going() {
                         assert_eq!(lun.submit_forced_write(writer * 4096, &[1; 4096]).wait().0, OK);
                     }
                 });
             }
         });
     };
-    alongside(writers, || {
+    with_background(writers, || {
         for value in ["off", "on", "off", "on"] {
             for option in ["performance.open-behind", "performance.stat-prefetch"] {
                 gluster(&["volume", "set", &volume.name, option, value]);

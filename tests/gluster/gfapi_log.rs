@@ -7,11 +7,11 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::cluster::Volume;
-use crate::support::alongside::{GoesOn, alongside};
-use crate::support::runner::{Lun, OK, table};
-use crate::support::symbols::LOG_DIR;
-use crate::support::{eventually, log};
+use support::background::{KeepGoing, with_background};
+use support::cluster::Volume;
+use support::runner::{Lun, OK, table};
+use support::symbols::LOG_DIR;
+use support::{eventually, log};
 
 const MIB: u64 = 1 << 20;
 
@@ -52,14 +52,14 @@ pub(crate) fn follows() {
         "and needs no other connection"
     );
 
-    let load = |goes_on: GoesOn<'_>| {
-        while goes_on() {
+    let load = |keep_going: KeepGoing<'_>| {
+        while keep_going() {
             let commands = [&one, &other]
                 .map(|lun| [lun.submit_write(4096, &[1; 512]), lun.submit_read(4096, 512)]);
             assert!(commands.into_iter().flatten().all(|command| command.wait().0 == OK));
         }
     };
-    alongside(load, || {
+    with_background(load, || {
         for folder in [second, first].repeat(3) {
             move_to(folder);
             let before = text(folder).len();

@@ -5,11 +5,11 @@
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
-use crate::cluster::{Volume, gluster};
 use crate::relay::{Mode, Relay};
-use crate::support::metrics::{scrape, sum};
-use crate::support::runner::{Lun, OK};
-use crate::support::{eventually, log, pattern};
+use support::cluster::{Volume, gluster};
+use support::metrics::{scrape, sum};
+use support::runner::{Lun, OK};
+use support::{eventually, log, pattern};
 
 const MIB: u64 = 1 << 20;
 

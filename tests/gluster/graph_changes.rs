@@ -6,9 +6,9 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::cluster::{self, Volume, gluster};
-use crate::support::runner::{BUSY, Lun, OK, WR_ERR};
-use crate::support::{eventually, log, pattern};
+use support::cluster::{self, Volume, gluster};
+use support::runner::{BUSY, Lun, OK, WR_ERR};
+use support::{eventually, log, pattern};
 
 /// The argument that makes this executable do one of [`BODIES`], and end.
 pub(crate) const APART: &str = "--apart";

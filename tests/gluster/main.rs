@@ -3,55 +3,37 @@
 //!
 //! The process moves into network and mount namespaces of its own before it has a second thread,
 //! and starts a glusterd there: the host's, if there is one, is neither seen nor touched.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::disallowed_methods,
-    clippy::exit,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::multiple_unsafe_ops_per_block,
-    missing_docs,
-    unreachable_pub,
-    reason = "tests fail by panicking, and talk"
-)]
 
-#[path = "../support/mod.rs"]
-mod support;
-
-mod cluster;
 mod durability;
+mod environments;
 mod failures;
 mod gfapi_log;
 mod glusterds;
 mod graph_changes;
 mod metrics;
+mod model;
 mod outages;
 mod relay;
 mod resizing;
-mod shadow;
 mod types;
-mod worlds;
 
 use std::process::ExitCode;
 
-use support::trials::{run, test};
+use support::harness::{run, test};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [durability::GATEWAY, cfgstring] => durability::gateway(cfgstring),
         [failures::IN_VAIN, cfgstring] => failures::open_in_vain(cfgstring),
-        [worlds::WORLD, world] => worlds::live_in(world),
+        [environments::ENVIRONMENT, name] => environments::run_in(name),
         [graph_changes::APART, body] => graph_changes::live_apart(body),
         _ => {}
     }
     if let Some(end) = support::prerequisites::missing() {
         return end;
     }
-    cluster::enter_namespaces();
+    support::cluster::enter_namespaces();
     let tests = vec![
         test("a_single_brick_has_what_was_written", types::single),
         test("every_replica_has_what_was_written", types::replica),
@@ -59,14 +41,14 @@ fn main() -> ExitCode {
         test("a_sharded_image_gives_back_what_was_written_across_shards", types::sharded),
         test("the_first_changes_on_a_sharded_volume_do_not_fail", types::first_shards),
         test("a_volume_that_becomes_sharded_promises_no_fence", types::sharded_under_way),
-        test("random_commands_agree_with_a_model_on_a_single_brick", shadow::single),
+        test("random_commands_agree_with_a_model_on_a_single_brick", model::single),
         test(
             "random_commands_agree_with_a_model_on_a_replica_that_loses_a_brick",
-            shadow::replica_that_loses_a_brick,
+            model::replica_that_loses_a_brick,
         ),
-        test("random_commands_agree_with_a_model_on_a_disperse_volume", shadow::disperse),
-        test("random_commands_agree_with_a_model_on_a_sharded_volume", shadow::sharded),
-        test("random_commands_agree_with_a_model_whatever_the_tuning", shadow::tuned),
+        test("random_commands_agree_with_a_model_on_a_disperse_volume", model::disperse),
+        test("random_commands_agree_with_a_model_on_a_sharded_volume", model::sharded),
+        test("random_commands_agree_with_a_model_whatever_the_tuning", model::tuned),
         test(
             "an_acknowledged_write_survives_the_death_of_the_gateway",
             durability::acknowledged_writes_survive,
@@ -117,11 +99,11 @@ fn main() -> ExitCode {
             glusterds::bad_answers_to_an_open,
         ),
         test("the_next_server_tells_of_changes_when_the_first_is_lost", glusterds::lost_server),
-        test("an_ipv6_cluster_is_reached_by_name_and_by_address", worlds::ipv6),
-        test("a_volume_with_tls_is_served", worlds::tls),
-        test("a_cluster_with_tls_everywhere_is_served", worlds::management_tls),
+        test("an_ipv6_cluster_is_reached_by_name_and_by_address", environments::ipv6),
+        test("a_volume_with_tls_is_served", environments::tls),
+        test("a_cluster_with_tls_everywhere_is_served", environments::management_tls),
         test("libgfapis_log_moves_and_is_as_detailed_as_its_luns_wish", gfapi_log::follows),
         test("opens_of_a_missing_volume_leave_nothing_behind", failures::missing_volume_often),
     ];
-    run(tests, 2, cluster::stop)
+    run(tests, 2, support::cluster::stop)
 }

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 
-use crate::cluster::{self, HOST, Volume, gluster};
-use crate::support::eventually;
-use crate::support::metrics::{scrape, sum};
-use crate::support::runner::{Lun, OK, table};
+use support::cluster::{self, HOST, Volume, gluster};
+use support::eventually;
+use support::metrics::{scrape, sum};
+use support::runner::{Lun, OK, table};
 
 const MIB: u64 = 1 << 20;
 

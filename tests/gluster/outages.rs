@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::cluster::{NOWHERE, Volume, gluster};
-use crate::support::runner::{BUSY, Lun, OK, PASSTHROUGH_ERR};
-use crate::support::{eventually, log, pattern};
+use support::cluster::{NOWHERE, Volume, gluster};
+use support::runner::{BUSY, Lun, OK, PASSTHROUGH_ERR};
+use support::{eventually, log, pattern};
 
 const MIB: u64 = 1 << 20;
 const BECOMING_READY: (u8, u8, u8) = (2, 4, 1);

@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
 
-use crate::cluster::{HOST, NOWHERE};
-use crate::support::pattern;
+use support::cluster::{HOST, NOWHERE};
+use support::pattern;
 
 const GLUSTERD: u16 = 24007;
 const LAST_FRAGMENT: u32 = 1 << 31;

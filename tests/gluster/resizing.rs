@@ -7,10 +7,10 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::cluster::Volume;
-use crate::support::runner::{Lun, OK, RANGE};
-use crate::support::{eventually, pattern};
 use crate::types::SHARDED;
+use support::cluster::Volume;
+use support::runner::{Lun, OK, RANGE};
+use support::{eventually, pattern};
 
 const MIB: u64 = 1 << 20;
 const OLD: u64 = 8 * MIB;

@@ -4,9 +4,9 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
-use crate::cluster::{Volume, gluster};
-use crate::support::runner::{Lun, OK};
-use crate::support::{eventually, log, pattern};
+use support::cluster::{Volume, gluster};
+use support::runner::{Lun, OK};
+use support::{eventually, log, pattern};
 
 const MIB: u64 = 1 << 20;
 const SIZE: u64 = 64 * MIB;

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use nix::sys::pthread::pthread_self;
 
-use crate::support::eventually;
-use crate::support::faults::{self, Fault};
-use crate::support::metrics::Numbers;
-use crate::support::runner::{Lun, OK};
-use crate::support::volume::LocalVolume;
+use support::eventually;
+use support::faults::{self, Fault};
+use support::metrics::Numbers;
+use support::runner::{Lun, OK};
+use support::volume::LocalVolume;
 
 const MIB: u64 = 1 << 20;
 

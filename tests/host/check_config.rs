@@ -6,7 +6,7 @@ use std::ptr;
 
 use handler_glfs::config::KEYS;
 
-use crate::support::runner::{check, table};
+use support::runner::{check, table};
 
 #[test]
 fn good_configurations_pass_whatever_exists() {

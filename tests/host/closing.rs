@@ -7,12 +7,12 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use crate::support::eventually;
-use crate::support::faults::{self, Fault};
-use crate::support::log;
-use crate::support::runner::{BUSY, Lun, OK, table};
-use crate::support::threads;
-use crate::support::volume::LocalVolume;
+use support::eventually;
+use support::faults::{self, Fault};
+use support::log;
+use support::runner::{BUSY, Lun, OK, table};
+use support::threads;
+use support::volume::LocalVolume;
 
 const MIB: u64 = 1 << 20;
 
@@ -127,10 +127,10 @@ fn the_log_directory_may_change_while_luns_are_open() {
     volume.image("disk.img", MIB);
     let lun = Lun::opened(&volume.cfgstring("disk.img", ""), MIB);
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    crate::support::symbols::LOG_DIR.lock().unwrap().push_str(dir.path().to_str().unwrap());
+    support::symbols::LOG_DIR.lock().unwrap().push_str(dir.path().to_str().unwrap());
     // SAFETY: as the daemon does, from a thread of its own.
     assert!(unsafe { (table().update_logdir)() });
     eventually("libgfapi logs there", || dir.path().join("tcmu-runner-glfs.log").exists());
     assert_eq!(lun.write(0, &[1; 512]), OK);
-    crate::support::symbols::LOG_DIR.lock().unwrap().clear();
+    support::symbols::LOG_DIR.lock().unwrap().clear();
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! COMPARE AND WRITE: what differs is told, and nobody gets in between.
 
-use crate::support::faults::{self, Fault};
-use crate::support::pattern;
-use crate::support::runner::{BUSY, INVALID_CDB, Lun, OK, PASSTHROUGH_ERR, RANGE, WR_ERR, table};
-use crate::support::volume::LocalVolume;
+use support::faults::{self, Fault};
+use support::pattern;
+use support::runner::{BUSY, INVALID_CDB, Lun, OK, PASSTHROUGH_ERR, RANGE, WR_ERR, table};
+use support::volume::LocalVolume;
 
 const MIB: u64 = 1 << 20;
 
@@ -33,7 +33,7 @@ fn odd_data_and_ranges_beyond_the_end_are_refused() {
     volume.image("disk.img", MIB);
     let lun = Lun::opened(&volume.cfgstring("disk.img", ""), MIB);
     assert_eq!(lun.submit_compare_and_write(MIB, &[0; 512], &[1; 512]).returned, RANGE);
-    let command = crate::support::runner::FakeCommand::with_cdb(vec![0; 1024], &[0x89]);
+    let command = support::runner::FakeCommand::with_cdb(vec![0; 1024], &[0x89]);
     let pending = lun.submit(command, |device, cmd, iov, count, _| {
         // SAFETY: a live command; the plugin does not trust the length.
         unsafe { (table().caw)(device, cmd, 0, 1024, iov, count) }

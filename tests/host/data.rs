@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What is written is what is read, and what the brick has.
 
-use crate::support::faults::{self, Fault};
-use crate::support::pattern;
-use crate::support::runner::{Lun, OK};
-use crate::support::volume::LocalVolume;
+use support::faults::{self, Fault};
+use support::pattern;
+use support::runner::{Lun, OK};
+use support::volume::LocalVolume;
 
 const MIB: u64 = 1 << 20;
 

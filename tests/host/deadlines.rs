@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::faults::{self, Fault};
-use crate::support::runner::{BUSY, Lun, OK};
-use crate::support::volume::LocalVolume;
+use support::faults::{self, Fault};
+use support::runner::{BUSY, Lun, OK};
+use support::volume::LocalVolume;
 
 const MIB: u64 = 1 << 20;
 
@@ -82,7 +82,7 @@ fn compare_and_writes_behind_a_dead_holders_lock_end_in_time_and_other_blocks_do
     let stuck: Vec<_> =
         (0..64).map(|_| lun.submit_compare_and_write(4096, &[0; 512], &[1; 512])).collect();
     let other = lun.submit_compare_and_write(8192, &[0; 512], &[2; 512]);
-    crate::support::eventually("the other block is served", || other.answered().is_some());
+    support::eventually("the other block is served", || other.answered().is_some());
     assert!(begin.elapsed() < Duration::from_secs(3), "it waited for {:?}", begin.elapsed());
     for command in stuck {
         assert_eq!(command.wait().0, BUSY);

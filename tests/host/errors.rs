@@ -8,13 +8,13 @@ use libc::{
     EOPNOTSUPP, EPERM, EROFS, ESTALE, ETIMEDOUT,
 };
 
-use crate::support::eventually;
-use crate::support::faults::{self, Fault};
-use crate::support::log;
-use crate::support::runner::{
+use support::eventually;
+use support::faults::{self, Fault};
+use support::log;
+use support::runner::{
     BUSY, FakeCommand, INVALID_CDB, Lun, OK, PASSTHROUGH_ERR, Pending, RD_ERR, WR_ERR,
 };
-use crate::support::volume::LocalVolume;
+use support::volume::LocalVolume;
 
 const MIB: u64 = 1 << 20;
 const NO_RESOURCE: i32 = 1;

@@ -3,10 +3,10 @@
 
 use libc::{ENXIO, EOPNOTSUPP};
 
-use crate::support::faults::{self, Fault};
-use crate::support::pattern;
-use crate::support::runner::{Lun, OK, PASSTHROUGH_ERR, RANGE, WR_ERR};
-use crate::support::volume::LocalVolume;
+use support::faults::{self, Fault};
+use support::pattern;
+use support::runner::{Lun, OK, PASSTHROUGH_ERR, RANGE, WR_ERR};
+use support::volume::LocalVolume;
 
 const MIB: u64 = 1 << 20;
 const SIZE: u64 = 8 * MIB;
@@ -153,9 +153,7 @@ fn an_unmap_that_fails_writes_no_zeros_and_is_told_with_the_next_command() {
     }
     assert_eq!((faults::calls(&path, "write"), faults::calls(&path, "zerofill")), (writes, 0));
     // An accident, not a lack: the next one tries again.
-    crate::support::eventually("the outage is over", || {
-        lun.submit_unmap(MIB, 2 * MIB).wait().0 == OK
-    });
+    support::eventually("the outage is over", || lun.submit_unmap(MIB, 2 * MIB).wait().0 == OK);
     holds(&lun, 1 << 20, 2 << 20, &[0]);
 }
 

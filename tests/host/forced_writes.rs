@@ -3,9 +3,9 @@
 
 use libc::EIO;
 
-use crate::support::faults::{self, Fault};
-use crate::support::runner::{Lun, OK, WR_ERR};
-use crate::support::volume::LocalVolume;
+use support::faults::{self, Fault};
+use support::runner::{Lun, OK, WR_ERR};
+use support::volume::LocalVolume;
 
 const MIB: u64 = 1 << 20;
 

@@ -3,8 +3,8 @@
 
 use std::fs;
 
-use crate::support::runner::{INVALID_CDB, Lun, OK, RANGE, table};
-use crate::support::volume::LocalVolume;
+use support::runner::{INVALID_CDB, Lun, OK, RANGE, table};
+use support::volume::LocalVolume;
 
 const MIB: u64 = 1 << 20;
 
@@ -41,7 +41,7 @@ fn a_length_that_is_not_that_of_the_data_is_refused() {
     let volume = LocalVolume::new();
     let lun = lun(&volume);
     for wrong in [0, 511, 513, usize::MAX] {
-        let command = crate::support::runner::FakeCommand::new(vec![1; 512]);
+        let command = support::runner::FakeCommand::new(vec![1; 512]);
         let pending = lun.submit(command, |device, cmd, iov, count, _| {
             // SAFETY: a live command; the plugin does not trust the length.
             unsafe { (table().write)(device, cmd, iov, count, wrong, 0) }

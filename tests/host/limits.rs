@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use crate::support::faults::{self, Fault};
-use crate::support::runner::{BUSY, INVALID_CDB, Lun, NOT_HANDLED, OK};
-use crate::support::usage::Usage;
-use crate::support::volume::LocalVolume;
+use support::faults::{self, Fault};
+use support::runner::{BUSY, INVALID_CDB, Lun, NOT_HANDLED, OK};
+use support::usage::Usage;
+use support::volume::LocalVolume;
 
 const GIB: u64 = 1 << 30;
 /// More than the daemon may take for hostile commands.

@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 use libc::{EIO, ENOSPC, ENOTCONN, EOPNOTSUPP};
 use nix::sys::signal::{SigHandler, Signal, signal};
 
-use crate::support::alongside::{GoesOn, alongside};
-use crate::support::eventually;
-use crate::support::faults::{self, Fault};
-use crate::support::log;
-use crate::support::metrics::{self, Numbers, ask, samples, scrape, socket, sum};
-use crate::support::runner::{BUSY, Lun, OK, PASSTHROUGH_ERR, RANGE, WR_ERR};
-use crate::support::volume::LocalVolume;
+use support::background::{KeepGoing, with_background};
+use support::eventually;
+use support::faults::{self, Fault};
+use support::log;
+use support::metrics::{self, Numbers, ask, samples, scrape, socket, sum};
+use support::runner::{BUSY, Lun, OK, PASSTHROUGH_ERR, RANGE, WR_ERR};
+use support::volume::LocalVolume;
 
 const MIB: u64 = 1 << 20;
 
@@ -265,16 +265,16 @@ fn numbers_can_be_had_under_load_and_never_go_back() {
     volume.image("busy.img", MIB);
     let path = volume.path("busy.img");
     let lun = Lun::opened(&volume.cfgstring("busy.img", ""), MIB);
-    let load = |goes_on: GoesOn<'_>| {
+    let load = |keep_going: KeepGoing<'_>| {
         let mut submitted = 0;
-        while goes_on() {
+        while keep_going() {
             let pending: Vec<_> = (0..16).map(|n| lun.submit_read(n * 4096, 4096)).collect();
             submitted += 16;
             assert!(pending.into_iter().all(|read| read.wait().0 == OK));
         }
         submitted
     };
-    let submitted: i64 = alongside(load, || {
+    let submitted: i64 = with_background(load, || {
         let mut before = [0; 2];
         for _ in 0..50 {
             let numbers = Numbers::of(&path);

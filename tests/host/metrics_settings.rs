@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use handler_glfs::metrics::{Settings, configure};
 
-use crate::support::eventually;
+use support::eventually;
 
 fn answers(socket: &Path) -> bool {
     let Ok(mut stream) = UnixStream::connect(socket) else { return false };

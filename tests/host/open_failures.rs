@@ -6,9 +6,9 @@ use std::os::unix::fs::symlink;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::support::log;
-use crate::support::runner::{Lun, OK};
-use crate::support::volume::LocalVolume;
+use support::log;
+use support::runner::{Lun, OK};
+use support::volume::LocalVolume;
 
 const MIB: u64 = 1 << 20;
 

@@ -5,9 +5,9 @@ use std::ffi::{CStr, c_char};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::support::metrics::Numbers;
-use crate::support::runner::{FakeDevice, HW_ERR, Lun, OK, table};
-use crate::support::volume::LocalVolume;
+use support::metrics::Numbers;
+use support::runner::{FakeDevice, HW_ERR, Lun, OK, table};
+use support::volume::LocalVolume;
 
 const MIB: u64 = 1 << 20;
 

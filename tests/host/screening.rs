@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! `handle_cmd`: what must not reach the core's own emulation.
 
-use crate::support::runner::{INVALID_CDB, Lun, NOT_HANDLED, OK, RANGE};
-use crate::support::volume::LocalVolume;
+use support::runner::{INVALID_CDB, Lun, NOT_HANDLED, OK, RANGE};
+use support::volume::LocalVolume;
 
 const INVALID_CMD: i32 = 7;
 

@@ -3,9 +3,9 @@
 
 use libc::EIO;
 
-use crate::support::faults::{self, Fault};
-use crate::support::runner::{Lun, OK, WR_ERR};
-use crate::support::volume::LocalVolume;
+use support::faults::{self, Fault};
+use support::runner::{Lun, OK, WR_ERR};
+use support::volume::LocalVolume;
 
 const MIB: u64 = 1 << 20;
 
@@ -20,7 +20,7 @@ fn flushes_that_arrive_during_one_share_the_next_and_do_not_join_the_one_that_ha
     assert_eq!(lun.write(0, &[1; 512]), OK, "after the first has begun");
     let others: Vec<_> = (0..10).map(|_| lun.submit_flush()).collect();
     let forced = lun.submit_forced_write(512, &[2; 512]);
-    crate::support::eventually("the write is there", || {
+    support::eventually("the write is there", || {
         volume.bytes_on_brick("disk.img", 512, 512) == [2; 512]
     });
     std::thread::sleep(std::time::Duration::from_millis(100));

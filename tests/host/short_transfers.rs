@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! tcmu-runner takes a GOOD for the whole length: what the volume does only in part is continued.
 
-use crate::support::faults::{self, Fault};
-use crate::support::pattern;
-use crate::support::runner::{Lun, OK, RD_ERR, WR_ERR};
-use crate::support::volume::LocalVolume;
+use support::faults::{self, Fault};
+use support::pattern;
+use support::runner::{Lun, OK, RD_ERR, WR_ERR};
+use support::volume::LocalVolume;
 
 const MIB: u64 = 1 << 20;
 

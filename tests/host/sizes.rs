@@ -7,11 +7,11 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::eventually;
-use crate::support::faults::{self, Fault};
-use crate::support::log;
-use crate::support::runner::{BUSY, Lun, OK, RANGE, RD_ERR, WR_ERR};
-use crate::support::volume::LocalVolume;
+use support::eventually;
+use support::faults::{self, Fault};
+use support::log;
+use support::runner::{BUSY, Lun, OK, RANGE, RD_ERR, WR_ERR};
+use support::volume::LocalVolume;
 
 const MIB: u64 = 1 << 20;
 const DEV_CFGSTR: u32 = 0;

@@ -11,6 +11,5 @@
     reason = "tests fail by panicking"
 )]
 
-mod fake;
 mod status;
 mod top;

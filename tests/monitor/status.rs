@@ -6,8 +6,8 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
-use super::fake::{LUN, Lun, serve, text};
 use serde_json::{Value, json};
+use testbed::metrics_socket::{LUN, Lun, serve, text};
 
 /// Exit code, standard output, standard error.
 fn status(socket: &Path, arguments: &[&str]) -> (i32, String, String) {

@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::fake::{LUN, Lun, serve, text};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
+use testbed::metrics_socket::{LUN, Lun, serve, text};
 use vt100::{Color, Parser, Screen};
 
 /// The command on a terminal of its own.

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-use super::wire::FakeDevice;
+use super::c_abi::FakeDevice;
 
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 /// Held by a test: the daemon's log takes no line meanwhile, and whoever writes one waits.

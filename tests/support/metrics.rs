@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-use super::eventually;
+use super::{eventually, scratch};
 
 /// Where the plugin is told to listen.
 const SOCKET: &str = "TCMU_GLFS_METRICS_SOCKET";
@@ -21,8 +21,8 @@ static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
     }
     // The name of a socket has room for 107 bytes. What a process that is killed leaves behind is
     // Cargo's, if that is not too long.
-    let place =
-        option_env!("CARGO_TARGET_TMPDIR").filter(|place| place.len() < 70).unwrap_or("/tmp");
+    let place = scratch::folder();
+    let place = if place.as_os_str().len() < 70 { place } else { "/tmp".into() };
     let folder = tempfile::Builder::new().prefix("glfs-").tempdir_in(place).unwrap().keep();
     // SAFETY: a plain C function to call at exit.
     unsafe { libc::atexit(remove) };

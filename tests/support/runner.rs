@@ -16,9 +16,8 @@ use std::time::Duration;
 use libc::iovec;
 use tempfile::TempDir;
 
-use super::symbols::TABLE;
-use super::wire;
-pub use super::wire::{CfgInfo, FakeCommand, FakeDevice, Table};
+pub use super::c_abi::{CfgInfo, FakeCommand, FakeDevice, Table};
+use super::{c_abi, symbols};
 
 pub const OK: c_int = 0;
 pub const PASSTHROUGH_ERR: c_int = 2;
@@ -36,14 +35,15 @@ pub fn table() -> &'static Table {
     static LOADED: LazyLock<c_int> = LazyLock::new(load);
     assert_eq!(*LOADED, 0, "handler_init failed");
     // SAFETY: registered with a table that lives for ever.
-    unsafe { &*TABLE.load(Ordering::SeqCst) }
+    unsafe { &*symbols::TABLE.load(Ordering::SeqCst) }
 }
 
 /// Loads the plugin as the daemon does; the result of its `handler_init`.
 pub fn load() -> c_int {
     super::metrics::keep_to_this_process();
-    *super::symbols::CONFIGFS.lock().unwrap() = Some(write_configfs);
-    wire::load(&plugin())
+    *symbols::CONFIGFS.lock().unwrap() = Some(write_configfs);
+    symbols::ON_COMPLETION.set(completed).expect("loaded once");
+    c_abi::load(&plugin())
 }
 
 /// Cargo puts the library beside the test executable.
@@ -117,7 +117,7 @@ impl Lun {
 
     /// An admin's `targetcli ... set attribute dev_size=BYTES`; 0 or `-errno`.
     pub fn set_dev_size(&self, bytes: u64) -> c_int {
-        self.device.set_dev_size(bytes)
+        set_dev_size(&self.device, bytes)
     }
 
     pub fn open(&mut self) -> c_int {
@@ -311,26 +311,24 @@ impl Lun {
     }
 }
 
-impl FakeDevice {
-    /// What the kernel and the core do when `attrib/dev_size` is written: `tcmu_dev_size_store`,
-    /// `dev_resize`.
-    fn set_dev_size(&self, bytes: u64) -> c_int {
-        let _main_thread = MAIN_THREAD.lock();
-        if self.freed.load(Ordering::SeqCst) {
-            return -libc::ENODEV;
-        }
-        let blocks = bytes / u64::from(self.block_size);
-        if self.blocks.load(Ordering::SeqCst) == blocks {
-            return 0;
-        }
-        // SAFETY: as the daemon does, on its main thread.
-        let refused = unsafe { (table().reconfig)(self, &mut CfgInfo { kind: 1, value: bytes }) };
-        if refused == 0 {
-            self.blocks.store(blocks, Ordering::SeqCst);
-            self.size_updates.fetch_add(1, Ordering::SeqCst);
-        }
-        refused
+/// Does what the kernel and the core do when `attrib/dev_size` is written (`tcmu_dev_size_store`,
+/// `dev_resize`).
+fn set_dev_size(device: &FakeDevice, bytes: u64) -> c_int {
+    let _main_thread = MAIN_THREAD.lock();
+    if device.freed.load(Ordering::SeqCst) {
+        return -libc::ENODEV;
     }
+    let blocks = bytes / u64::from(device.block_size);
+    if device.blocks.load(Ordering::SeqCst) == blocks {
+        return 0;
+    }
+    // SAFETY: as the daemon does, on its main thread.
+    let refused = unsafe { (table().reconfig)(device, &mut CfgInfo { kind: 1, value: bytes }) };
+    if refused == 0 {
+        device.blocks.store(blocks, Ordering::SeqCst);
+        device.size_updates.fetch_add(1, Ordering::SeqCst);
+    }
+    refused
 }
 
 /// The daemon's main thread does one thing at a time.
@@ -346,7 +344,7 @@ struct Kernel {
 static KERNEL: LazyLock<Kernel> = LazyLock::new(|| Kernel {
     directory: tempfile::Builder::new()
         .prefix("uio-")
-        .tempdir_in(env!("CARGO_TARGET_TMPDIR"))
+        .tempdir_in(super::scratch::folder())
         .unwrap(),
     backstores: Mutex::default(),
 });
@@ -360,7 +358,7 @@ fn write_configfs(path: &str, text: &str) -> c_int {
     let found = KERNEL.backstores.lock().unwrap().get(backstore).cloned();
     let Some(device) = found else { return -libc::ENOENT };
     device.wait_for_directory();
-    device.set_dev_size(text.parse().unwrap())
+    set_dev_size(&device, text.parse().unwrap())
 }
 
 impl Drop for Lun {

@@ -14,7 +14,7 @@ use std::sync::{LazyLock, Mutex};
 
 use tempfile::TempDir;
 
-use super::eventually;
+use super::{eventually, scratch};
 
 /// The brick that all tests of this process share.
 struct Brick {
@@ -38,8 +38,7 @@ extern "C" fn stop_brick() {
 
 fn start_brick() -> Brick {
     // Not in a tmpfs, which may lack the trusted.* attributes a brick needs.
-    let dir =
-        tempfile::Builder::new().prefix("brick-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let dir = tempfile::Builder::new().prefix("brick-").tempdir_in(scratch::folder()).unwrap();
     let path = |name: &str| dir.path().join(name);
     fs::create_dir(path("data")).unwrap();
     let (data, socket) = (path("data"), path("socket"));

@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-#[allow(dead_code, unreachable_pub, reason = "shared with the tests of the program")]
-#[path = "../../../tests/monitor/fake.rs"]
-mod fake;
-
 use super::*;
-use fake::{LUN, Lun, serve, text};
+use testbed::metrics_socket::{LUN, Lun, serve, text};
 
 #[test]
 fn snapshots_from_a_socket_are_exact() {

@@ -9,11 +9,11 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use testbed::c_abi::{self, FakeCommand, FakeDevice, Table};
+use testbed::symbols::{LOG_DIR, ON_COMPLETION, TABLE};
 
 use super::Disk;
 use crate::cell::{Cell, Tally};
-use crate::fake::symbols::{LOG_DIR, TABLE};
-use crate::fake::wire::{self, FakeCommand, FakeDevice, Table};
 use crate::load::{Choice, DEEPEST, Done, Op, pump};
 
 /// Who waits for the command of a number: slots count on from LUN to LUN.
@@ -43,11 +43,7 @@ impl Lun {
         static LOADED: OnceLock<c_int> = OnceLock::new();
         // The cluster's own folder, in its namespace.
         "/var/log/glusterfs".clone_into(&mut LOG_DIR.lock().expect("not poisoned"));
-        ensure!(
-            *LOADED.get_or_init(|| wire::load(so)) == 0,
-            "handler_init of {} failed",
-            so.display()
-        );
+        ensure!(*LOADED.get_or_init(|| load(so)) == 0, "handler_init of {} failed", so.display());
         let device = Box::new(FakeDevice {
             cfgstring: CString::new(cfgstring)?,
             block_size: 512,
@@ -108,6 +104,11 @@ impl Disk for Lun {
             );
         })
     }
+}
+
+fn load(so: &Path) -> c_int {
+    ON_COMPLETION.set(completed).expect("loaded once");
+    c_abi::load(so)
 }
 
 pub(crate) fn table() -> &'static Table {

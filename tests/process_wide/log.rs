@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use libc::ENXIO;
 
 use crate::site;
-use crate::support::eventually;
-use crate::support::faults::{self, Fault};
-use crate::support::log::{self, STUCK};
-use crate::support::runner::{Lun, OK, RD_ERR, WR_ERR, table};
-use crate::support::volume::LocalVolume;
+use support::eventually;
+use support::faults::{self, Fault};
+use support::log::{self, STUCK};
+use support::runner::{Lun, OK, RD_ERR, WR_ERR, table};
+use support::volume::LocalVolume;
 
 const MIB: u64 = 1 << 20;
 

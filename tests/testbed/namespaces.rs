@@ -15,7 +15,7 @@ use nix::unistd::{ForkResult, Pid, fork};
 /// Goes on in a grandchild that has its own network, mounts and processes; this process ends as it
 /// does. Whatever way it ends, the kernel ends all that it has started. Must run while the process
 /// has one thread.
-pub(crate) fn enter() {
+pub fn enter() {
     let flags = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID;
     unshare(flags).expect("namespaces need root");
     if let Some(init) = in_child() {

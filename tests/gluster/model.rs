@@ -10,11 +10,11 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use crate::cluster::Volume;
-use crate::support::eventually;
-use crate::support::log;
-use crate::support::runner::{BUSY, FakeCommand, Lun, OK, PASSTHROUGH_ERR, Pending};
 use crate::types::SHARDED;
+use support::cluster::Volume;
+use support::eventually;
+use support::log;
+use support::runner::{BUSY, FakeCommand, Lun, OK, PASSTHROUGH_ERR, Pending};
 
 const BLOCK: usize = 512;
 const DEPTH: usize = 32;
@@ -94,7 +94,7 @@ impl Random {
     }
 }
 
-struct Shadow<'a> {
+struct Model<'a> {
     lun: &'a Lun,
     random: Random,
     /// Blocks of the LUN.
@@ -114,10 +114,10 @@ fn bytes(blocks: usize) -> u64 {
     u64::try_from(blocks * BLOCK).unwrap()
 }
 
-impl Shadow<'_> {
-    fn new(lun: &Lun, seed: u64) -> Shadow<'_> {
+impl Model<'_> {
+    fn new(lun: &Lun, seed: u64) -> Model<'_> {
         let zeros = Write { number: ZEROS, leaves: (ZEROS, 0), end: Some(0) };
-        Shadow {
+        Model {
             lun,
             random: Random(seed | 1),
             size: BLOCKS / 2,
@@ -366,43 +366,29 @@ fn operations() -> usize {
     std::env::var("SHADOW_OPS").ok().map_or(5000, |text| text.parse().unwrap())
 }
 
-fn against_model(
-    volume: &Volume,
-    options: &str,
-    seed: u64,
-    accident: impl FnOnce(&mut Shadow<'_>),
-) {
+fn against_model(volume: &Volume, options: &str, seed: u64, accident: impl FnOnce(&mut Model<'_>)) {
     volume.image("disk.img", FIRST_SIZE);
     let cfgstring = volume.cfgstring("disk.img", options);
     let mut lun =
-        Lun::in_configfs(&format!("shadow-{}-{seed}", volume.name), &cfgstring, FIRST_SIZE);
+        Lun::in_configfs(&format!("model-{}-{seed}", volume.name), &cfgstring, FIRST_SIZE);
     let begin = Instant::now();
-    let mut shadow = Shadow::new(&lun, seed);
-    shadow.run(operations() / 4);
+    let mut model = Model::new(&lun, seed);
+    model.run(operations() / 4);
     volume.image("disk.img", SIZE);
     eventually("the LUN grows", || lun.bytes() == SIZE);
-    shadow.size = BLOCKS;
-    shadow.run(operations() / 4);
-    accident(&mut shadow);
+    model.size = BLOCKS;
+    model.run(operations() / 4);
+    accident(&mut model);
     // What was there before a reopen is there after it.
-    let Shadow { random, size, blocks, now, next, compared, busy, .. } = shadow;
+    let Model { random, size, blocks, now, next, compared, busy, .. } = model;
     lun.close();
     assert_eq!(lun.open(), 0);
-    let mut shadow = Shadow {
-        lun: &lun,
-        random,
-        size,
-        blocks,
-        now,
-        next,
-        in_flight: Vec::new(),
-        compared,
-        busy,
-    };
-    shadow.read_all();
-    shadow.run(operations() / 2);
-    shadow.read_all();
-    println!("{} operations in {:?}, {} busy", operations(), begin.elapsed(), shadow.busy);
+    let mut model =
+        Model { lun: &lun, random, size, blocks, now, next, in_flight: Vec::new(), compared, busy };
+    model.read_all();
+    model.run(operations() / 2);
+    model.read_all();
+    println!("{} operations in {:?}, {} busy", operations(), begin.elapsed(), model.busy);
 }
 
 pub(crate) fn single() {
@@ -419,11 +405,11 @@ pub(crate) fn sharded() {
 
 pub(crate) fn replica_that_loses_a_brick() {
     let volume = Volume::start(&["replica", "3"], 3, &[]);
-    against_model(&volume, "", 19, |shadow| {
+    against_model(&volume, "", 19, |model| {
         volume.kill_brick(1);
-        shadow.run(operations() / 4);
+        model.run(operations() / 4);
         volume.restart_bricks();
-        shadow.run(operations() / 4);
+        model.run(operations() / 4);
     });
 }
 

@@ -13,44 +13,46 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
-use crate::support::eventually;
-
-#[path = "../support/namespaces.rs"]
-mod namespaces;
+use crate::{eventually, namespaces, scratch};
 
 /// The node's address, on the loopback device of the private network: the CLI refuses 127.* for
 /// bricks.
-pub(crate) const HOST: &str = "10.77.99.1";
+pub const HOST: &str = "10.77.99.1";
 
 /// An address that swallows what is sent to it. (On the loopback device, all addresses of the
 /// node's network are the node's.)
-pub(crate) const NOWHERE: &str = "10.77.98.2";
+pub const NOWHERE: &str = "10.77.98.2";
 
 /// How the node is reached, where that is not by [`HOST`] in plain text.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct World {
+pub struct Environment {
     /// The node's name or address.
-    pub(crate) host: &'static str,
+    pub host: &'static str,
     /// Lines for glusterd's own volfile.
-    pub(crate) glusterd: &'static str,
+    pub glusterd: &'static str,
     /// Of FUSE mounts.
-    pub(crate) mount: &'static str,
+    pub mount: &'static str,
     /// Makes it so. Called in the process's own namespaces.
-    pub(crate) prepare: fn(),
+    pub prepare: fn(),
 }
 
 /// Set before there is a cluster; else it is an ordinary one.
-pub(crate) static WORLD: OnceLock<World> = OnceLock::new();
+pub static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
 
-fn world() -> World {
-    *WORLD.get_or_init(|| World { host: HOST, glusterd: "", mount: "rw", prepare: || {} })
+fn environment() -> Environment {
+    *ENVIRONMENT.get_or_init(|| Environment {
+        host: HOST,
+        glusterd: "",
+        mount: "rw",
+        prepare: || {},
+    })
 }
 
 /// One folder a volume, one pid file a brick.
 const BRICK_PIDS: &str = "/run/gluster/vols";
 
 /// Where the cluster keeps what it has, if not in Cargo's folder for tests.
-pub(crate) static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+pub static FOLDER: OnceLock<PathBuf> = OnceLock::new();
 
 static CLUSTER: LazyLock<Mutex<Option<TempDir>>> = LazyLock::new(|| Mutex::new(Some(start())));
 
@@ -59,7 +61,7 @@ fn root() -> PathBuf {
 }
 
 /// Into namespaces of its own. Must run while the process has one thread.
-pub(crate) fn enter_namespaces() {
+pub fn enter_namespaces() {
     namespaces::enter();
     run("ip", &["addr", "add", &format!("{HOST}/24"), "dev", "lo"]).unwrap();
     // A wire with nobody at its other end.
@@ -71,9 +73,7 @@ pub(crate) fn enter_namespaces() {
 }
 
 fn start() -> TempDir {
-    // Not in a tmpfs, which may lack the trusted.* attributes that bricks need.
-    let folder = FOLDER
-        .get_or_init(|| PathBuf::from(option_env!("CARGO_TARGET_TMPDIR").unwrap_or("/var/tmp")));
+    let folder = FOLDER.get_or_init(scratch::folder);
     let dir = tempfile::Builder::new().prefix("gluster-").tempdir_in(folder).unwrap();
     for (name, place) in
         [("lib", "/var/lib/glusterd"), ("log", "/var/log/glusterfs"), ("run", "/run")]
@@ -84,18 +84,21 @@ fn start() -> TempDir {
         mount(Some(&own), place, None::<&str>, MsFlags::MS_BIND, None::<&str>).unwrap();
     }
     fs::create_dir("/run/gluster").unwrap();
-    (world().prepare)();
+    (environment().prepare)();
     let volfile = dir.path().join("glusterd.vol");
     let text = fs::read_to_string("/etc/glusterfs/glusterd.vol").unwrap();
-    fs::write(&volfile, text.replace("end-volume", &format!("{}\nend-volume", world().glusterd)))
-        .unwrap();
+    fs::write(
+        &volfile,
+        text.replace("end-volume", &format!("{}\nend-volume", environment().glusterd)),
+    )
+    .unwrap();
     run("glusterd", &["--pid-file=/run/glusterd.pid", "-f", volfile.to_str().unwrap()]).unwrap();
     eventually("glusterd answers", || run("gluster", &["volume", "list"]).is_ok());
     dir
 }
 
 /// Ends the processes of this cluster, and only them.
-pub(crate) fn stop() {
+pub fn stop() {
     // Bound to a name: it is removed, with the pid files in it, when it is dropped.
     if let Some(_dir) = CLUSTER.lock().unwrap().take() {
         kill_all(Path::new("/run"));
@@ -109,7 +112,7 @@ fn kill_all(folder: &Path) {
 
 /// The processes that have left their pids in files below `folder`. A daemon that is just starting
 /// or stopping has an empty one.
-pub(crate) fn pids(folder: &Path) -> Vec<Pid> {
+pub fn pids(folder: &Path) -> Vec<Pid> {
     let mut pids = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -133,13 +136,13 @@ fn kill_process(pid: Pid) {
 }
 
 /// The gluster CLI.
-pub(crate) fn gluster(arguments: &[&str]) -> String {
+pub fn gluster(arguments: &[&str]) -> String {
     // Starts the cluster, if nobody has yet.
     drop(root());
     run("gluster", &[&["--mode=script", "--wignore"], arguments].concat()).unwrap()
 }
 
-pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
+pub fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
     let output =
         Command::new(program).args(arguments).output().map_err(|e| format!("{program}: {e}"))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -150,7 +153,7 @@ pub(crate) fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
 }
 
 /// A started volume with one image.
-pub(crate) struct Volume {
+pub struct Volume {
     pub name: String,
     bricks: Vec<PathBuf>,
 }
@@ -158,7 +161,7 @@ pub(crate) struct Volume {
 impl Volume {
     /// `layout` is what stands between the name and the bricks: `&["replica", "3"]`. `options` are
     /// set before the start.
-    pub(crate) fn start(layout: &[&str], bricks: usize, options: &[(&str, &str)]) -> Self {
+    pub fn start(layout: &[&str], bricks: usize, options: &[(&str, &str)]) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("v{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let root = root();
@@ -168,7 +171,7 @@ impl Volume {
             .iter()
             .map(|brick| {
                 fs::create_dir_all(brick).unwrap();
-                format!("{}:{}", world().host, brick.display())
+                format!("{}:{}", environment().host, brick.display())
             })
             .collect();
         let places: Vec<&str> = places.iter().map(String::as_str).collect();
@@ -184,12 +187,12 @@ impl Volume {
     }
 
     /// The image on a brick, if it lies there in one piece.
-    pub(crate) fn on_brick(&self, brick: usize, image: &str) -> PathBuf {
+    pub fn on_brick(&self, brick: usize, image: &str) -> PathBuf {
         self.bricks[brick].join(image)
     }
 
     /// Removes an image and the bricks' second names of it, behind the volume's back.
-    pub(crate) fn forget(&self, image: &str) {
+    pub fn forget(&self, image: &str) {
         for brick in &self.bricks {
             let image = brick.join(image);
             let inode = fs::metadata(&image).unwrap().ino();
@@ -210,7 +213,7 @@ impl Volume {
     }
 
     /// Creates an image, or grows one, through the volume, as an admin does.
-    pub(crate) fn image(&self, image: &str, bytes: u64) {
+    pub fn image(&self, image: &str, bytes: u64) {
         self.mounted(|place| {
             let file = fs::File::options()
                 .create(true)
@@ -222,28 +225,28 @@ impl Volume {
     }
 
     /// Does `work` with the volume mounted.
-    pub(crate) fn mounted(&self, work: impl FnOnce(&Path)) {
+    pub fn mounted(&self, work: impl FnOnce(&Path)) {
         let place = root().join(format!("mount-{}", self.name));
         fs::create_dir_all(&place).unwrap();
         let text = place.to_str().unwrap();
-        let World { host, mount, .. } = world();
+        let Environment { host, mount, .. } = environment();
         run("mount", &["-t", "glusterfs", "-o", mount, &format!("{host}:/{}", self.name), text])
             .unwrap();
         work(&place);
         run("umount", &[text]).unwrap();
     }
 
-    pub(crate) fn cfgstring(&self, image: &str, options: &str) -> String {
-        format!("glfs/{}@{}/{image}{options}", self.name, world().host)
+    pub fn cfgstring(&self, image: &str, options: &str) -> String {
+        format!("glfs/{}@{}/{image}{options}", self.name, environment().host)
     }
 
     /// kill -9 of all bricks.
-    pub(crate) fn kill_bricks(&self) {
+    pub fn kill_bricks(&self) {
         kill_all(&Path::new(BRICK_PIDS).join(&self.name));
     }
 
     /// kill -9 of one.
-    pub(crate) fn kill_brick(&self, brick: usize) {
+    pub fn kill_brick(&self, brick: usize) {
         let name = format!("bricks-{}-{brick}-b.pid", self.name);
         let files = fs::read_dir(Path::new(BRICK_PIDS).join(&self.name))
             .unwrap()
@@ -256,7 +259,7 @@ impl Volume {
     }
 
     /// Brings killed bricks back.
-    pub(crate) fn restart_bricks(&self) {
+    pub fn restart_bricks(&self) {
         gluster(&["volume", "start", &self.name, "force"]);
     }
 }

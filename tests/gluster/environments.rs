@@ -7,43 +7,43 @@ use std::process::{Command, Stdio};
 
 use nix::mount::{MsFlags, mount};
 
-use crate::cluster::{self, HOST, Volume, World, run};
-use crate::support::pattern;
-use crate::support::runner::{Lun, OK};
+use support::cluster::{self, Environment, HOST, Volume, run};
+use support::pattern;
+use support::runner::{Lun, OK};
 
-/// The argument that makes this executable live in another world.
-pub(crate) const WORLD: &str = "--world";
+/// The argument that makes this executable run in another environment.
+pub(crate) const ENVIRONMENT: &str = "--environment";
 
 const BYTES: u64 = 1 << 20;
 
 pub(crate) fn ipv6() {
-    visit("ipv6");
+    run_apart("ipv6");
 }
 
 pub(crate) fn tls() {
-    visit("tls");
+    run_apart("tls");
 }
 
 pub(crate) fn management_tls() {
-    visit("tls-everywhere");
+    run_apart("tls-everywhere");
 }
 
-fn visit(world: &str) {
+fn run_apart(name: &str) {
     let output = Command::new(std::env::current_exe().unwrap())
-        .args([WORLD, world])
+        .args([ENVIRONMENT, name])
         .stdin(Stdio::null())
         .output();
     let output = output.unwrap();
     let text = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "{world}: {}", String::from_utf8_lossy(&text));
+    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&text));
 }
 
-/// Does the tests of `world`, and ends.
-pub(crate) fn live_in(world: &str) -> ! {
-    let plain = World { host: HOST, glusterd: "", mount: "rw", prepare: || {} };
-    let (world, body): (World, fn()) = match world {
+/// Runs the tests of the environment `name`, and exits.
+pub(crate) fn run_in(name: &str) -> ! {
+    let plain = Environment { host: HOST, glusterd: "", mount: "rw", prepare: || {} };
+    let (environment, body): (Environment, fn()) = match name {
         "ipv6" => (
-            World {
+            Environment {
                 host: "six",
                 glusterd: "option transport.address-family inet6",
                 mount: "xlator-option=transport.address-family=inet6",
@@ -51,9 +51,9 @@ pub(crate) fn live_in(world: &str) -> ! {
             },
             by_name_and_by_address,
         ),
-        "tls" => (World { prepare: certificate, ..plain }, with_tls),
+        "tls" => (Environment { prepare: certificate, ..plain }, with_tls),
         "tls-everywhere" => (
-            World {
+            Environment {
                 prepare: || {
                     certificate();
                     fs::write("/var/lib/glusterd/secure-access", "").unwrap();
@@ -62,9 +62,9 @@ pub(crate) fn live_in(world: &str) -> ! {
             },
             with_tls,
         ),
-        other => panic!("no world {other}"),
+        other => panic!("no environment {other}"),
     };
-    cluster::WORLD.set(world).unwrap();
+    cluster::ENVIRONMENT.set(environment).unwrap();
     cluster::enter_namespaces();
     body();
     cluster::stop();

@@ -1,23 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The real plugin in a fake tcmu-runner, for what concerns the whole process: the site file and
 //! the log. One test at a time.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::disallowed_methods,
-    clippy::exit,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::multiple_unsafe_ops_per_block,
-    missing_docs,
-    unreachable_pub,
-    reason = "tests fail by panicking, and talk"
-)]
-
-#[path = "../support/mod.rs"]
-mod support;
 
 mod gfapi_log;
 mod log;
@@ -25,7 +8,7 @@ mod site;
 
 use std::process::ExitCode;
 
-use support::trials::{run, test};
+use support::harness::{run, test};
 
 fn main() -> ExitCode {
     site::prepare();

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! What the test hosts share: a fake tcmu-runner, volumes to serve from, and faults in libgfapi.
-#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test binary uses its part")]
+//! A fake tcmu-runner that loads the real plugin, volumes to serve from, and faults in libgfapi and
+//! in thread creation.
+//!
+//! An executable that links this library defines functions of tcmu-runner, libgfapi and libc
+//! ([`faults`], [`log`], [`threads`]), which come before those of the libraries.
 
-pub mod alongside;
+pub mod background;
 pub mod faults;
 pub mod log;
 pub mod metrics;
-pub mod prerequisites;
 pub mod runner;
-pub mod symbols;
 pub mod threads;
-pub mod trials;
 pub mod usage;
 pub mod volume;
-pub mod wait;
-pub mod wire;
 
-pub use wait::eventually;
+pub use testbed::{
+    c_abi, cluster, eventually, harness, namespaces, prerequisites, scratch, symbols,
+};
 
 /// A pattern that differs at every offset and from seed to seed.
 pub fn pattern(seed: u64, len: usize) -> Vec<u8> {

@@ -6,14 +6,17 @@
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 
-use super::runner::completed;
-use super::wire::{FakeDevice, Table};
+use super::c_abi::{FakeDevice, Table};
 
 /// What `tcmur_register_handler` was given.
 pub static TABLE: AtomicPtr<Table> = AtomicPtr::new(ptr::null_mut());
+/// What `tcmur_cmd_complete` does: device, command, status.
+pub type Complete = fn(*mut FakeDevice, *mut c_void, c_int);
+/// Set by whoever loads a plugin.
+pub static ON_COMPLETION: OnceLock<Complete> = OnceLock::new();
 /// The directory that `tcmu_make_absolute_logfile` answers with.
 pub static LOG_DIR: Mutex<String> = Mutex::new(String::new());
 
@@ -95,7 +98,7 @@ extern "C" fn tcmur_register_handler(table: *mut Table) -> c_int {
 
 #[unsafe(no_mangle)]
 extern "C" fn tcmur_cmd_complete(device: *mut FakeDevice, cmd: *mut c_void, status: c_int) {
-    completed(device, cmd, status);
+    ON_COMPLETION.get().expect("set before a plugin is loaded")(device, cmd, status);
 }
 
 /// Present from 1.5.3 on: part of how a handler recognises the daemon. Never called.

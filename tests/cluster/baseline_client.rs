@@ -38,10 +38,10 @@ pub(crate) const OPTIONS: [(&str, &str); 8] = [
 ];
 
 /// How long a descriptor may fail before another is opened.
-const PATIENCE: Duration = Duration::from_secs(10);
+const REOPEN_AFTER: Duration = Duration::from_secs(10);
 
 /// An open file.
-pub(crate) struct Plain {
+pub(crate) struct BaselineClient {
     fs: *mut gfapi::glfs_t,
     path: CString,
     descriptor: Mutex<(Descriptor, Instant)>,
@@ -53,11 +53,11 @@ struct Descriptor(*mut gfapi::glfs_fd_t);
 // SAFETY: libgfapi's calls may be made from any thread.
 unsafe impl Send for Descriptor {}
 // SAFETY: as above.
-unsafe impl Send for Plain {}
+unsafe impl Send for BaselineClient {}
 // SAFETY: as above.
-unsafe impl Sync for Plain {}
+unsafe impl Sync for BaselineClient {}
 
-impl Plain {
+impl BaselineClient {
     /// Opens the image of a cfgstring.
     pub(crate) fn open(cfgstring: &str, log: &str) -> Self {
         let place = cfgstring.strip_prefix("glfs/").unwrap().split(';').next().unwrap();
@@ -110,7 +110,7 @@ impl Plain {
             descriptor.1 = Instant::now();
             return Ok(moved);
         }
-        if descriptor.0.0 == fd.0 && descriptor.1.elapsed() > PATIENCE {
+        if descriptor.0.0 == fd.0 && descriptor.1.elapsed() > REOPEN_AFTER {
             // SAFETY: initialised; the path is NUL-terminated.
             let fd = unsafe { gfapi::glfs_open(self.fs, self.path.as_ptr(), libc::O_RDWR) };
             if !fd.is_null() {
@@ -122,7 +122,7 @@ impl Plain {
     }
 }
 
-impl Disk for Plain {
+impl Disk for BaselineClient {
     fn write(&self, offset: i64, data: &[u8]) -> Answer {
         // SAFETY: the descriptor is open, and the buffer has the length given.
         let written = self.call(|fd| unsafe {

@@ -9,9 +9,9 @@ use crate::fencing::{fenced, gateway, lock, overwrite};
 use crate::gateway::Gateway;
 use crate::nodes::cluster;
 use crate::replica::IMAGE;
-use crate::support::eventually;
-use crate::support::runner::OK;
 use crate::volumes::Volume;
+use support::eventually;
+use support::runner::OK;
 
 const BLOCKS: u64 = 256;
 /// The block with the number. Nothing else is written there.

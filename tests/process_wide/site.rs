@@ -9,9 +9,9 @@ use std::sync::atomic::Ordering;
 
 use tempfile::TempDir;
 
-use crate::support::runner::{Lun, check};
-use crate::support::volume::LocalVolume;
-use crate::support::{eventually, log};
+use support::runner::{Lun, check};
+use support::volume::LocalVolume;
+use support::{eventually, log};
 
 const MIB: u64 = 1 << 20;
 
@@ -178,7 +178,7 @@ pub fn metrics() {
     write("");
     let (volume, _, _) = volume("measured.img");
     let _lun = Lun::opened(&volume.cfgstring("measured.img", ""), MIB);
-    let socket = crate::support::metrics::socket();
+    let socket = support::metrics::socket();
     eventually("the plugin listens", || socket.exists());
     write("[metrics]\nenabled = false\n");
     eventually("it does not any more", || !socket.exists());

@@ -15,7 +15,7 @@ use crate::volumes::Volume;
 
 /// Bricks and nodes by their number; brick `n` is on node `n`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Misfortune {
+pub(crate) enum Fault {
     BrickDies(usize),
     BrickFreezes(usize),
     /// Two of three.
@@ -60,7 +60,7 @@ const CHANGES: [Change; 10] = [
     Change::Quota,
 ];
 
-impl Misfortune {
+impl Fault {
     pub(crate) fn random(random: &mut Random) -> Self {
         let mut one_of = |count: usize| usize::try_from(random.below(count as u64)).unwrap();
         match one_of(16) {
@@ -101,7 +101,7 @@ impl Misfortune {
 
     /// Whether Gluster promises to lose nothing if this befalls it as well: of the copies only one
     /// may be away at a time, or most of them must go together. (What it loses otherwise, it loses
-    /// with every client: `SOAK_CLIENT=plain`.)
+    /// with every client: `SOAK_CLIENT=baseline`.)
     pub(crate) fn is_bearable_with(self, others: &[Self]) -> bool {
         self.copies() == 0 || others.iter().all(|other| other.copies() == 0)
     }

@@ -7,11 +7,11 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use crate::site;
-use crate::support::faults::{ENDING, ENDLESS};
-use crate::support::runner::{Lun, OK, table};
-use crate::support::symbols::LOG_DIR;
-use crate::support::volume::LocalVolume;
-use crate::support::{eventually, log};
+use support::faults::{ENDING, ENDLESS};
+use support::runner::{Lun, OK, table};
+use support::symbols::LOG_DIR;
+use support::volume::LocalVolume;
+use support::{eventually, log};
 
 const MIB: u64 = 1 << 20;
 const NAME: &str = "tcmu-runner-glfs.log";
