@@ -19,7 +19,7 @@ use super::server::Server;
 use super::tls::{self, TlsStream};
 
 /// Bounds the connect to one address, a ping, and an answer from its first byte to its last.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// Bounds the wait for a volfile: a server that answers pings may be busy with a command of an
 /// admin, which holds the lock that this needs (10.3, `glusterd_big_locked_handler`).
 const VOLFILE_TIMEOUT: Duration = Duration::from_secs(15);
@@ -90,12 +90,12 @@ impl Glusterd {
         read_spec(&reply)
     }
 
-    /// Asks for a sign of life. Blocks, within bounds.
+    /// Asks for a sign of life. Blocks, for `patience` at most.
     ///
     /// # Errors
     /// There was none.
-    pub(super) fn ping(&mut self) -> io::Result<()> {
-        self.ask(PING, Encoder::default(), ANSWER_TIMEOUT).map(drop)
+    pub(super) fn ping(&mut self, patience: Duration) -> io::Result<()> {
+        self.ask(PING, Encoder::default(), patience).map(drop)
     }
 
     /// Waits until glusterd calls back, for `patience` at most. Whether it has.

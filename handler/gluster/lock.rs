@@ -118,6 +118,8 @@ pub(super) fn may_change(descriptor: &Descriptor) -> Result<bool, Errno> {
 
 /// How long commands that were submitted before may take to be answered.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often replicas are asked for a holder, of which one of them, any, answers.
+const TIMES_TO_ASK: usize = 8;
 /// How long a call about the lock may take. It may be in the way of a failover.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -139,12 +141,13 @@ fn acquire(
     }
     // A descriptor of this LUN has it, as the caller knows.
     let is_own = matches!(preempt, Preempt::Own(_));
-    let held = is_own || is_held(descriptor, layout)?;
+    let held = !is_own && is_held(descriptor, layout)?;
     if held && *preempt == Preempt::Never {
         return Err(AcquireError::Held);
     }
-    // Where there is a holder it is set, and to set it again would queue up behind a holder that is
-    // frozen.
+    // Another holder has set it, and to set it again would queue up behind one that is frozen. Set
+    // along with a lock of this LUN, it reaches a brick that has taken another's place: until it is
+    // healed there, that brick lets commands without the lock wait instead of refusing them.
     if !held {
         set(descriptor, ENFORCE_XATTR, b"1", 0)?;
     }
@@ -208,9 +211,9 @@ fn has_holder(descriptor: &Descriptor, layout: Layout) -> Result<bool, Errno> {
 /// restarted under a living owner does not know of its lock.
 fn is_held(descriptor: &Descriptor, layout: Layout) -> Result<bool, Errno> {
     let in_order = Layout { advisory: true, ..layout };
-    let asked = if layout.replicated { &[in_order, layout, layout, layout][..] } else { &[layout] };
-    for &layout in asked {
-        if may_be_held(has_holder(descriptor, layout), layout)? {
+    let times = if layout.replicated { TIMES_TO_ASK } else { 1 };
+    for asked in std::iter::once(in_order).chain(std::iter::repeat_n(layout, times)) {
+        if may_be_held(has_holder(descriptor, asked), layout)? {
             return Ok(true);
         }
     }

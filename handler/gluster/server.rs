@@ -9,11 +9,16 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use super::glusterd::{Glusterd, SpecError};
+use super::glusterd::{ANSWER_TIMEOUT, Glusterd, SpecError};
 use super::images::Answer;
 use super::rpc;
 use super::volfile::Volfile;
 use crate::config::{Config, Transport};
+
+/// Bounds the wait for a server's sign of life where no other answers. One thread of glusterd's
+/// serves all connections, and waits with a command of an admin for its big lock (10.3,
+/// `glusterd_big_locked_handler`): on a busy cluster that takes seconds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Where a glusterd listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -71,16 +76,7 @@ pub(super) fn fetch<'a>(
 ) -> Result<Fetched, FetchError> {
     let mut dead = Vec::new();
     for server in servers {
-        let fetched =
-            Glusterd::connect(server).map_err(SpecError::Server).and_then(|mut glusterd| {
-                // One that hangs has a kernel that takes connections all the same.
-                glusterd.ping().map_err(SpecError::Server)?;
-                let text = glusterd.volfile(volume, op_version)?;
-                let volfile = Volfile::from_glusterd(text, volume)
-                    .map_err(|why| SpecError::Server(rpc::invalid(why)))?;
-                Ok(Fetched { volfile, glusterd })
-            });
-        match fetched {
+        match fetch_from(server, volume, op_version, ANSWER_TIMEOUT) {
             Ok(fetched) => return Ok(fetched),
             Err(SpecError::Refused(errno)) => {
                 return Err(FetchError::Refused { server: server.clone(), errno });
@@ -88,7 +84,36 @@ pub(super) fn fetch<'a>(
             Err(SpecError::Server(why)) => dead.push(Unreachable { server: server.clone(), why }),
         }
     }
+    // No better one is left: a server that takes connections may be busy, and not hang.
+    for server in &mut dead {
+        if server.why.kind() != io::ErrorKind::TimedOut {
+            continue;
+        }
+        match fetch_from(&server.server, volume, op_version, BUSY_TIMEOUT) {
+            Ok(fetched) => return Ok(fetched),
+            Err(SpecError::Refused(errno)) => {
+                return Err(FetchError::Refused { server: server.server.clone(), errno });
+            }
+            Err(SpecError::Server(why)) => server.why = why,
+        }
+    }
     Err(FetchError::NoServer(dead))
+}
+
+/// Asks one server, which has `patience` for a sign of life: one that hangs has a kernel that takes
+/// connections all the same.
+fn fetch_from(
+    server: &Server,
+    volume: &str,
+    op_version: u32,
+    patience: Duration,
+) -> Result<Fetched, SpecError> {
+    let mut glusterd = Glusterd::connect(server).map_err(SpecError::Server)?;
+    glusterd.ping(patience).map_err(SpecError::Server)?;
+    let text = glusterd.volfile(volume, op_version)?;
+    let volfile =
+        Volfile::from_glusterd(text, volume).map_err(|why| SpecError::Server(rpc::invalid(why)))?;
+    Ok(Fetched { volfile, glusterd })
 }
 
 /// Tries all of them at once. One that has not answered within `patience` is taken not to.
@@ -99,7 +124,7 @@ pub(super) fn survey(servers: &[Server], patience: Duration) -> Vec<Answer> {
         let asked = server.clone();
         let thread = Builder::new().name(String::from("glfs-call"));
         let asking = thread.spawn(move || {
-            sender.send(Glusterd::connect(&asked).and_then(|mut glusterd| glusterd.ping()))
+            sender.send(Glusterd::connect(&asked).and_then(|mut glusterd| glusterd.ping(patience)))
         });
         (server.to_string(), asking.map(|_| answer))
     };
@@ -133,7 +158,7 @@ impl fmt::Display for Unreachable {
 #[cfg(test)]
 mod tests {
     use std::io::{Read as _, Write as _};
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -146,18 +171,29 @@ mod tests {
     /// A server of one connection, which answers a ping, and gives `answer` to whatever it is asked
     /// then.
     fn answering(answer: Vec<u8>) -> Server {
+        answering_later(Duration::ZERO, answer)
+    }
+
+    /// Like [`answering`], but takes no notice of anything for `busy`.
+    fn answering_later(busy: Duration, answer: Vec<u8>) -> Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let serve = move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            let mut request = [0; 4096];
-            let _ping = stream.read(&mut request).unwrap();
-            stream.write_all(&words(&[0x8000_0018, 1, 1, 0, 0, 0, 0])).unwrap();
-            let _question = stream.read(&mut request).unwrap();
-            stream.write_all(&answer).unwrap();
+            std::thread::sleep(busy);
+            // Connections that have been given up come first.
+            while !is_served(&listener.accept().unwrap().0, &answer) {}
         };
         Builder::new().name(String::from("answering")).spawn(serve).unwrap();
         at(port)
+    }
+
+    /// Whether the peer was there for its answer.
+    fn is_served(mut stream: &TcpStream, answer: &[u8]) -> bool {
+        let mut request = [0; 4096];
+        let _ping = stream.read(&mut request).unwrap();
+        let pong = stream.write_all(&words(&[0x8000_0018, 1, 1, 0, 0, 0, 0]));
+        let question = pong.and_then(|()| stream.read(&mut request)).unwrap_or(0);
+        question > 0 && stream.write_all(answer).is_ok()
     }
 
     fn words(words: &[u32]) -> Vec<u8> {
@@ -189,6 +225,19 @@ mod tests {
         // Port 9 is discard's, and nobody runs it.
         let fetched = fetch(&[at(9), alive.clone(), at(1)], "v", ENOUGH).unwrap();
         assert_eq!((fetched.glusterd.server(), fetched.volfile.text()), (&alive, whole().as_str()));
+    }
+
+    #[test]
+    fn a_server_that_is_busy_is_waited_for_only_where_no_other_answers() {
+        let busy = ANSWER_TIMEOUT + Duration::from_millis(500);
+        let begin = Instant::now();
+        let fetched = fetch(&[at(9), answering_later(busy, given(&whole()))], "v", ENOUGH).unwrap();
+        assert_eq!(fetched.volfile.text(), whole());
+        assert!(begin.elapsed() >= busy);
+        let (busy, idle) = (answering_later(busy * 4, Vec::new()), answering(given(&whole())));
+        let fetched = fetch(&[busy, idle.clone()], "v", ENOUGH).unwrap();
+        assert_eq!(fetched.glusterd.server(), &idle);
+        assert!(begin.elapsed() < ANSWER_TIMEOUT * 4, "{:?}", begin.elapsed());
     }
 
     #[test]

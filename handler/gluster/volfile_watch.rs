@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use super::OpenError;
 use super::connection::{Connection, Target};
 use super::entry::Entry;
-use super::glusterd::{Glusterd, SpecError};
+use super::glusterd::{ANSWER_TIMEOUT, Glusterd, SpecError};
 use super::pool;
 use super::server::{Fetched, Server};
 use super::status;
@@ -123,7 +123,7 @@ impl Watch {
         };
         match glusterd.wait_for_change(interval).and_then(|changed| {
             if !changed {
-                glusterd.ping()?;
+                glusterd.ping(ANSWER_TIMEOUT)?;
             }
             Ok(changed)
         }) {

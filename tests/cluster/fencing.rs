@@ -18,11 +18,13 @@ use support::runner::OK;
 const BLOCKS: u64 = 256;
 /// What two gateways fight for.
 const CONTESTED: u64 = 48;
-/// What a volume needs to enforce ownership, and to let the next owner write while the last one is
-/// frozen.
+/// What a volume needs to enforce ownership.
+pub(crate) const ENFORCED: [(&str, &str); 2] =
+    [("locks.mandatory-locking", "forced"), ("features.enforce-mandatory-lock", "on")];
+/// And to let the next owner write while the last one is frozen.
 pub(crate) const OPTIONS: [(&str, &str); 4] = [
-    ("locks.mandatory-locking", "forced"),
-    ("features.enforce-mandatory-lock", "on"),
+    ENFORCED[0],
+    ENFORCED[1],
     ("features.locks-revocation-secs", "1"),
     ("features.locks-revocation-clear-all", "on"),
 ];
