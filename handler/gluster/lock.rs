@@ -118,8 +118,6 @@ pub(super) fn may_change(descriptor: &Descriptor) -> Result<bool, Errno> {
 
 /// How long commands that were submitted before may take to be answered.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often replicas are asked for a holder, of which one of them, any, answers.
-const TIMES_TO_ASK: usize = 8;
 /// How long a call about the lock may take. It may be in the way of a failover.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -142,8 +140,14 @@ fn acquire(
     // A descriptor of this LUN has it, as the caller knows.
     let is_own = matches!(preempt, Preempt::Own(_));
     let held = !is_own && is_held(descriptor, layout)?;
-    if held && *preempt == Preempt::Never {
-        return Err(AcquireError::Held);
+    match preempt {
+        Preempt::Never | Preempt::Silent if held => return Err(AcquireError::Held),
+        Preempt::Never if layout.replicated => match read_heartbeat(descriptor) {
+            Err(Errno::ENODATA) => {}
+            Ok(none) if none.is_empty() => {}
+            found => return Err(AcquireError::Unconfirmed(found?)),
+        },
+        _ => {}
     }
     // Another holder has set it, and to set it again would queue up behind one that is frozen. Set
     // along with a lock of this LUN, it reaches a brick that has taken another's place: until it is
@@ -153,7 +157,8 @@ fn acquire(
     }
     lock(descriptor, layout, libc::F_SETLK, libc::F_WRLCK)?;
     finish(descriptor, layout, heartbeat, preempt, held).inspect_err(|_| {
-        if let Err(errno) = release(descriptor, layout) {
+        // The heartbeat may be another's.
+        if let Err(errno) = lock(descriptor, layout, libc::F_SETLK, libc::F_UNLCK) {
             log::warning!(
                 log::PLUGIN,
                 "A lock that is not wanted could not be given back: {errno}"
@@ -178,11 +183,11 @@ fn finish(
             }
             None
         }
-        Preempt::Never | Preempt::Always if held => {
+        Preempt::Always if held => {
             thread::sleep(layout.revocation_delay());
             Some(read_heartbeat(descriptor).unwrap_or_default())
         }
-        Preempt::Never | Preempt::Always => None,
+        Preempt::Never | Preempt::Silent | Preempt::Always => None,
     };
     write_heartbeat(descriptor, heartbeat)?;
     Ok(Acquired { previous })
@@ -194,9 +199,10 @@ impl From<Errno> for AcquireError {
     }
 }
 
-/// Gives the lock back.
+/// Takes the heartbeat away, as long as nobody else can have left one, and gives the lock back.
 fn release(descriptor: &Descriptor, layout: Layout) -> Result<(), Errno> {
-    lock(descriptor, layout, libc::F_SETLK, libc::F_UNLCK).map(drop)
+    let silent = write_heartbeat(descriptor, "");
+    lock(descriptor, layout, libc::F_SETLK, libc::F_UNLCK).and(silent)
 }
 
 /// Whether another connection holds the lock.
@@ -205,19 +211,12 @@ fn has_holder(descriptor: &Descriptor, layout: Layout) -> Result<bool, Errno> {
     Ok(c_int::from(found.l_type) != libc::F_UNLCK)
 }
 
-/// Whether another connection holds the lock on any brick, as far as can be seen. Replicas answer
-/// with what one brick says: the last in the order of bricks if the lock is advisory, and else the
-/// last to answer (10.3, `afr_lk_cbk`, `afr_lk_txn_wind_cbk`). A brick that was replaced or
-/// restarted under a living owner does not know of its lock.
+/// Whether another connection is seen to hold the lock. Replicas answer with what one brick says:
+/// the last in the order of bricks if the lock is advisory, and else the last to answer (10.3,
+/// `afr_lk_cbk`, `afr_lk_txn_wind_cbk`). A brick that was replaced or restarted under a living owner
+/// does not know of its lock, so that "no" is not the last word there: the heartbeat is.
 fn is_held(descriptor: &Descriptor, layout: Layout) -> Result<bool, Errno> {
-    let in_order = Layout { advisory: true, ..layout };
-    let times = if layout.replicated { TIMES_TO_ASK } else { 1 };
-    for asked in std::iter::once(in_order).chain(std::iter::repeat_n(layout, times)) {
-        if may_be_held(has_holder(descriptor, asked), layout)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    may_be_held(has_holder(descriptor, layout), layout)
 }
 
 /// Whether to take the lock for held. An owner whose brick was restarted under it has no lock on
@@ -252,7 +251,7 @@ impl ImageLock for File {
         let heartbeat = heartbeat.to_owned();
         let patience = match preempt {
             Preempt::Always => LOCK_TIMEOUT + REVOCATION_DELAY,
-            Preempt::Never | Preempt::Own(_) => LOCK_TIMEOUT,
+            Preempt::Never | Preempt::Silent | Preempt::Own(_) => LOCK_TIMEOUT,
         };
         self.blocking(patience, move |descriptor| {
             Ok(acquire(descriptor, descriptor.connection().layout(), &heartbeat, &preempt))

@@ -111,6 +111,9 @@ pub enum Enforcement {
 pub enum Preempt {
     /// From nobody: only a free lock is taken.
     Never,
+    /// Like `Never`, for a caller that has seen to it that the owner of the last heartbeat serves
+    /// nobody.
+    Silent,
     /// From whoever holds it.
     Always,
     /// From another descriptor of this LUN, whose heartbeats begin like this. If the last heartbeat
@@ -131,6 +134,9 @@ pub enum AcquireError {
     /// Another gateway holds it.
     #[error("another gateway holds it")]
     Held,
+    /// No holder is seen, but this heartbeat of one: it may hold the lock on other replicas.
+    #[error("another gateway may hold it: {0}")]
+    Unconfirmed(String),
     /// [`Preempt::Own`], but another gateway has served commands since. Its heartbeat.
     #[error("another gateway has held it: {0}")]
     Foreign(String),
@@ -163,7 +169,7 @@ pub trait ImageLock {
     /// [`AcquireError`].
     fn acquire(&self, heartbeat: &str, preempt: Preempt) -> Result<Acquired, AcquireError>;
 
-    /// Gives the lock back.
+    /// Takes the heartbeat away, and gives the lock back.
     ///
     /// # Errors
     /// What the storage said.
@@ -175,10 +181,10 @@ pub trait ImageLock {
     /// What the storage said.
     fn has_other_holder(&self) -> Result<bool, Errno>;
 
-    /// The last heartbeat that was left with the image.
+    /// The last heartbeat that was left with the image; empty if its owner has given the lock back.
     ///
     /// # Errors
-    /// What the storage said; ENODATA if there is none.
+    /// What the storage said; ENODATA if there has never been one.
     fn heartbeat(&self) -> Result<String, Errno>;
 
     /// Leaves a heartbeat with the image. Does not block: `done` is called later, on another

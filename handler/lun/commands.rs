@@ -206,10 +206,15 @@ impl<B: Backend> runner::Lun for Lun<B> {
         self.device.detach();
         self.meter.detach();
         self.log.flush_suppressed(true);
+        let held = self.gate.lock() == Lock::Held && self.gate.outage().is_none();
         let image = self.gate.close();
         // Nothing waits, as far as the core knows; a thread that does leaves.
         self.gate.resume();
         self.recovery.wake();
+        // The next owner need not wait for this one to be silent.
+        if let (true, Some(image)) = (held, &image) {
+            lock::give_back(&self, &**image);
+        }
         match image.map(|image| image.close(image::CLOSE_TIMEOUT)) {
             None | Some(Ok(())) => log::info_always!(self.log, "closed"),
             Some(Err(errno)) => {

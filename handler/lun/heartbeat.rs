@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 
 /// An owner without another heartbeat for so long, while commands are refused for it, serves
 /// nobody. Longer than between two heartbeats (`monitor.rs`) and over a busy volume.
-const OWNER_TIMEOUT: Duration = Duration::from_secs(8);
+pub(super) const OWNER_TIMEOUT: Duration = Duration::from_secs(8);
+/// Likewise for one that is not seen to hold the lock: it has died, or a brick does not know of its
+/// lock. One heartbeat, and a second for its way.
+pub(super) const ABSENT_OWNER_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long a heartbeat is good for.
 const ALIVE: Duration = Duration::from_secs(5);
 /// After so long without one, the next attempt is the first of a new row.
@@ -51,8 +54,13 @@ pub(super) struct OwnerHeartbeat {
 
 impl OwnerHeartbeat {
     /// Records that commands are refused for an owner with this heartbeat. True if they have been
-    /// for long enough, without another one, to say that it serves nobody.
-    pub(super) fn owner_timed_out(&mut self, heartbeat: String, now: Instant) -> bool {
+    /// for `timeout`, without another one: it serves nobody.
+    pub(super) fn owner_timed_out(
+        &mut self,
+        heartbeat: String,
+        timeout: Duration,
+        now: Instant,
+    ) -> bool {
         let first = self.attempts.record(now);
         let unchanged = match &self.seen {
             Some((last, since)) if *last == heartbeat => *since,
@@ -65,7 +73,7 @@ impl OwnerHeartbeat {
                 now
             }
         };
-        now.duration_since(unchanged.max(first)) >= OWNER_TIMEOUT
+        now.duration_since(unchanged.max(first)) >= timeout
     }
 
     /// Records a request for WRITEs; for how long they have been coming.
@@ -121,10 +129,10 @@ mod tests {
     #[test]
     fn an_owner_without_a_heartbeat_while_commands_are_refused_serves_nobody() {
         let (mut owner, begin) = (OwnerHeartbeat::default(), Instant::now());
-        assert!(!owner.owner_timed_out(String::from("a 1"), begin));
-        assert!(!owner.owner_timed_out(String::from("a 1"), at(begin, 7)));
+        assert!(!owner.owner_timed_out(String::from("a 1"), OWNER_TIMEOUT, begin));
+        assert!(!owner.owner_timed_out(String::from("a 1"), OWNER_TIMEOUT, at(begin, 7)));
         assert!(!owner.is_alive(at(begin, 7)));
-        assert!(owner.owner_timed_out(String::from("a 1"), at(begin, 8)));
+        assert!(owner.owner_timed_out(String::from("a 1"), OWNER_TIMEOUT, at(begin, 8)));
     }
 
     #[test]
@@ -132,24 +140,28 @@ mod tests {
         let (mut owner, begin) = (OwnerHeartbeat::default(), Instant::now());
         for second in 0..100 {
             assert!(
-                !owner.owner_timed_out(format!("a {}", second / 3), at(begin, second)),
+                !owner.owner_timed_out(
+                    format!("a {}", second / 3),
+                    OWNER_TIMEOUT,
+                    at(begin, second)
+                ),
                 "beats every 3 s"
             );
             assert_eq!(owner.is_alive(at(begin, second)), second >= 3);
         }
         // A day later: that the heartbeat is another one by now tells nothing, nor that it does not
         // change at once.
-        assert!(!owner.owner_timed_out(String::from("a 99"), at(begin, 86_400)));
+        assert!(!owner.owner_timed_out(String::from("a 99"), OWNER_TIMEOUT, at(begin, 86_400)));
         assert!(!owner.is_alive(at(begin, 86_400)));
-        assert!(!owner.owner_timed_out(String::from("a 99"), at(begin, 86_407)));
-        assert!(owner.owner_timed_out(String::from("a 99"), at(begin, 86_408)));
+        assert!(!owner.owner_timed_out(String::from("a 99"), OWNER_TIMEOUT, at(begin, 86_407)));
+        assert!(owner.owner_timed_out(String::from("a 99"), OWNER_TIMEOUT, at(begin, 86_408)));
     }
 
     #[test]
     fn reads_of_a_path_checker_do_not_count_for_a_write() {
         let (mut owner, begin) = (OwnerHeartbeat::default(), Instant::now());
         for second in 0..60 {
-            owner.owner_timed_out(format!("a {second}"), at(begin, second));
+            owner.owner_timed_out(format!("a {second}"), OWNER_TIMEOUT, at(begin, second));
         }
         assert_eq!(owner.record_write_attempt(at(begin, 60)), Duration::ZERO, "the first WRITE");
         assert_eq!(owner.record_write_attempt(at(begin, 62)), Duration::from_secs(2));

@@ -22,7 +22,7 @@ use super::Lun;
 use super::backend::{AcquireError, Backend, Enforcement, Preempt};
 use super::error::Op;
 use super::gate::Lock;
-use super::heartbeat::OwnerHeartbeat;
+use super::heartbeat::{ABSENT_OWNER_TIMEOUT, OWNER_TIMEOUT, OwnerHeartbeat};
 use super::recovery::{self, Task};
 use crate::config::{Cache, Config, Fence as Mode};
 use crate::log::{self, Log};
@@ -147,8 +147,8 @@ pub(super) fn core_lock<B: Backend>(lun: &Lun<B>) -> LockOutcome {
             }
         }
     }
-    let outcome = match acquire(lun, &image, Preempt::Never) {
-        Err(AcquireError::Held) => {
+    let outcome = match acquire_free(lun, &image) {
+        Err(AcquireError::Held | AcquireError::Unconfirmed(_)) => {
             let lasting =
                 lun.gate.with_heartbeat(|owner| owner.record_write_attempt(Instant::now()));
             if lasting < PREEMPT_DELAY {
@@ -188,14 +188,22 @@ pub(super) fn acquire_for_io<B: Backend>(lun: &Lun<B>) {
             }
         }
     }
-    let outcome = match acquire(lun, &image, Preempt::Never) {
+    let timed_out = |heartbeat, timeout| {
+        lun.gate.with_heartbeat(|owner| owner.owner_timed_out(heartbeat, timeout, Instant::now()))
+    };
+    let outcome = match acquire_free(lun, &image) {
         Err(AcquireError::Held) => {
             // Where it cannot be read, the holder's translators are frozen as well (disperse).
-            let heartbeat = image.heartbeat().unwrap_or_default();
-            if !lun.gate.with_heartbeat(|owner| owner.owner_timed_out(heartbeat, Instant::now())) {
+            if !timed_out(image.heartbeat().unwrap_or_default(), OWNER_TIMEOUT) {
                 return;
             }
             acquire(lun, &image, Preempt::Always)
+        }
+        Err(AcquireError::Unconfirmed(heartbeat)) => {
+            if !timed_out(heartbeat, ABSENT_OWNER_TIMEOUT) {
+                return;
+            }
+            acquire(lun, &image, Preempt::Silent)
         }
         outcome => outcome,
     };
@@ -204,6 +212,18 @@ pub(super) fn acquire_for_io<B: Backend>(lun: &Lun<B>) {
         // There may be no core that does it: without an ALUA group it never asks for the lock.
         Err(AcquireError::Reopen) => lun.recovery.request(Task::Reopen),
         Err(_) => {}
+    }
+}
+
+/// Acquires the lock if nobody holds it. A heartbeat of this LUN is nobody's.
+fn acquire_free<B: Backend>(lun: &Lun<B>, image: &Arc<B>) -> Result<(), AcquireError> {
+    match acquire(lun, image, Preempt::Never) {
+        Err(AcquireError::Unconfirmed(heartbeat))
+            if heartbeat.starts_with(&lun.gate.with_heartbeat(OwnerHeartbeat::prefix)) =>
+        {
+            acquire(lun, image, Preempt::Silent)
+        }
+        outcome => outcome,
     }
 }
 
@@ -218,7 +238,10 @@ pub(super) fn acquire<B: Backend>(
     let acquired = image.acquire(&heartbeat, preempt).inspect_err(|why| match why {
         AcquireError::InFlight => log::warning!(log, "not locked: commands are in flight"),
         AcquireError::Storage(errno) => log::warning!(log, "not locked: {errno}"),
-        AcquireError::Held | AcquireError::Foreign(_) | AcquireError::Reopen => {}
+        AcquireError::Held
+        | AcquireError::Unconfirmed(_)
+        | AcquireError::Foreign(_)
+        | AcquireError::Reopen => {}
     })?;
     if !lun.gate.lock_held(image) {
         give_back(lun, &**image);
@@ -231,7 +254,7 @@ pub(super) fn acquire<B: Backend>(
     Ok(())
 }
 
-fn give_back<B: Backend>(lun: &Lun<B>, image: &B) {
+pub(super) fn give_back<B: Backend>(lun: &Lun<B>, image: &B) {
     if let Err(errno) = image.release() {
         log::warning!(lun.log, "fencing: not given up, until the LUN is closed: {errno}");
     }

@@ -103,6 +103,7 @@ impl Volume {
             size: Mutex::new(Ok(SIZE as u64)),
             panics: AtomicBool::new(false),
             has_lock_owner: AtomicBool::new(false),
+            sees_no_holder: AtomicBool::new(false),
             unsupported: Unsupported::default(),
             jobs: Mutex::new(sender),
         }
@@ -127,6 +128,8 @@ pub(super) struct Memory {
     pub(super) panics: AtomicBool,
     /// A COMPARE AND WRITE has given its locks an owner.
     has_lock_owner: AtomicBool,
+    /// Asks a replica that does not know of a holder.
+    pub(super) sees_no_holder: AtomicBool,
     unsupported: Unsupported,
     jobs: Mutex<Sender<Box<dyn FnOnce() + Send>>>,
 }
@@ -197,11 +200,16 @@ impl ImageLock for Memory {
         }
         self.calls.wait();
         let mut state = self.volume.state();
-        let previous =
-            state.holder.filter(|holder| *holder != self.number).and(state.heartbeat.clone());
+        let seen = state.holder.filter(|_| !self.sees_no_holder.load(Ordering::SeqCst));
+        let previous = seen.filter(|holder| *holder != self.number).and(state.heartbeat.clone());
         let last = state.heartbeat.clone().unwrap_or_default();
         match (&preempt, &previous) {
-            (Preempt::Never, Some(_)) => return Err(AcquireError::Held),
+            (Preempt::Never | Preempt::Silent, Some(_)) => return Err(AcquireError::Held),
+            (Preempt::Never, None)
+                if !last.is_empty() && self.replicated.load(Ordering::SeqCst) =>
+            {
+                return Err(AcquireError::Unconfirmed(last));
+            }
             (Preempt::Own(prefix), _) if !last.starts_with(prefix.as_str()) => {
                 return Err(AcquireError::Foreign(last));
             }
@@ -214,7 +222,9 @@ impl ImageLock for Memory {
 
     fn release(&self) -> Result<(), Errno> {
         let mut state = self.volume.state();
-        state.holder = state.holder.filter(|holder| *holder != self.number);
+        if state.holder == Some(self.number) {
+            (state.holder, state.heartbeat) = (None, Some(String::new()));
+        }
         Ok(())
     }
 

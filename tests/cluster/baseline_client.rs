@@ -40,9 +40,6 @@ pub(crate) const OPTIONS: [(&str, &str); 8] = [
 /// How long a descriptor may fail before another is opened.
 const REOPEN_AFTER: Duration = Duration::from_secs(10);
 
-/// How often a holder of the lock is asked for: of replicas, any one answers.
-const TIMES_TO_ASK: usize = 9;
-
 /// An open file.
 pub(crate) struct BaselineClient {
     fs: *mut gfapi::glfs_t,
@@ -97,9 +94,8 @@ impl BaselineClient {
             let done = unsafe { gfapi::glfs_file_lock(fd.0, command, &raw mut range, mode) } == 0;
             done.then_some(c_int::from(range.l_type))
         };
-        let is_free = || lock(libc::F_GETLK, libc::F_WRLCK) == Some(libc::F_UNLCK);
-        let owned =
-            (0..TIMES_TO_ASK).all(|_| is_free()) && lock(libc::F_SETLK, libc::F_WRLCK).is_some();
+        let owned = lock(libc::F_GETLK, libc::F_WRLCK) == Some(libc::F_UNLCK)
+            && lock(libc::F_SETLK, libc::F_WRLCK).is_some();
         if owned {
             lock(libc::F_SETLK, libc::F_UNLCK).expect("given back");
         }

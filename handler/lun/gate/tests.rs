@@ -100,7 +100,11 @@ fn every_line_of_the_table_is_as_it_says() {
     standby.gate.with_heartbeat(|owner| {
         let begin = Instant::now();
         for (beat, second) in [(1, 0), (2, 1)] {
-            owner.owner_timed_out(format!("other 1 {beat}"), begin + Duration::from_secs(second));
+            owner.owner_timed_out(
+                format!("other 1 {beat}"),
+                Duration::MAX,
+                begin + Duration::from_secs(second),
+            );
         }
     });
     let standby_sense = Answer(Status::Sense(Sense::STANDBY));

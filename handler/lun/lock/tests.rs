@@ -6,6 +6,7 @@ use std::thread;
 
 use super::super::testing::{GOOD, Memory, Seen, Volume, eventually, image, lun_of, read, write};
 use super::*;
+use crate::runner;
 use crate::scsi::{Sense, Status};
 
 /// Two gateways of one image; the first holds the lock.
@@ -72,4 +73,32 @@ fn a_lock_that_was_acquired_for_an_image_that_has_been_replaced_is_given_back() 
     let _turn = lun.locking.turn();
     assert!(acquire(&lun, &old, Preempt::Never).is_err());
     assert_eq!((lun.gate.lock(), volume.state().holder), (Lock::Standby, None));
+}
+
+#[test]
+fn an_owner_whose_lock_a_replica_does_not_know_of_keeps_it_as_long_as_it_serves() {
+    let (volume, owner, other) = owner_and_other();
+    for flag in [&image(&other).replicated, &image(&other).sees_no_holder] {
+        flag.store(true, Ordering::SeqCst);
+    }
+    let begin = Instant::now();
+    while begin.elapsed() < ABSENT_OWNER_TIMEOUT + Duration::from_secs(1) {
+        assert!(read(&other) != GOOD, "taken from an owner that serves");
+        assert_eq!(write(&owner), GOOD);
+        send_heartbeat(&owner);
+        thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(core_lock(&other), LockOutcome::NotNow, "robbed by one WRITE");
+    assert_eq!(write(&owner), GOOD);
+    eventually("it is taken when its owner serves nobody", || read(&other) == GOOD);
+    assert_eq!(volume.state().holder, Some(image(&other).number));
+}
+
+#[test]
+fn an_image_that_was_given_back_is_free_at_once_on_replicas_too() {
+    let (volume, owner, other) = owner_and_other();
+    image(&other).replicated.store(true, Ordering::SeqCst);
+    runner::Lun::close(owner);
+    assert_eq!(volume.state().holder, None);
+    assert_eq!(core_lock(&other), LockOutcome::Locked);
 }
