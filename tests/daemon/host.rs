@@ -5,9 +5,9 @@
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::LazyLock;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
@@ -38,9 +38,16 @@ const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus C
 "#;
 
 /// The compiled preload.c.
-static PRELOAD: LazyLock<PathBuf> = LazyLock::new(|| {
+static PRELOAD: LazyLock<PathBuf> =
+    LazyLock::new(|| compile("preload", include_bytes!("preload.c")));
+
+/// Libraries that this process has compiled.
+static COMPILED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// A library made of a C file.
+pub(crate) fn compile(name: &str, source: &[u8]) -> PathBuf {
     let library = tempfile::Builder::new()
-        .prefix("preload-")
+        .prefix(&format!("{name}-"))
         .suffix(".so")
         .tempfile_in(env!("CARGO_TARGET_TMPDIR"))
         .unwrap()
@@ -54,15 +61,39 @@ static PRELOAD: LazyLock<PathBuf> = LazyLock::new(|| {
         .stdin(Stdio::piped())
         .spawn()
         .expect("a C compiler");
-    compiler.stdin.take().unwrap().write_all(include_bytes!("preload.c")).unwrap();
-    assert!(compiler.wait().unwrap().success(), "preload.c does not compile");
+    compiler.stdin.take().unwrap().write_all(source).unwrap();
+    assert!(compiler.wait().unwrap().success(), "{name}.c does not compile");
+    COMPILED.lock().unwrap().push(library.clone());
     library
-});
+}
+
+/// As [`support::prerequisites::missing`], of what these tests need beside Gluster.
+pub(crate) fn missing() -> Option<ExitCode> {
+    let tools = ["tcmu-runner", "dbus-daemon", "dbus-send", "cc"];
+    let is_missing =
+        |tool: &&str| Command::new(tool).arg("--version").stdout(Stdio::null()).status().is_err();
+    let missing: Vec<&str> = tools.into_iter().filter(is_missing).collect();
+    if missing.is_empty() {
+        return None;
+    }
+    let in_ci = std::env::var_os("CI").is_some();
+    let verdict = if in_ci { "FAILED" } else { "SKIPPED, nothing was tested" };
+    eprintln!("{verdict}: the tests of the daemon need {}", missing.join(", "));
+    Some(if in_ci { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
 
 /// Removes what this process has compiled.
 pub(crate) fn clean_up() {
-    // Nothing was compiled if no test was run.
-    let _gone_already = fs::remove_file(&*PRELOAD).is_err();
+    for library in COMPILED.lock().unwrap().drain(..) {
+        fs::remove_file(library).unwrap();
+    }
+}
+
+/// Memory that a process has, in KiB.
+pub(crate) fn resident_kib(pid: Pid) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
 pub(crate) struct Host {
@@ -80,7 +111,18 @@ impl Host {
         host
     }
 
+    /// With a daemon that has another handler instead of the plugin.
+    pub(crate) fn with_handler(handler: &Path) -> Self {
+        let mut host = Self::new(handler);
+        host.start_daemon();
+        host
+    }
+
     pub(crate) fn without_daemon() -> Self {
+        Self::new(&runner::plugin())
+    }
+
+    fn new(handler: &Path) -> Self {
         // The name of a socket has room for 107 bytes: not in Cargo's folder.
         let root = tempfile::Builder::new().prefix("tcmu-").tempdir().unwrap();
         let path = |name: &str| root.path().join(name);
@@ -88,7 +130,7 @@ impl Host {
             fs::create_dir(path(folder)).unwrap();
         }
         let kernel = Kernel::start(root.path());
-        symlink(runner::plugin(), path("handlers/handler_glfs.so")).unwrap();
+        symlink(handler, path("handlers/handler_glfs.so")).unwrap();
         fs::write(path("etc/tcmu.conf"), "log_level = 3\n").unwrap();
         let address = path("bus");
         fs::write(path("bus.conf"), BUS.replace("ADDRESS", address.to_str().unwrap())).unwrap();
@@ -113,6 +155,7 @@ impl Host {
             ["--rbind".to_owned(), path(own).display().to_string(), place.to_owned()]
         };
         let own = [bind("run", "/run"), bind("etc", "/etc/tcmu")];
+        let output = fs::File::create(path("daemon.out")).unwrap();
         let under = std::env::var("DAEMON_UNDER").unwrap_or_default();
         let daemon = Command::new("unshare")
             .args(["--mount", "--propagation", "private", "sh", "-c", BECOME_THE_DAEMON, "sh"])
@@ -128,7 +171,8 @@ impl Host {
             .env("DBUS_SYSTEM_BUS_ADDRESS", self.bus_address())
             .env("RUST_BACKTRACE", "1")
             .stdin(Stdio::null())
-            .stdout(fs::File::create(path("daemon.out")).unwrap())
+            .stdout(output.try_clone().unwrap())
+            .stderr(output)
             .spawn()
             .unwrap();
         self.daemon = Some(daemon);
@@ -174,6 +218,11 @@ impl Host {
         fs::read_to_string(self.root.path().join("log/tcmu-runner.log")).unwrap_or_default()
     }
 
+    /// What it has printed.
+    pub(crate) fn output(&self) -> String {
+        fs::read_to_string(self.root.path().join("daemon.out")).unwrap_or_default()
+    }
+
     /// Asks the daemon over D-Bus, as targetcli does before it creates a LUN. The reason, if the
     /// config is refused.
     pub(crate) fn check_config(&self, config: &str) -> Result<(), String> {
@@ -211,7 +260,7 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("--- the daemon's log\n{}---", self.log());
+            eprintln!("--- the daemon's log\n{}---\n{}---", self.log(), self.output());
         }
         for process in self.daemon.iter_mut().chain([&mut self.bus]) {
             let _gone_already = process.kill().is_err();

@@ -4,8 +4,11 @@
 //! processors work at full speed. The VM tier stays the judge of the real kernel.
 
 mod admin;
+mod bench;
+mod commands;
 mod gate;
 mod host;
+mod hostile;
 mod kernel;
 mod life;
 mod model;
@@ -17,10 +20,17 @@ use std::process::ExitCode;
 use support::harness::{run, test};
 
 fn main() -> ExitCode {
-    if let Some(end) = support::prerequisites::missing() {
+    if let Some(end) = support::prerequisites::missing().or_else(host::missing) {
         return end;
     }
-    support::namespaces::enter();
+    support::cluster::enter_namespaces();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [bench::BENCH, rest @ ..] = &arguments.iter().map(String::as_str).collect::<Vec<_>>()[..]
+    {
+        let code = bench::run(rest);
+        end();
+        return code;
+    }
     let tests = vec![
         test(
             "a_lun_is_added_written_read_and_removed_and_the_daemon_ends",
@@ -45,6 +55,16 @@ fn main() -> ExitCode {
         test("a_lun_grows_with_its_image_and_not_beyond", admin::growth),
         test("settings_of_a_live_lun_change_or_are_refused", admin::settings_of_a_live_lun),
         test("the_daemon_follows_its_log_level", admin::log_level),
+        test("unmapped_and_repeated_blocks_read_as_they_should", commands::unmapped_and_repeated),
+        test("counts_made_with_compare_and_write_are_not_lost", commands::counted_together),
+        test("forced_and_empty_commands_do_what_they_should", commands::forced_and_empty),
+        test("every_opcode_with_any_parameters_is_answered", hostile::every_opcode),
+        test("large_commands_to_a_silent_brick_take_bounded_memory", hostile::large_and_slow),
     ];
-    run(tests, 2, host::clean_up)
+    run(tests, 2, end)
+}
+
+fn end() {
+    host::clean_up();
+    support::cluster::stop();
 }

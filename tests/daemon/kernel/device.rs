@@ -32,6 +32,9 @@ pub(crate) struct Reply {
 
 pub(crate) type Sense = (u8, u8, u8);
 
+/// CHECK CONDITION without sense data.
+pub(crate) const NO_SENSE: Sense = (0, 0xff, 0xff);
+
 impl Reply {
     fn by_kernel(status: u8, sense: Sense) -> Self {
         Self { status, sense, data: Vec::new(), by_kernel: true }
@@ -44,10 +47,9 @@ impl Reply {
     }
 }
 
-/// Fixed format.
+/// Fixed format; [`NO_SENSE`] if it is none.
 fn parse_sense(sense: &[u8; SENSE_BYTES]) -> Sense {
-    assert_eq!(sense[0] & 0x7f, 0x70, "sense data: {sense:x?}");
-    (sense[2] & 0x0f, sense[12], sense[13])
+    if sense[0] & 0x7f == 0x70 { (sense[2] & 0x0f, sense[12], sense[13]) } else { NO_SENSE }
 }
 
 /// What happens when a command has ended. Must not wait.
