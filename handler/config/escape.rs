@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! The characters of a cfgstring: what the tools between an admin and us let through, and the
-//! escapes for the rest.
+//! Characters of a cfgstring: those that the tools on the way let through, and escapes for the rest.
 
 use std::fmt;
 
-use super::ConfigError;
+use super::error::ConfigError;
 
-/// Bytes a cfgstring may have, subtype included. The kernel keeps 255 and silently drops the rest,
+/// Bytes of a cfgstring at most, subtype included. The kernel keeps 255 and silently drops the rest,
 /// so one of 255 may have been clipped.
 pub(super) const LONGEST: usize = 254;
 
-/// What targetcli takes, less `:` (rtslib refuses it) and `,` (the kernel ends the string there).
+/// Whether targetcli, rtslib (which refuses `:`) and the kernel (which ends the string at `,`) all
+/// let a byte through.
 pub(super) fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"?;&*$!#=_\\+/.<>()~@-%[]".contains(&byte)
 }
 
-/// Refuses a text that cannot have been meant, or would not survive the way to the kernel and back.
+/// Refuses a text that would not survive the way to the kernel and back, or has been clipped there.
 pub(super) fn check(text: &str) -> Result<(), ConfigError> {
     if text.len() > LONGEST {
-        return Err(ConfigError::TooLong(text.len()));
+        return Err(ConfigError::TooLong { found: text.len(), max: LONGEST });
     }
     match text.chars().find(|&c| !u8::try_from(c).is_ok_and(is_plain)) {
         None => Ok(()),
@@ -51,11 +51,11 @@ fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
-/// Displays a text with everything escaped that would not survive, or would end the part it stands
-/// in.
+/// Displays a text with every byte escaped that would not survive, or would end its part of the
+/// cfgstring.
 pub(super) struct Escaped<'a> {
     text: &'a str,
-    /// Plain characters that are escaped all the same.
+    /// Further bytes to escape.
     special: &'static [u8],
 }
 

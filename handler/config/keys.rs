@@ -1,380 +1,304 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! The `;KEY=VALUE` part of a cfgstring.
+//! The one table of keys: name, values, meaning, and how each is read into a configuration and
+//! written from it. Messages, `help create`, the manual and the documentation are held to it.
 
-use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
-use super::escape::{Escaped, unescape};
-use super::site::Site;
-use super::table::{KEYS, Key, names};
-use super::{
-    Config, ConfigError, DEFAULT_OPEN_TIMEOUT, DEFAULT_OUTAGE, DEFAULT_PING_TIMEOUT, DEFAULT_PORT,
-    DEFAULT_SOCKET,
+use super::error::ConfigError;
+use super::options::Config;
+use super::values::{
+    Access, Cache, Connection, Fence, Grow, IoThreads, LogLevel, OnUnreachable, Transport,
 };
+use crate::metrics::Settings;
 
-/// Defines an enum whose variants are a key's values.
-macro_rules! values {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)+ } expected $expected:literal) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum $name { $($(#[$variant_doc])* $variant,)+ }
+/// A key, as an admin sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// Name in a cfgstring and in the site file.
+    pub name: &'static str,
+    /// Values, separated by commas, the default first. Capitals stand for a text of the admin's,
+    /// which has no default.
+    pub values: &'static str,
+    /// Meaning, in one line.
+    pub meaning: &'static str,
+}
 
-        impl $name {
-            const EXPECTED: &'static str = $expected;
+/// A key, and its place in a `T`.
+#[derive(Debug)]
+pub(super) struct Field<T> {
+    key: Key,
+    set: fn(&mut T, &'static str, &str) -> Result<(), ConfigError>,
+    get: fn(&T) -> Vec<String>,
+}
 
-            fn from_text(text: &str) -> Option<Self> {
-                match text { $($text => Some(Self::$variant),)+ _ => None }
-            }
+impl<T> Field<T> {
+    pub(super) fn name(&self) -> &'static str {
+        self.key.name
+    }
 
-            pub(crate) fn text(self) -> &'static str {
-                match self { $(Self::$variant => $text,)+ }
-            }
-        }
+    /// The values of the key in `of`: one, or several where the key may repeat.
+    pub(super) fn values_of(&self, of: &T) -> Vec<String> {
+        (self.get)(of)
+    }
+}
+
+/// tcmu-runner's own key, which it takes out before a LUN is opened; a check sees it.
+pub(super) const CMD_TIME_OUT: &str = "tcmur_cmd_time_out";
+
+macro_rules! field {
+    ($name:expr, $values:expr, $meaning:literal, $set:expr, $get:expr) => {
+        Field { key: Key { name: $name, values: $values, meaning: $meaning }, set: $set, get: $get }
+    };
+    (words $name:literal, $field:ident: $type:ident, $meaning:literal) => {
+        field!(
+            $name,
+            $type::WORDS,
+            $meaning,
+            |config, key, value| {
+                config.$field = $type::parse(key, value)?;
+                Ok(())
+            },
+            |config| vec![config.$field.text().to_owned()]
+        )
+    };
+    (seconds $name:literal, $field:ident up to $most:literal, $values:literal, $meaning:literal) => {
+        field!(
+            $name,
+            $values,
+            $meaning,
+            |config, key, value| {
+                config.$field = seconds(key, value, $most)?;
+                Ok(())
+            },
+            |config| vec![config.$field.as_secs().to_string()]
+        )
     };
 }
 
-values! {
-    /// How to reach glusterd.
-    Transport {
-        /// To HOST and `port=`.
-        Tcp = "tcp",
-        /// To `socket=` on this host.
-        Unix = "unix",
-    } expected "tcp or unix"
-}
-values! {
-    /// What the client may keep back.
-    Cache {
-        /// Nothing: an acknowledged write has reached the bricks and survives the gateway.
-        None = "none",
-        /// Writes, until a flush: faster, and only for LUNs with one path.
-        Writeback = "writeback",
-    } expected "none or writeback"
-}
-values! {
-    /// Whether initiators may write.
-    Access {
-        /// If the volume lets us; read-only where it answers EROFS or EACCES.
-        Auto = "auto",
-        /// Or the open fails.
-        ReadWrite = "rw",
-        /// No.
-        ReadOnly = "ro",
-    } expected "auto, rw or ro"
-}
-values! {
-    /// The client-side io-threads translator.
-    IoThreads {
-        /// Off: the hand-over between threads costs more than it brings.
-        Auto = "auto",
-        /// As the volume has it.
-        On = "on",
-        /// Passed through.
-        Off = "off",
-    } expected "auto, on or off"
-}
-values! {
-    /// Whether LUNs of one volume share a connection.
-    Connection {
-        /// With every LUN that connects in the same way.
-        Shared = "shared",
-        /// With none.
-        Own = "own",
-    } expected "shared or own"
-}
-values! {
-    /// Whether the bricks keep out a gateway that has lost the LUN to another one.
-    Fence {
-        /// If the volume can; a LUN that is shared by gateways is warned about where it cannot.
-        Auto = "auto",
-        /// No.
-        Off = "off",
-        /// Or the LUN does not serve.
-        Required = "required",
-    } expected "auto, off or required"
-}
-values! {
-    /// What makes a LUN as large as an image that has grown.
-    Grow {
-        /// The monitor, once nobody fills the image any more; and the admin.
-        Auto = "auto",
-        /// The admin alone, by `dev_size`.
-        Manual = "manual",
-    } expected "auto or manual"
-}
-values! {
-    /// What an open does when the cluster cannot be reached.
-    OnUnreachable {
-        /// The LUN comes up, is not ready, and goes on trying.
-        Defer = "defer",
-        /// The open fails.
-        Fail = "fail",
-    } expected "defer or fail"
-}
-values! {
-    /// Level of libgfapi's own log.
-    LogLevel {
-        /// `GF_LOG_CRITICAL`.
-        Critical = "critical",
-        /// `GF_LOG_ERROR`.
-        Error = "error",
-        /// `GF_LOG_WARNING`.
-        Warning = "warning",
-        /// `GF_LOG_INFO`.
-        Info = "info",
-        /// `GF_LOG_DEBUG`.
-        Debug = "debug",
-        /// `GF_LOG_TRACE`.
-        Trace = "trace",
-    } expected "critical, error, warning, info, debug or trace"
-}
+/// Every key of a cfgstring.
+pub(super) const FIELDS: [Field<Config>; 18] = [
+    field!(
+        "server",
+        "HOST",
+        "a further server of the cluster, tried in order after HOST; may repeat",
+        |config, _, value| {
+            config.hosts.push(value.to_owned());
+            Ok(())
+        },
+        |config| config.hosts.iter().skip(1).cloned().collect()
+    ),
+    field!(
+        "port",
+        "24007",
+        "glusterd's TCP port",
+        |config, key, value| {
+            config.port = number(key, value, 1..=u16::MAX, "a port from 1 to 65535")?;
+            Ok(())
+        },
+        |config| vec![config.port.to_string()]
+    ),
+    field!(words "transport", transport: Transport,
+        "unix: ask the glusterd of this host, through its socket"),
+    field!(
+        "socket",
+        "/var/run/glusterd.socket",
+        "that socket",
+        |config, key, value| {
+            config.socket = absolute(key, value)?;
+            Ok(())
+        },
+        |config| vec![config.socket.clone()]
+    ),
+    field!(
+        "volfile",
+        "PATH",
+        "take the layout of the volume from this file, and ask no server",
+        |config, key, value| {
+            config.volfile = Some(absolute(key, value)?);
+            Ok(())
+        },
+        |config| config.volfile.iter().cloned().collect()
+    ),
+    field!(words "cache", cache: Cache,
+        "writeback: writes may be held back until a flush; for LUNs with one path only"),
+    field!(words "access", access: Access,
+        "auto: read-only if the volume answers EROFS or EACCES"),
+    field!(words "io-threads", io_threads: IoThreads,
+        "the client's io-threads translator; auto is off"),
+    field!(words "connection", connection: Connection,
+        "whether LUNs of a volume share a connection"),
+    field!(words "fence", fence: Fence,
+        "whether the bricks refuse a gateway that has lost the LUN to another one"),
+    field!(words "grow", grow: Grow,
+        "manual: a grown image makes its LUN grow only when dev_size is set; the default in block-store/"),
+    field!(words "open", open: OnUnreachable,
+        "the cluster cannot be reached: come up and go on trying, or fail"),
+    field!(seconds "open-timeout", open_timeout up to 3600, "30",
+        "seconds; an open that takes longer has failed"),
+    // libgfapi refuses a graph with more (10.3, the range of network.ping-timeout).
+    field!(seconds "ping-timeout", ping_timeout up to 1013, "10",
+        "seconds; a brick that says nothing for this long, twice at most, is given up"),
+    field!(words "log-level", log_level: LogLevel,
+        "of libgfapi's log, and of the LUN's own lines"),
+    field!(
+        "outage",
+        "120",
+        "seconds; how long the volume may be away before commands fail",
+        |config, key, value| {
+            let seconds = number(key, value, 0..=u32::MAX, "seconds")?;
+            config.outage = Duration::from_secs(seconds.into());
+            Ok(())
+        },
+        |config| vec![config.outage.as_secs().to_string()]
+    ),
+    field!(
+        "profile",
+        "NAME",
+        "take the set of this name from the site file",
+        |_, _, _| Ok(()),
+        |_| Vec::new()
+    ),
+    field!(
+        CMD_TIME_OUT,
+        "SECONDS",
+        "tcmu-runner's own; must come last",
+        |_, key, value| number(key, value, 0..=u32::MAX, "seconds").map(drop),
+        |_| Vec::new()
+    ),
+];
 
-impl Grow {
-    /// What holds for an image unless something else is said. gluster-block makes an image larger,
-    /// then fills it, then sets `dev_size` (0.5.1, `block_svc_routines.c`): whoever is told before
-    /// it has filled loses what he writes.
-    pub(super) fn default_for(path: &str) -> Self {
-        if path.trim_start_matches('/').starts_with("block-store/") {
-            Self::Manual
-        } else {
-            Self::Auto
-        }
+/// Every key of `[metrics]` in the site file.
+pub(super) const METRICS_FIELDS: [Field<Settings>; 5] = [
+    field!(
+        "enabled",
+        "true, false",
+        "whether anything is counted and shown",
+        |settings, key, value| {
+            let wrong = |_| ConfigError::value(key, value, "true or false");
+            settings.enabled = value.parse().map_err(wrong)?;
+            Ok(())
+        },
+        |settings| vec![settings.enabled.to_string()]
+    ),
+    field!(
+        "socket",
+        "/run/tcmu-glfs/metrics.sock",
+        "where GET /metrics is answered",
+        |settings, key, value| {
+            settings.socket = absolute(key, value)?.into();
+            Ok(())
+        },
+        |settings| vec![settings.socket.display().to_string()]
+    ),
+    field!(
+        "textfile",
+        "PATH",
+        "also write them to this file, for node_exporter",
+        |settings, key, value| {
+            settings.textfile = Some(absolute(key, value)?.into());
+            Ok(())
+        },
+        |settings| settings.textfile.iter().map(|path| path.display().to_string()).collect()
+    ),
+    field!(seconds "interval", interval up to 3600, "15",
+        "seconds between two writes of that file"),
+    field!(
+        "slow",
+        "1.0",
+        "seconds; a command that takes longer is a slow one",
+        |settings, key, value| {
+            let seconds =
+                value.parse().ok().filter(|seconds| (0.000_001..=3600.0).contains(seconds));
+            settings.slow =
+                seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).ok_or_else(
+                    || ConfigError::value(key, value, "seconds, more than 0, up to 3600"),
+                )?;
+            Ok(())
+        },
+        |settings| vec![format!("{:?}", settings.slow.as_secs_f64())]
+    ),
+];
+
+#[expect(clippy::indexing_slicing, reason = "checked when it is compiled")]
+const fn keys_of<T, const N: usize>(fields: &[Field<T>; N]) -> [Key; N] {
+    let mut keys = [Key { name: "", values: "", meaning: "" }; N];
+    let mut at = 0;
+    while at < N {
+        keys[at] = fields[at].key;
+        at += 1;
     }
+    keys
 }
 
-const CMD_TIME_OUT: &str = "tcmur_cmd_time_out";
-const ABSOLUTE: &str = "an absolute path";
+/// Every key of a cfgstring, and of the profiles in the site file.
+pub const KEYS: [Key; FIELDS.len()] = keys_of(&FIELDS);
 
-/// What the last layer is called.
-pub(super) const DEFAULTS: &str = "[defaults]";
-
-/// Keys and their values, in the order given.
-pub(super) type Set = Vec<(&'static str, String)>;
-
-/// Reads the pairs of a cfgstring into `config`, and what they leave open from the site file.
-pub(super) fn apply<'a>(
-    config: &mut Config,
-    pairs: impl Iterator<Item = &'a str>,
-    site: &Site,
-) -> Result<(), ConfigError> {
-    let own = read(pairs)?;
-    let profile = own.iter().find(|(key, _)| *key == "profile").map(|(_, name)| name.as_str());
-    let profile_set = profile.map(|name| site.profile(name)).transpose()?;
-    let mut layers = vec![(String::new(), &own)];
-    if let Some((name, set)) = profile.zip(profile_set) {
-        layers.push((format!("[profile.{name}]"), set));
-    }
-    layers.push((DEFAULTS.to_owned(), site.defaults()));
-    combine(config, &layers, site.file())
-}
-
-/// Sets what the first layer says, then what the others say of keys that are not set yet; and
-/// checks what comes of it. A layer of the site file has a name.
-pub(super) fn combine(
-    config: &mut Config,
-    layers: &[(String, &Set)],
-    file: &str,
-) -> Result<(), ConfigError> {
-    let mut given: Vec<(&'static str, &str)> = Vec::new();
-    for (layer, set) in layers {
-        let above: Vec<&'static str> = given.iter().map(|(key, _)| *key).collect();
-        for (key, value) in set.iter().filter(|(key, _)| !above.contains(key)) {
-            self::set(config, key, value.clone())?;
-            given.push((key, layer));
-        }
-    }
-    // How servers are reached by default is no concern of a LUN that reaches them in another way,
-    // or asks none.
-    let meant = |key: &str| given.iter().any(|(given, layer)| *given == key && *layer != DEFAULTS);
-    let Some((rule, keys)) = broken_rule(config, meant) else { return Ok(()) };
-    let inherited = given.iter().filter(|(key, layer)| !layer.is_empty() && keys.contains(key));
-    let origins: Vec<_> =
-        inherited.map(|(key, layer)| format!("; {key} is from {layer} of {file}")).collect();
-    Err(ConfigError::Conflict { rule, origin: origins.concat() })
-}
-
-/// The pairs, each with a key that there is; the values as they are.
-fn read<'a>(pairs: impl Iterator<Item = &'a str>) -> Result<Set, ConfigError> {
-    let mut read = Set::new();
-    let mut ended = false;
-    for pair in pairs {
-        if ended {
-            return Err(ConfigError::TimeoutNotLast);
-        }
-        let Some((key, raw)) = pair.split_once('=').filter(|(_, value)| !value.is_empty()) else {
-            return Err(ConfigError::NotAPair(pair.to_owned()));
-        };
-        let (key, value) = (known(&KEYS, key)?, unescape(raw)?);
-        if key == CMD_TIME_OUT {
-            // The core takes this one out itself before a LUN is opened; a check sees it.
-            number::<u32>(CMD_TIME_OUT, &value, "seconds")?;
-            ended = true;
-            continue;
-        }
-        if key != "server" && read.iter().any(|(other, _)| *other == key) {
-            return Err(ConfigError::Twice(key));
-        }
-        read.push((key, value));
-    }
-    Ok(read)
-}
+/// Every key of `[metrics]` in the site file.
+pub const METRICS: [Key; METRICS_FIELDS.len()] = keys_of(&METRICS_FIELDS);
 
 /// The key of this name.
 pub(super) fn known(keys: &[Key], name: &str) -> Result<&'static str, ConfigError> {
     let key = keys.iter().find(|key| key.name == name);
-    key.map(|key| key.name)
-        .ok_or_else(|| ConfigError::UnknownKey { key: name.to_owned(), known: names(keys) })
+    key.map(|key| key.name).ok_or_else(|| ConfigError::UnknownKey {
+        key: name.to_owned(),
+        known: keys.iter().map(|key| key.name).collect::<Vec<_>>().join(", "),
+    })
 }
 
-/// Sets a key.
-pub(super) fn set(
-    config: &mut Config,
-    key: &'static str,
-    value: String,
+/// Sets a key of a LUN.
+pub(super) fn set(config: &mut Config, key: &str, value: &str) -> Result<(), ConfigError> {
+    set_in(&FIELDS, config, key, value)
+}
+
+/// Sets a key of the metrics.
+pub(super) fn set_metrics(
+    settings: &mut Settings,
+    key: &str,
+    value: &str,
 ) -> Result<(), ConfigError> {
-    macro_rules! choice {
-        ($type:ident) => {
-            $type::from_text(&value).ok_or(ConfigError::Value {
-                key,
-                value,
-                expected: $type::EXPECTED,
-            })?
-        };
-    }
-    match key {
-        "server" => config.hosts.push(value),
-        "port" => {
-            config.port = number(key, &value, "a port from 1 to 65535")?;
-            if config.port == 0 {
-                return Err(ConfigError::Value { key, value, expected: "a port from 1 to 65535" });
-            }
-        }
-        "transport" => config.transport = choice!(Transport),
-        "socket" => config.socket = absolute(key, value)?,
-        "volfile" => config.volfile = Some(absolute(key, value)?),
-        "cache" => config.cache = choice!(Cache),
-        "access" => config.access = choice!(Access),
-        "io-threads" => config.io_threads = choice!(IoThreads),
-        "connection" => config.connection = choice!(Connection),
-        "open-timeout" => {
-            config.open_timeout = seconds(key, value, 3600, "seconds from 1 to 3600")?;
-        }
-        // libgfapi refuses a graph with more.
-        "ping-timeout" => {
-            config.ping_timeout = seconds(key, value, 1013, "seconds from 1 to 1013")?;
-        }
-        "log-level" => config.log_level = choice!(LogLevel),
-        "fence" => config.fence = choice!(Fence),
-        "grow" => config.grow = choice!(Grow),
-        "open" => config.open = choice!(OnUnreachable),
-        "outage" => {
-            config.outage = Duration::from_secs(number::<u32>(key, &value, "seconds")?.into());
-        }
-        // "profile": its set has been taken.
-        _ => {}
-    }
-    Ok(())
+    set_in(&METRICS_FIELDS, settings, key, value)
 }
 
-/// A rule about keys that exclude each other which `config` breaks, and those keys.
-fn broken_rule(
-    config: &Config,
-    given: impl Fn(&str) -> bool,
-) -> Option<(&'static str, &'static [&'static str])> {
-    let any = |keys: &[&str]| keys.iter().any(|key| given(key));
-    if config.volfile.is_some() && any(&["server", "port", "transport", "socket"]) {
-        return Some((
-            "volfile= asks no server: leave out server=, port=, transport= and socket=",
-            &["volfile", "server", "port", "transport", "socket"],
-        ));
-    }
-    if config.fence == Fence::Required && config.cache == Cache::Writeback {
-        return Some((
-            "fence=required needs cache=none: what is held back is acknowledged before the bricks could refuse it",
-            &["fence", "cache"],
-        ));
-    }
-    if config.transport == Transport::Tcp && given("socket") {
-        return Some(("socket= needs transport=unix", &["socket", "transport"]));
-    }
-    if config.transport == Transport::Unix && any(&["port", "server"]) {
-        return Some((
-            "transport=unix reaches the glusterd of this host: leave out port= and server=",
-            &["transport", "port", "server"],
-        ));
-    }
-    None
+fn set_in<T>(fields: &[Field<T>], of: &mut T, key: &str, value: &str) -> Result<(), ConfigError> {
+    let field = fields.iter().find(|field| field.key.name == key);
+    field.map_or(Ok(()), |field| (field.set)(of, field.key.name, value))
 }
 
-pub(super) fn number<T: std::str::FromStr>(
+fn number<T: FromStr + PartialOrd>(
     key: &'static str,
     value: &str,
-    expected: &'static str,
+    range: std::ops::RangeInclusive<T>,
+    expected: &str,
 ) -> Result<T, ConfigError> {
-    // from_str would also take a sign.
+    // `from_str` would also take a sign.
     let digits = value.bytes().all(|b| b.is_ascii_digit());
     let parsed = if digits { value.parse().ok() } else { None };
-    parsed.ok_or_else(|| ConfigError::Value { key, value: value.to_owned(), expected })
+    parsed
+        .filter(|number| range.contains(number))
+        .ok_or_else(|| ConfigError::value(key, value, expected))
 }
 
-pub(super) fn seconds(
-    key: &'static str,
-    value: String,
-    most: u64,
-    expected: &'static str,
-) -> Result<Duration, ConfigError> {
-    match number(key, &value, expected)? {
-        seconds if (1..=most).contains(&seconds) => Ok(Duration::from_secs(seconds)),
-        _ => Err(ConfigError::Value { key, value, expected }),
-    }
+fn seconds(key: &'static str, value: &str, most: u64) -> Result<Duration, ConfigError> {
+    let expected = format!("seconds from 1 to {most}");
+    number(key, value, 1..=most, &expected).map(Duration::from_secs)
 }
 
-pub(super) fn absolute(key: &'static str, value: String) -> Result<String, ConfigError> {
+fn absolute(key: &'static str, value: &str) -> Result<String, ConfigError> {
     if value.starts_with('/') {
-        Ok(value)
+        Ok(value.to_owned())
     } else {
-        Err(ConfigError::Value { key, value, expected: ABSOLUTE })
+        Err(ConfigError::value(key, value, "an absolute path"))
     }
 }
 
-/// Writes every key whose value is not the default.
-pub(super) fn display(config: &Config, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    for server in config.hosts.iter().skip(1) {
-        write!(f, ";server={}", Escaped::part(server, b""))?;
-    }
-    if config.port != DEFAULT_PORT {
-        write!(f, ";port={}", config.port)?;
-    }
-    if config.socket != DEFAULT_SOCKET {
-        write!(f, ";socket={}", Escaped::part(&config.socket, b""))?;
-    }
-    if let Some(volfile) = &config.volfile {
-        write!(f, ";volfile={}", Escaped::part(volfile, b""))?;
-    }
-    if config.open_timeout != DEFAULT_OPEN_TIMEOUT {
-        write!(f, ";open-timeout={}", config.open_timeout.as_secs())?;
-    }
-    if config.ping_timeout != DEFAULT_PING_TIMEOUT {
-        write!(f, ";ping-timeout={}", config.ping_timeout.as_secs())?;
-    }
-    if config.outage != DEFAULT_OUTAGE {
-        write!(f, ";outage={}", config.outage.as_secs())?;
-    }
-    let choices = [
-        ("transport", config.transport.text(), config.transport == Transport::Tcp),
-        ("cache", config.cache.text(), config.cache == Cache::None),
-        ("access", config.access.text(), config.access == Access::Auto),
-        ("fence", config.fence.text(), config.fence == Fence::Auto),
-        ("grow", config.grow.text(), config.grow == Grow::default_for(&config.path)),
-        ("open", config.open.text(), config.open == OnUnreachable::Defer),
-        ("io-threads", config.io_threads.text(), config.io_threads == IoThreads::Auto),
-        ("connection", config.connection.text(), config.connection == Connection::Shared),
-        ("log-level", config.log_level.text(), config.log_level == LogLevel::Warning),
-    ];
-    for (key, value, is_default) in choices {
-        if !is_default {
-            write!(f, ";{key}={value}")?;
-        }
-    }
-    Ok(())
+/// The form of a cfgstring and its keys in one screen, for `help create`.
+#[must_use]
+pub fn help() -> String {
+    let head = "VOLUME@HOST/PATH[;KEY=VALUE]...\n\
+        VOLUME@HOST: the Gluster volume and a server of its cluster. PATH: the image file in it, which must exist.\n\
+        %XX stands for a byte that targetcli refuses (IPv6: fd00%3A%3A1). KEY=VALUE, the default first:\n";
+    KEYS.iter().fold(head.to_owned(), |text, Key { name, values, meaning }| {
+        text + &format!("  {name}={}  {meaning}\n", values.replace(", ", "|"))
+    })
 }

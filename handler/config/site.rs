@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! The site file: what LUNs share, so that a cfgstring need not say it.
+//! The site file: configuration that LUNs share.
 //!
 //! ```toml
 //! [defaults]
@@ -9,33 +9,34 @@
 //! [metrics]
 //! interval = 30
 //! ```
-//! The keys are those of the cfgstring. A file is right as a whole or not at all: every profile
-//! must make sense with the defaults, so that no LUN meets with a mistake that was there before it.
+//! The keys are those of the cfgstring. A file is valid as a whole or not at all: every profile is
+//! checked together with the defaults, so that no LUN fails to open for a mistake made earlier.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{self, Set};
-use super::table::{KEYS, METRICS};
-use super::{Config, ConfigError};
+use super::error::ConfigError;
+use super::keys::{self, CMD_TIME_OUT, KEYS, METRICS};
+use super::layers::{self, Set};
+use super::options::Config;
 use crate::metrics;
 
-/// What a site file says.
+/// Contents of the site file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Site {
-    /// What it is called in messages.
+    /// Name in messages.
     file: String,
-    there: bool,
+    exists: bool,
     defaults: Set,
     profiles: BTreeMap<String, Set>,
     metrics: metrics::Settings,
+    /// The mistake in a newer version of the file, which is not in use.
     broken: Option<SiteError>,
 }
 
-/// What is wrong with a site file, where, and what would be right.
+/// A mistake in a site file: where it is, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{file}:{line}:{column}: {why}")]
 pub struct SiteError {
@@ -48,7 +49,7 @@ pub struct SiteError {
 /// A mistake, and the byte at which it begins.
 type Mistake = (usize, String);
 
-/// Where the site file is, if nobody says otherwise.
+/// Path of the site file by default.
 const FILE: &str = "/etc/tcmu/glfs.toml";
 
 impl Default for Site {
@@ -58,12 +59,12 @@ impl Default for Site {
 }
 
 impl Site {
-    /// There is no file of this name.
+    /// The site where this file does not exist.
     #[must_use]
     pub fn none(file: &str) -> Self {
         Self {
             file: file.to_owned(),
-            there: false,
+            exists: false,
             defaults: Set::new(),
             profiles: BTreeMap::new(),
             metrics: metrics::Settings::default(),
@@ -71,29 +72,29 @@ impl Site {
         }
     }
 
-    /// Reads the text of a site file, which messages call `file`.
+    /// Parses the text of the site file `file`.
     ///
     /// # Errors
     /// The first mistake in it.
     pub fn parse(text: &str, file: &str) -> Result<Self, SiteError> {
-        let mut site = Self { there: true, ..Self::none(file) };
+        let mut site = Self { exists: true, ..Self::none(file) };
         site.read(text).map_err(|(at, why)| SiteError::new(file, text, at, why))?;
         Ok(site)
     }
 
-    /// This one, in the place of a newer version that is broken.
+    /// This version, in use instead of a newer one that is broken.
     #[must_use]
     pub fn in_place_of(&self, file: &str, broken: SiteError) -> Self {
         Self { file: file.to_owned(), broken: Some(broken), ..self.clone() }
     }
 
-    /// The mistake in a newer version of the file, in whose place this one is in use.
+    /// The mistake in a newer version of the file, which is not in use.
     #[must_use]
     pub fn mistake(&self) -> Option<String> {
         self.broken.as_ref().map(ToString::to_string)
     }
 
-    /// `[metrics]`.
+    /// Settings of `[metrics]`.
     #[must_use]
     pub fn metrics(&self) -> &metrics::Settings {
         &self.metrics
@@ -112,15 +113,15 @@ impl Site {
         self.profiles.get(name).ok_or_else(|| {
             let known = self.profiles.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
             let file = &self.file;
-            let mut what = match (self.there, known.is_empty()) {
+            let mut reason = match (self.exists, known.is_empty()) {
                 (false, _) => format!("there is no {file} that could have it"),
                 (true, true) => format!("{file} has no [profile.{name}], nor any other"),
                 (true, false) => format!("{file} has no [profile.{name}]; it has {known}"),
             };
             if let Some(broken) = &self.broken {
-                what = format!("{what}. Its newest version is not in use: {broken}");
+                reason = format!("{reason}. Its newest version is not in use: {broken}");
             }
-            ConfigError::NoProfile { name: name.to_owned(), what }
+            ConfigError::NoProfile { name: name.to_owned(), reason }
         })
     }
 
@@ -150,10 +151,10 @@ impl Site {
                 }
             }
         }
-        let defaults = (keys::DEFAULTS.to_owned(), &self.defaults);
-        let check = |at, layers: &[_]| {
-            let mut config = Config::plain(String::new(), String::new(), String::new());
-            keys::combine(&mut config, layers, &self.file).map_err(|why| (at, why.to_string()))
+        let defaults = (layers::DEFAULTS.to_owned(), &self.defaults);
+        let check = |at, sets: &[_]| {
+            let mut config = Config::new(String::new(), String::new(), String::new());
+            layers::combine(&mut config, sets, &self.file).map_err(|why| (at, why.to_string()))
         };
         let at = entries(document.get_ref())
             .find(|(_, name, _)| *name == "defaults")
@@ -182,7 +183,7 @@ impl SiteError {
     }
 }
 
-/// What is in a table, in the order of the file: where the key begins, the key, the value.
+/// Entries of a table in the order of the file: offset of the key, key, value.
 fn entries<'t>(
     table: &'t DeTable<'_>,
 ) -> impl Iterator<Item = (usize, &'t str, &'t Spanned<DeValue<'t>>)> {
@@ -205,10 +206,10 @@ fn table<'t>(name: &str, value: &'t Spanned<DeValue<'t>>) -> Result<&'t DeTable<
 /// Keys of the cfgstring that cannot be set here.
 const NOT_IN_FILE: [(&str, &str); 2] = [
     ("profile", "sets are not nested; a cfgstring names one"),
-    ("tcmur_cmd_time_out", "tcmu-runner itself reads it, from the cfgstring"),
+    (CMD_TIME_OUT, "tcmu-runner itself reads it, from the cfgstring"),
 ];
 
-/// Those that cannot be set for every volume.
+/// Keys of the cfgstring that cannot be set in `[defaults]`.
 const NOT_IN_DEFAULTS: [(&str, &str); 4] = [
     NOT_IN_FILE[0],
     NOT_IN_FILE[1],
@@ -218,7 +219,7 @@ const NOT_IN_DEFAULTS: [(&str, &str); 4] = [
 
 fn read_set(table: &DeTable<'_>, misplaced: &[(&str, &'static str)]) -> Result<Set, Mistake> {
     let mut set = Set::new();
-    let mut scratch = Config::plain(String::new(), String::new(), String::new());
+    let mut scratch = Config::new(String::new(), String::new(), String::new());
     for (at, name, value) in entries(table) {
         let key = keys::known(&KEYS, name).map_err(|why| (at, why.to_string()))?;
         if let Some((_, why)) = misplaced.iter().find(|(other, _)| *other == key) {
@@ -230,18 +231,17 @@ fn read_set(table: &DeTable<'_>, misplaced: &[(&str, &'static str)]) -> Result<S
         };
         for value in values {
             let text = if key == "server" { host(value) } else { Ok(text(value)) };
-            let text =
-                text.and_then(|text| keys::set(&mut scratch, key, text.clone()).map(|()| text));
+            let text = text.and_then(|text| keys::set(&mut scratch, key, &text).map(|()| text));
             set.push((key, text.map_err(|why| (value.span().start, why.to_string()))?));
         }
     }
     Ok(set)
 }
 
-/// A value as a cfgstring would have it.
+/// Text of a value, as in a cfgstring.
 fn text(value: &Spanned<DeValue<'_>>) -> String {
     match value.get_ref() {
-        // What C would cut off cannot have been meant.
+        // A NUL would end the string in C.
         DeValue::String(text) => text.replace('\0', "\u{fffd}"),
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
             .map_or_else(|_| number.to_string(), |n| n.to_string()),
@@ -255,11 +255,7 @@ fn text(value: &Spanned<DeValue<'_>>) -> String {
 
 fn host(value: &Spanned<DeValue<'_>>) -> Result<String, ConfigError> {
     let host = value.get_ref().as_str().filter(|host| !host.is_empty() && !host.contains('\0'));
-    let wrong = || ConfigError::Value {
-        key: "server",
-        value: text(value),
-        expected: "a host, or a list of hosts",
-    };
+    let wrong = || ConfigError::value("server", &text(value), "a host, or a list of hosts");
     host.map(str::to_owned).ok_or_else(wrong)
 }
 
@@ -267,40 +263,10 @@ fn read_metrics(table: &DeTable<'_>) -> Result<metrics::Settings, Mistake> {
     let mut settings = metrics::Settings::default();
     for (at, name, value) in entries(table) {
         let key = keys::known(&METRICS, name).map_err(|why| (at, why.to_string()))?;
-        set_metrics(&mut settings, key, value)
+        keys::set_metrics(&mut settings, key, &text(value))
             .map_err(|why| (value.span().start, why.to_string()))?;
     }
     Ok(settings)
-}
-
-fn set_metrics(
-    settings: &mut metrics::Settings,
-    key: &'static str,
-    value: &Spanned<DeValue<'_>>,
-) -> Result<(), ConfigError> {
-    let text = text(value);
-    match key {
-        "enabled" => {
-            let wrong = || ConfigError::Value { key, value: text, expected: "true or false" };
-            settings.enabled = value.get_ref().as_bool().ok_or_else(wrong)?;
-        }
-        "socket" => settings.socket = keys::absolute(key, text)?.into(),
-        "textfile" => settings.textfile = Some(keys::absolute(key, text)?.into()),
-        "interval" => settings.interval = keys::seconds(key, text, 3600, "seconds from 1 to 3600")?,
-        // "slow"
-        _ => {
-            let seconds =
-                text.parse().ok().filter(|seconds| (0.000_001..=3600.0).contains(seconds));
-            let seconds = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-            let wrong = || ConfigError::Value {
-                key,
-                value: text.clone(),
-                expected: "seconds, more than 0, up to 3600",
-            };
-            settings.slow = seconds.ok_or_else(wrong)?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+use std::time::Duration;
+
 use super::super::{Cache, Fence, LogLevel, Transport};
 use super::*;
 
@@ -173,7 +175,7 @@ fn metrics_are_read() {
 fn the_shipped_file_has_every_key_with_its_default() {
     let shipped = include_str!("../../packaging/glfs.toml");
     assert!(shipped.lines().all(|line| line.is_empty() || line.starts_with('#')));
-    assert_eq!(site(shipped), Site { file: "/etc/x.toml".into(), there: true, ..Site::default() });
+    assert_eq!(site(shipped), Site { file: "/etc/x.toml".into(), exists: true, ..Site::default() });
     // Prose has a blank after its #, and what has no default stands in an example.
     let text: String = shipped
         .lines()

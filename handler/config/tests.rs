@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -110,6 +112,16 @@ fn what_the_table_says_is_what_is_taken() {
     }
 }
 
+#[test]
+fn the_tables_defaults_are_the_built_in_ones() {
+    let settings = crate::metrics::Settings::default();
+    for field in &super::keys::METRICS_FIELDS {
+        let key = METRICS.iter().find(|key| key.name == field.name()).unwrap();
+        let default = key.values.split(", ").next().filter(|text| *text != "PATH");
+        assert_eq!(field.values_of(&settings), Vec::from_iter(default), "{}", key.name);
+    }
+}
+
 /// README's table has the same keys in the same order, with the same values.
 #[test]
 fn readme_has_the_table() {
@@ -207,7 +219,7 @@ fn any_config() -> impl Strategy<Value = Config> {
             path,
             port,
             transport: Transport::Tcp,
-            socket: DEFAULT_SOCKET.to_owned(),
+            socket: String::from("/var/run/glusterd.socket"),
             volfile: None,
             cache: if writeback { Cache::Writeback } else { Cache::None },
             access: if ro { Access::ReadOnly } else { Access::Auto },
