@@ -77,9 +77,7 @@ impl<B: Backend> Lun<B> {
             self.durability.storage_failed(&self.gate);
         }
         let status = status(op, errno, &self.gate);
-        if self.gate.outage().is_some() {
-            recovery::start(self);
-        }
+        recovery::start(self);
         status
     }
 }

@@ -36,7 +36,6 @@ use std::time::{Duration, Instant};
 use super::backend::{Backend, Opened};
 use super::error::Op;
 use super::heartbeat::OwnerHeartbeat;
-use super::lock;
 use super::outage::Outage;
 use crate::config::Config;
 use crate::log::Log;
@@ -206,13 +205,18 @@ impl<B: Backend> State<B> {
 }
 
 impl<B: Backend> Gate<B> {
-    /// Of a LUN that is not open yet.
-    pub(super) fn new(config: &Config, log: &Arc<Log>, meter: &Arc<LunMetrics>) -> Self {
+    /// Gate of a LUN that is not open yet.
+    pub(super) fn new(
+        config: &Config,
+        lock: Lock,
+        log: &Arc<Log>,
+        meter: &Arc<LunMetrics>,
+    ) -> Self {
         let state = State {
             image: None,
             writable: true,
             storage: Storage::Opening,
-            lock: lock::before_open(config),
+            lock,
             pending: None,
             waiting: None,
             outage: Outage::new(config),

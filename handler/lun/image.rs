@@ -121,7 +121,7 @@ pub(super) fn move_to_current_graph<B: Backend>(lun: &Arc<Lun<B>>) {
 fn open_there<B: Backend>(lun: &Arc<Lun<B>>) -> Result<Opened<B>, NotMoved> {
     let opened =
         lun.source.open(lun.open_timeout, None).map_err(|not| NotMoved::NotOpened(not.why))?;
-    recovery::wait_before_first(&opened.image);
+    recovery::wait_until_connected(&opened.image);
     let (here, there) = (lun.size.bytes(), opened.image.size().map_err(NotMoved::NoBricks)?);
     if opened.image.is_superseded() {
         return Err(NotMoved::Changed);

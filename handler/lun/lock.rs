@@ -23,7 +23,7 @@ use super::backend::{AcquireError, Backend, Enforcement, Preempt};
 use super::error::Op;
 use super::gate::Lock;
 use super::heartbeat::{ABSENT_OWNER_TIMEOUT, OWNER_TIMEOUT, OwnerHeartbeat};
-use super::recovery::{self, Task};
+use super::recovery::Task;
 use crate::config::{Cache, Config, Fence as Mode};
 use crate::log::{self, Log};
 use crate::runner::LockOutcome;
@@ -301,7 +301,8 @@ impl<B: Backend> Drop for Beating<B> {
     }
 }
 
-/// A command has failed. If that says that the lock is not held any more, the core is told.
+/// Handles the failure of a command: if it says that the lock is not held any more, the core is
+/// told, or the lock requested. The caller starts recovery.
 pub(super) fn command_failed<B: Backend>(lun: &Arc<Lun<B>>, op: Op, errno: Errno) {
     let refused = match errno {
         Errno::EBUSY => true,
@@ -336,7 +337,7 @@ pub(super) fn command_failed<B: Backend>(lun: &Arc<Lun<B>>, op: Op, errno: Errno
                 lun.recovery.request(Task::Reopen);
             }
         }
-        Lock::Unfenced => recovery::request_lock(lun),
+        Lock::Unfenced => lun.recovery.request(Task::Acquire),
         Lock::Standby => {}
     }
 }

@@ -16,7 +16,6 @@ mod heartbeat;
 mod image;
 mod lock;
 mod monitor;
-mod observe;
 mod outage;
 mod recovery;
 mod rw;
@@ -36,7 +35,7 @@ use nix::errno::Errno;
 use self::backend::{Backend, Opened, Source};
 use self::durability::Durability;
 use self::flush::Flushes;
-use self::gate::Gate;
+use self::gate::{Gate, Lock};
 use self::geometry::BlockSize;
 use self::image::Moves;
 use self::lock::ImageLocking;
@@ -45,7 +44,7 @@ use self::size::Size;
 use self::unmap::Fills;
 use crate::config::{Cache, Config, OnUnreachable};
 use crate::log::{self, Log};
-use crate::metrics::{self, LunMetrics};
+use crate::metrics::{self, FenceState, Identity, LunMetrics, LunState, Observed};
 use crate::runner::{Device, DeviceHandle, Limits};
 use crate::scsi::Sense;
 
@@ -116,7 +115,7 @@ impl<B: Backend> Lun<B> {
     ) -> Result<Arc<Self>, Errno> {
         let log = Arc::new(Log::new(config.label()));
         log.set_max_level(monitor::max_level(config.log_level));
-        let meter = metrics::register(&observe::name(device, config), &log);
+        let meter = metrics::register(&name(device, config), &log);
         let block_size = BlockSize::new(device.block_size()).map_err(|why| {
             log::error_always!(log, "not opened: {why}");
             Errno::EINVAL
@@ -150,7 +149,7 @@ impl<B: Backend> Lun<B> {
         // flush.
         device.set_write_cache(true);
         let lun = Arc::new(Self {
-            gate: Gate::new(config, &log, &meter),
+            gate: Gate::new(config, lock::before_open(config), &log, &meter),
             source: Box::new(source),
             open_timeout: config.open_timeout,
             holds_writes_back: config.cache == Cache::Writeback,
@@ -178,7 +177,7 @@ impl<B: Backend> Lun<B> {
         }
         let monitored: Weak<Self> = Arc::downgrade(&lun);
         monitor::add(monitored);
-        observe::show(&lun, config);
+        show(&lun, config);
         Ok(lun)
     }
 
@@ -213,5 +212,41 @@ impl<B: Backend> Lun<B> {
             Err(image) => drop(image.close(image::CLOSE_TIMEOUT)),
         }
         Ok(())
+    }
+}
+
+/// Name of the LUN in metrics: as in targetcli, or of its image where that is not known.
+fn name(device: &Device<'_>, config: &Config) -> String {
+    device.name().unwrap_or_else(|| format!("{}/{}", config.volume, config.path))
+}
+
+/// Shows the LUN in the metrics from now on.
+fn show<B: Backend>(lun: &Arc<Lun<B>>, config: &Config) {
+    let identity = Identity {
+        volume: config.volume.clone(),
+        image: config.path.clone(),
+        servers: config.hosts.clone(),
+        cache: config.cache.text(),
+        fence: config.fence.text(),
+    };
+    let seen: Weak<Lun<B>> = Arc::downgrade(lun);
+    lun.meter.attach(identity, seen);
+}
+
+impl<B: Backend> Observed for Lun<B> {
+    fn observe(&self) -> LunState {
+        let image = self.gate.image();
+        LunState {
+            bytes: self.size.bytes(),
+            ready: image.is_some(),
+            outage: self.gate.outage().is_some(),
+            read_only: !self.gate.is_writable(),
+            fence: match self.gate.lock() {
+                Lock::Unfenced => FenceState::Open,
+                Lock::Held => FenceState::Owned,
+                Lock::Standby => FenceState::Standby,
+            },
+            encrypted: image.and_then(|image| image.encrypted()),
+        }
     }
 }

@@ -126,7 +126,7 @@ impl<B: Backend> Monitored for Lun<B> {
         if let Some(image) = self.gate.image() {
             let losses = image.brick_losses();
             if self.brick_losses.swap(losses, Ordering::Relaxed) != losses {
-                self.recovery.request(Task::LookForQuorum);
+                self.recovery.request(Task::CheckQuorum);
             }
             if image.is_superseded() && self.moves.is_due() {
                 self.recovery.request(Task::Move);

@@ -9,12 +9,12 @@
 //! bricks have moved while no glusterd could say so.
 
 mod bricks;
+mod requests;
 
 use std::cmp::min;
-use std::collections::BTreeSet;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use self::bricks::BrickWait;
@@ -25,7 +25,8 @@ use crate::log;
 use crate::metrics::Event;
 use crate::scsi::Sense;
 
-pub(super) use self::bricks::wait_before_first;
+pub(super) use self::bricks::wait_until_connected;
+pub(super) use self::requests::{Recovery, Task};
 
 /// Between two attempts to open an image for the first time. Cheap: the connection, once made, is
 /// kept.
@@ -39,69 +40,6 @@ const LONGEST_REOPEN_INTERVAL: Duration = Duration::from_secs(300);
 /// The same for storage that answers: a volume that has lost its quorum for writes does.
 const REOPEN_ANSWERING_AFTER: Duration = Duration::from_secs(60);
 
-/// What a LUN wants of its `glfs-recover` thread, if it has one. The thread keeps this, and the LUN
-/// only while it works: a LUN that is closed meanwhile goes.
-#[derive(Debug, Default)]
-pub(super) struct Recovery {
-    requests: Mutex<Requests>,
-    wake: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Requests {
-    running: bool,
-    tasks: BTreeSet<Task>,
-}
-
-/// What the thread may be asked for, beside an image that serves. In the order in which it is done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Task {
-    /// Bricks have been away, perhaps the quorum.
-    LookForQuorum,
-    /// The image must be opened anew before its lock can be acquired.
-    Reopen,
-    /// Commands have come that need the lock.
-    Acquire,
-    /// The volume has another graph.
-    Move,
-}
-
-impl Recovery {
-    fn lock(&self) -> MutexGuard<'_, Requests> {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Asks the thread for something. [`start`] makes sure that there is one.
-    pub(super) fn request(&self, task: Task) {
-        self.lock().tasks.insert(task);
-        self.wake.notify_all();
-    }
-
-    /// The LUN is closed: a thread that sleeps leaves.
-    pub(super) fn wake(&self) {
-        self.wake.notify_all();
-    }
-
-    fn take(&self) -> Option<Task> {
-        self.lock().tasks.pop_first()
-    }
-
-    /// Sleeps, unless something is asked for.
-    fn pause(&self, pause: Duration) {
-        let requests = self.lock();
-        if requests.tasks.is_empty() {
-            drop(self.wake.wait_timeout(requests, pause));
-        }
-    }
-
-    /// The thread ends. False: there is something left to do.
-    fn finish(&self) -> bool {
-        let mut requests = self.lock();
-        requests.running = !requests.tasks.is_empty();
-        !requests.running
-    }
-}
-
 /// Starts the thread, unless there is one or nothing to do. If none can be had, the monitor tries
 /// again.
 pub(super) fn start<B: Backend>(lun: &Arc<Lun<B>>) {
@@ -110,16 +48,12 @@ pub(super) fn start<B: Backend>(lun: &Arc<Lun<B>>) {
         Storage::Up => false,
         Storage::Closed => return,
     };
-    {
-        let mut requests = lun.recovery.lock();
-        if requests.running || !wanted && requests.tasks.is_empty() {
-            return;
-        }
-        requests.running = true;
+    if !lun.recovery.claim(wanted) {
+        return;
     }
     let (recovery, weak) = (Arc::clone(&lun.recovery), Arc::downgrade(lun));
     if !threads::spawn("glfs-recover", move || run(&recovery, &weak)) {
-        lun.recovery.lock().running = false;
+        lun.recovery.stopped();
     }
 }
 
@@ -136,7 +70,7 @@ fn run<B: Backend>(recovery: &Recovery, lun: &Weak<Lun<B>>) {
         match step {
             Ok(Some(pause)) => {
                 drop(lun);
-                recovery.pause(pause);
+                recovery.sleep(pause);
             }
             // Unless something has happened since it was looked.
             Ok(None) if recovery.finish() => return start(&lun),
@@ -145,7 +79,7 @@ fn run<B: Backend>(recovery: &Recovery, lun: &Weak<Lun<B>>) {
                 log::error!(lun.log, "PANIC in the recovery of this LUN; it is started anew");
                 lun.gate.resume();
                 // By the monitor, with another thread and without what this one knew.
-                recovery.lock().running = false;
+                recovery.stopped();
                 return;
             }
         }
@@ -185,7 +119,7 @@ impl<B: Backend> Worker<B> {
         let pause = match lun.gate.storage() {
             Storage::Closed => {
                 // There is nobody left for what has been asked for.
-                lun.recovery.lock().tasks.clear();
+                lun.recovery.clear();
                 return None;
             }
             Storage::Opening => self.open_deferred(lun),
@@ -198,7 +132,7 @@ impl<B: Backend> Worker<B> {
         };
         while let Some(task) = lun.recovery.take() {
             match task {
-                Task::LookForQuorum => bricks::look_for_quorum(lun),
+                Task::CheckQuorum => bricks::check_quorum(lun),
                 Task::Reopen => {
                     self.reopen(lun, None, "to be locked");
                     lun.recovery.request(Task::Acquire);
@@ -215,7 +149,7 @@ impl<B: Backend> Worker<B> {
         let after = self.next_connection();
         match lun.source.open(lun.open_timeout, after) {
             Ok(opened) => {
-                bricks::wait_before_first(&opened.image);
+                bricks::wait_until_connected(&opened.image);
                 // If it does not fit, an admin may make it fit.
                 if lun.attach(opened, None, Some(Sense::BECAME_READY)).is_ok() {
                     return None;

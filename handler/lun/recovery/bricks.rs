@@ -67,7 +67,7 @@ impl BrickWait {
 
 /// Before an image is served for the first time that could not be opened at first, or on another
 /// connection. Blocks.
-pub(in crate::lun) fn wait_before_first(image: &impl Backend) {
+pub(in crate::lun) fn wait_until_connected(image: &impl Backend) {
     let begin = Instant::now();
     let is_complete = || image.bricks().is_ok_and(|bricks| bricks.connected >= bricks.all);
     while image.is_replicated() && begin.elapsed() < BRICK_GRACE && !is_complete() {
@@ -77,7 +77,7 @@ pub(in crate::lun) fn wait_before_first(image: &impl Backend) {
 
 /// Bricks have been away. If most of them are, an idle LUN is in an outage, too: its first command
 /// must not find them half back.
-pub(super) fn look_for_quorum<B: Backend>(lun: &Arc<Lun<B>>) {
+pub(super) fn check_quorum<B: Backend>(lun: &Arc<Lun<B>>) {
     let Some(image) = lun.gate.image() else { return };
     let Ok(bricks) = image.bricks() else { return };
     if image.is_replicated()

@@ -54,7 +54,7 @@ fn a_panic_costs_an_attempt_and_not_the_lun() {
     volume.state().open_panics = true;
     let lun = closed_lun(&volume, "");
     start(&lun);
-    eventually("the thread has ended", || !lun.recovery.lock().running);
+    eventually("the thread has ended", || !lun.recovery.is_running());
     assert_eq!(lun.gate.storage(), Storage::Opening);
     tick(&lun);
     eventually("the LUN is ready", || lun.gate.storage() == Storage::Up);
@@ -68,7 +68,7 @@ fn a_panic_while_commands_are_held_back_does_not_hold_them_for_ever() {
     *image.bricks.lock().unwrap() = Ok(Bricks { connected: 3, all: 3 });
     image.panics.store(true, Ordering::SeqCst);
     assert_eq!(write(&lun), FAILED, "the outage begins");
-    eventually("the thread has panicked", || !lun.recovery.lock().running);
+    eventually("the thread has panicked", || !lun.recovery.is_running());
     image.panics.store(false, Ordering::SeqCst);
     assert_eq!(write(&lun), BUSY);
     tick(&lun);

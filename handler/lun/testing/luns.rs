@@ -16,7 +16,7 @@ use super::super::flush::Flushes;
 use super::super::gate::Gate;
 use super::super::geometry::BlockSize;
 use super::super::image::Moves;
-use super::super::lock::ImageLocking;
+use super::super::lock::{ImageLocking, before_open};
 use super::super::recovery::Recovery;
 use super::super::size::Size;
 use super::super::unmap::Fills;
@@ -62,7 +62,7 @@ pub(in crate::lun) fn closed_lun(volume: &Arc<Volume>, options: &str) -> Arc<Lun
     let log = Arc::new(Log::new(label.clone()));
     let meter = crate::metrics::register(&label, &log);
     Arc::new(Lun {
-        gate: Gate::new(&config, &log, &meter),
+        gate: Gate::new(&config, before_open(&config), &log, &meter),
         source: Box::new(Opener(Arc::clone(volume))),
         open_timeout: Duration::from_secs(1),
         holds_writes_back: config.cache == Cache::Writeback,
