@@ -113,7 +113,8 @@ pub(crate) fn serve(spec: &Spec) -> anyhow::Result<()> {
     })?;
     let (peak, after) = (status("VmHWM:")?, resident()?);
     println!(
-        "| command | answered GOOD | refused or failed | not answered within {ANSWER_TIMEOUT:?} | slowest answer |"
+        "| command | answered GOOD | refused or failed | not answered within {ANSWER_TIMEOUT:?} | \
+         slowest answer |"
     );
     println!("|---|---|---|---|---|");
     for (kind, fate) in KINDS.iter().zip(fates) {
@@ -128,7 +129,8 @@ pub(crate) fn serve(spec: &Spec) -> anyhow::Result<()> {
         "\n| memory | KiB |\n|---|---|\n| idle | {idle} |\n| peak | {peak} |\n| after | {after} |"
     );
     println!(
-        "\n| neighbour on | p99 without, ms | p99 with, ms | ratio | wanted |\n|---|---|---|---|---|"
+        "\n| neighbour on | p99 without, ms | p99 with, ms | ratio | wanted |\n\
+         |---|---|---|---|---|"
     );
     let mut is_far_served = true;
     for (number, (name, _)) in neighbours.iter().enumerate() {
@@ -146,7 +148,8 @@ pub(crate) fn serve(spec: &Spec) -> anyhow::Result<()> {
     }
     let grown = peak.saturating_sub(idle) / 1024;
     println!(
-        "\nMemory grew by {grown} MiB at most (wanted: 100); another volume's LUN is served as wanted: {is_far_served}"
+        "\nMemory grew by {grown} MiB at most (wanted: 100); \
+         another volume's LUN is served as wanted: {is_far_served}"
     );
     // What was not answered keeps its commands: nothing may be given back.
     // SAFETY: ends the process at once.

@@ -95,9 +95,9 @@ enum Role {
     /// The daemon that gets them.
     #[command(hide = true)]
     HostileDaemon(hostile::Spec),
-    /// Tables and plot once more, from a CSV file.
-    Tables {
-        /// As the benchmark wrote it.
+    /// Draws the plot, and writes the tables, of a CSV file.
+    Plot {
+        /// `bench.csv` of a run.
         csv: PathBuf,
     },
 }
@@ -108,7 +108,7 @@ fn main() -> anyhow::Result<()> {
         Some(Role::Client(spec)) => client::serve(spec),
         Some(Role::Hostile { seconds }) => hostile::bench(&arguments.so()?, *seconds),
         Some(Role::HostileDaemon(spec)) => hostile::serve(spec),
-        Some(Role::Tables { csv }) => {
+        Some(Role::Plot { csv }) => {
             let text = std::fs::read_to_string(csv).with_context(|| csv.display().to_string())?;
             let runs = text.lines().skip(1).map(Run::parse).collect::<anyhow::Result<_>>()?;
             Results(runs).write(&arguments.out)

@@ -132,7 +132,8 @@ impl Results {
         for Run { series, contestant, cell, round, figures: f } in &self.0 {
             let _infallible = writeln!(
                 text,
-                "{series},{contestant},{cell},{round},{:.1},{:.2},{:.1},{:.1},{:.1},{:.1},{:.2},{},{}",
+                "{series},{contestant},{cell},{round},\
+                 {:.1},{:.2},{:.1},{:.1},{:.1},{:.1},{:.2},{},{}",
                 f.iops, f.mbps, f.mean, f.p50, f.p99, f.p999, f.cpu, f.errors, f.rss
             );
         }

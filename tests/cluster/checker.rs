@@ -160,10 +160,12 @@ impl History {
                 let since = write.end.unwrap_or(u64::MAX).min(fenced.unwrap_or(u64::MAX));
                 newer(since).map(|lost| {
                     let later = self.writes[&lost];
-                    let ms = |time: u64| i128::from(time) / 1_000_000 - i128::from(begin.min(later.begin)) / 1_000_000;
+                    let zero = begin.min(later.begin);
+                    let ms = |time: u64| (i128::from(time) - i128::from(zero)) / 1_000_000;
                     format!(
-                        "block {block} holds {stamp:?}, and the later {lost:?} was acknowledged; in ms: {stamp:?} ended at {}, \
-                         {lost:?} took from {} to {}, the look from {} to {}",
+                        "block {block} holds {stamp:?}, and the later {lost:?} was acknowledged; \
+                         in ms: {stamp:?} ended at {}, {lost:?} took from {} to {}, \
+                         the look from {} to {}",
                         ms(since),
                         ms(later.begin),
                         ms(later.end.unwrap_or(u64::MAX)),

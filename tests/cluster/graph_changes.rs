@@ -386,8 +386,9 @@ fn report(
     }
     let after = scene.usage();
     println!(
-        "{}: {moves:?} moves, which held commands for {:.3?} at most; slowest command {slowest:.1?}, {without:.1?} without changes (held back: {DELAY:?}); nothing served \
-         for {gap:.1?}; KiB, descriptors, threads {before:?} -> {after:?}",
+        "{}: {moves:?} moves, which held commands for {:.3?} at most; \
+         slowest command {slowest:.1?}, {without:.1?} without changes (held back: {DELAY:?}); \
+         nothing served for {gap:.1?}; KiB, descriptors, threads {before:?} -> {after:?}",
         layout.name,
         scene.longest_pause(),
     );

@@ -3,9 +3,9 @@
 //! every few groups the cluster is healed, and all is compared with all.
 //!
 //! `SOAK_MINUTES` and `SOAK_FAULTS` end it, whichever comes first; `SOAK_SEED` repeats the faults
-//! of a run, if not its timing; `SOAK_CLIENT=baseline` puts another client of Gluster in the handler's
-//! place. There is one writer per image: gateways that take an image from each other belong to the
-//! tests of fencing.
+//! of a run, if not its timing; `SOAK_CLIENT=baseline` puts another client of Gluster in the
+//! handler's place. There is one writer per image: gateways that take an image from each other
+//! belong to the tests of fencing.
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -126,7 +126,8 @@ pub(crate) fn random_faults() {
     let since = switches - before;
     assert!(written > 500 * rounds, "hardly any load: {written} writes in {rounds} rounds");
     println!(
-        "{faults} faults: {kib} -> {last_kib} KiB, {since} graphs switched, {fds} -> {last_fds} descriptors"
+        "{faults} faults: {kib} -> {last_kib} KiB, {since} graphs switched, \
+         {fds} -> {last_fds} descriptors"
     );
     assert!(last_fds <= fds + 16, "descriptors grew from {fds} to {last_fds}");
     assert!(

@@ -47,7 +47,8 @@ impl Prometheus {
         let config = folder.path().join("prometheus.yml");
         let text = format!(
             "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: ['{}']\n\
-             scrape_configs: [{{job_name: tcmu-glfs, static_configs: [{{targets: ['{plugin}'], labels: {{instance: gw1}}}}]}}]\n",
+             scrape_configs:\n- job_name: tcmu-glfs\n  static_configs:\n  \
+             - {{targets: ['{plugin}'], labels: {{instance: gw1}}}}\n",
             rules.display()
         );
         fs::write(&config, text).unwrap();

@@ -181,7 +181,8 @@ pub(crate) fn lost_server() {
             moves(&volume, second) > 0 && lun.write(0, &[2; 512]) == OK
         });
         println!(
-            "{mode:?}: the next server was asked after {asked:.1?}, followed {:.1?} after the change",
+            "{mode:?}: the next server was asked after {asked:.1?}, followed {:.1?} \
+             after the change",
             changed.elapsed()
         );
         // And what a busy machine needs.

@@ -293,7 +293,8 @@ macro_rules! vectored {
             }
             let call = real!($name, c"GFAPI_6.0", Vectored);
             let delay = match (Kind::$kind, wanted(fd)) {
-                (Kind::Write, Some(Fault::SlowWrites(time))) | (_, Some(Fault::Delayed(time))) => Some(time),
+                (Kind::Write, Some(Fault::SlowWrites(time)))
+                | (_, Some(Fault::Delayed(time))) => Some(time),
                 _ => None,
             };
             if let Some(time) = delay {
@@ -352,7 +353,13 @@ macro_rules! ranges {
     ($($name:ident $kind:ident)*) => { $(
         /// `glfs_zerofill_async` has an `off_t` where this has a `usize`: one register either way.
         #[unsafe(no_mangle)]
-        extern "C" fn $name(fd: *mut c_void, offset: off_t, len: usize, callback: Callback, cookie: *mut c_void) -> c_int {
+        extern "C" fn $name(
+            fd: *mut c_void,
+            offset: off_t,
+            len: usize,
+            callback: Callback,
+            cookie: *mut c_void,
+        ) -> c_int {
             let call = real!($name, c"GFAPI_6.0", Range);
             match (Call { fd, callback, cookie }).disturb(Kind::$kind, len) {
                 // SAFETY: the caller's arguments, passed on.
@@ -370,12 +377,13 @@ macro_rules! blocking {
     ($(fn $name:ident($($arg:ident: $type:ty),*) -> $result:ty, $version:literal;)*) => { $(
         #[unsafe(no_mangle)]
         extern "C" fn $name(fd: *mut c_void, $($arg: $type),*) -> $result {
+            type Call = unsafe extern "C" fn(*mut c_void, $($type),*) -> $result;
             if let Some(Fault::AtSubmit(errno)) = wanted(fd) {
                 // SAFETY: this thread's errno.
                 unsafe { *libc::__errno_location() = errno };
                 return -1;
             }
-            let call = real!($name, $version, unsafe extern "C" fn(*mut c_void, $($type),*) -> $result);
+            let call = real!($name, $version, Call);
             // SAFETY: the caller's arguments, passed on.
             unsafe { call(fd, $($arg),*) }
         }
@@ -404,8 +412,11 @@ extern "C" fn glfs_posix_lock(fd: *mut c_void, command: c_int, range: *mut libc:
 }
 
 blocking! {
-    fn glfs_pread(buffer: *mut c_void, len: usize, offset: off_t, flags: c_int, after: *mut c_void) -> isize, c"GFAPI_6.0";
+    fn glfs_pread(
+        buffer: *mut c_void, len: usize, offset: off_t, flags: c_int, after: *mut c_void
+    ) -> isize, c"GFAPI_6.0";
     fn glfs_pwrite(
-        buffer: *const c_void, len: usize, offset: off_t, flags: c_int, before: *mut c_void, after: *mut c_void
+        buffer: *const c_void, len: usize, offset: off_t, flags: c_int,
+        before: *mut c_void, after: *mut c_void
     ) -> isize, c"GFAPI_6.0";
 }

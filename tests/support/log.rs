@@ -57,7 +57,13 @@ macro_rules! messages {
         /// The original is variadic. The plugin always passes one string, which on Linux' 64-bit
         /// ABIs arrives just so.
         #[unsafe(no_mangle)]
-        extern "C" fn $name(_: *mut FakeDevice, _: *const c_char, _: c_int, format: *const c_char, text: *const c_char) {
+        extern "C" fn $name(
+            _: *mut FakeDevice,
+            _: *const c_char,
+            _: c_int,
+            format: *const c_char,
+            text: *const c_char,
+        ) {
             // SAFETY: NUL-terminated strings of the caller's.
             let (format, text) = unsafe { (CStr::from_ptr(format), CStr::from_ptr(text)) };
             assert_eq!(format, c"%s\n");

@@ -46,8 +46,9 @@ fn start_brick() -> Brick {
         "volume posix\n  type storage/posix\n  option directory {}\nend-volume\n\
          volume locks\n  type features/locks\n  subvolumes posix\nend-volume\n\
          volume brick\n  type performance/io-threads\n  subvolumes locks\nend-volume\n\
-         volume server\n  type protocol/server\n  option transport-type unix\n  option transport.address-family unix\n  \
-         option transport.socket.listen-path {}\n  option auth.addr.brick.allow *\n  subvolumes brick\nend-volume\n",
+         volume server\n  type protocol/server\n  option transport-type unix\n  \
+         option transport.address-family unix\n  option transport.socket.listen-path {}\n  \
+         option auth.addr.brick.allow *\n  subvolumes brick\nend-volume\n",
         data.display(),
         socket.display(),
     );
@@ -56,11 +57,16 @@ fn start_brick() -> Brick {
         "volume local-client-0\n  type protocol/client\n  option transport-type unix\n  \
          option transport.address-family unix\n  option transport.socket.connect-path {}\n  \
          option remote-host localhost\n  option remote-subvolume brick\nend-volume\n\
-         volume local-write-behind\n  type performance/write-behind\n  subvolumes local-client-0\nend-volume\n\
-         volume local-open-behind\n  type performance/open-behind\n  subvolumes local-write-behind\nend-volume\n\
-         volume local-quick-read\n  type performance/quick-read\n  subvolumes local-open-behind\nend-volume\n\
-         volume local-md-cache\n  type performance/md-cache\n  subvolumes local-quick-read\nend-volume\n\
-         volume local-io-threads\n  type performance/io-threads\n  subvolumes local-md-cache\nend-volume\n",
+         volume local-write-behind\n  type performance/write-behind\n  \
+         subvolumes local-client-0\nend-volume\n\
+         volume local-open-behind\n  type performance/open-behind\n  \
+         subvolumes local-write-behind\nend-volume\n\
+         volume local-quick-read\n  type performance/quick-read\n  \
+         subvolumes local-open-behind\nend-volume\n\
+         volume local-md-cache\n  type performance/md-cache\n  \
+         subvolumes local-quick-read\nend-volume\n\
+         volume local-io-threads\n  type performance/io-threads\n  \
+         subvolumes local-md-cache\nend-volume\n",
         socket.display(),
     );
     fs::write(path("brick.vol"), brick).unwrap();

@@ -56,7 +56,8 @@ pub fn text(luns: &[Lun], connected: u64) -> String {
             writeln!(text, "tcmu_glfs_{metric}{{lun=\"{name}\"{labels}}} {value}").unwrap();
         };
         let info = format!(
-            ",volume=\"vms\",image=\"{}\",servers=\"gl1,gl2\",cache=\"none\",fence=\"auto\",access=\"rw\",tls=\"on\"",
+            ",volume=\"vms\",image=\"{}\",servers=\"gl1,gl2\",\
+             cache=\"none\",fence=\"auto\",access=\"rw\",tls=\"on\"",
             lun.image
         );
         line("lun_info", &info, 1);

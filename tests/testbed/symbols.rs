@@ -21,7 +21,9 @@ pub static ON_COMPLETION: OnceLock<Complete> = OnceLock::new();
 pub static LOG_DIR: Mutex<String> = Mutex::new(String::new());
 
 macro_rules! device_functions {
-    ($(fn $name:ident($device:ident $(, $arg:ident: $type:ty)?) $(-> $result:ty)? $body:block)*) => { $(
+    ($(
+        fn $name:ident($device:ident $(, $arg:ident: $type:ty)?) $(-> $result:ty)? $body:block
+    )*) => { $(
         #[unsafe(no_mangle)]
         extern "C" fn $name($device: *mut FakeDevice $(, $arg: $type)?) $(-> $result)? {
             // SAFETY: the plugin passes the device it was called with, which outlives the call.
@@ -32,7 +34,9 @@ macro_rules! device_functions {
 }
 
 device_functions! {
-    fn tcmur_dev_set_private(device, private: *mut c_void) { device.private.store(private, Ordering::SeqCst); }
+    fn tcmur_dev_set_private(device, private: *mut c_void) {
+        device.private.store(private, Ordering::SeqCst);
+    }
     fn tcmur_dev_get_private(device) -> *mut c_void { device.private.load(Ordering::SeqCst) }
     fn tcmur_dev_update_size(device, bytes: u64) -> c_int {
         if bytes == 0 {
@@ -40,7 +44,8 @@ device_functions! {
         }
         device.wait_for_directory();
         // tcmur_set_pending_ua, which comes last.
-        device.touched_when_freed.fetch_add(device.freed.load(Ordering::SeqCst).into(), Ordering::SeqCst);
+        let touched = u32::from(device.freed.load(Ordering::SeqCst));
+        device.touched_when_freed.fetch_add(touched, Ordering::SeqCst);
         device.blocks.store(bytes / u64::from(device.block_size), Ordering::SeqCst);
         device.size_updates.fetch_add(1, Ordering::SeqCst);
         0
@@ -50,13 +55,27 @@ device_functions! {
     fn tcmu_dev_get_num_lbas(device) -> u64 { device.blocks.load(Ordering::SeqCst) }
     fn tcmu_dev_get_block_size(device) -> u32 { device.block_size }
     fn tcmu_dev_get_max_xfer_len(device) -> u32 { device.max_xfer_len.load(Ordering::SeqCst) }
-    fn tcmu_dev_set_max_xfer_len(device, blocks: u32) { device.max_xfer_len.store(blocks, Ordering::SeqCst); }
-    fn tcmu_dev_set_opt_xcopy_rw_len(device, blocks: u32) { device.xcopy_len.store(blocks, Ordering::SeqCst); }
-    fn tcmu_dev_set_max_unmap_len(device, blocks: u32) { device.max_unmap_len.store(blocks, Ordering::SeqCst); }
-    fn tcmu_dev_set_unmap_gran_align(device, blocks: u32) { device.unmap_align.store(blocks, Ordering::SeqCst); }
-    fn tcmu_dev_set_solid_state_media(device, enabled: bool) { device.solid_state.store(enabled, Ordering::SeqCst); }
-    fn tcmu_dev_set_write_protect_enabled(device, enabled: bool) { device.write_protect.store(enabled, Ordering::SeqCst); }
-    fn tcmu_dev_set_write_cache_enabled(device, enabled: bool) { device.write_cache.store(enabled, Ordering::SeqCst); }
+    fn tcmu_dev_set_max_xfer_len(device, blocks: u32) {
+        device.max_xfer_len.store(blocks, Ordering::SeqCst);
+    }
+    fn tcmu_dev_set_opt_xcopy_rw_len(device, blocks: u32) {
+        device.xcopy_len.store(blocks, Ordering::SeqCst);
+    }
+    fn tcmu_dev_set_max_unmap_len(device, blocks: u32) {
+        device.max_unmap_len.store(blocks, Ordering::SeqCst);
+    }
+    fn tcmu_dev_set_unmap_gran_align(device, blocks: u32) {
+        device.unmap_align.store(blocks, Ordering::SeqCst);
+    }
+    fn tcmu_dev_set_solid_state_media(device, enabled: bool) {
+        device.solid_state.store(enabled, Ordering::SeqCst);
+    }
+    fn tcmu_dev_set_write_protect_enabled(device, enabled: bool) {
+        device.write_protect.store(enabled, Ordering::SeqCst);
+    }
+    fn tcmu_dev_set_write_cache_enabled(device, enabled: bool) {
+        device.write_cache.store(enabled, Ordering::SeqCst);
+    }
     fn tcmu_notify_lock_lost(device) { device.locks_lost.fetch_add(1, Ordering::SeqCst); }
 }
 
