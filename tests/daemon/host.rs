@@ -70,8 +70,7 @@ pub(crate) fn compile(name: &str, source: &[u8]) -> PathBuf {
 /// As [`support::prerequisites::missing`], of what these tests need beside Gluster.
 pub(crate) fn missing() -> Option<ExitCode> {
     let tools = ["tcmu-runner", "dbus-daemon", "dbus-send", "cc"];
-    let is_missing =
-        |tool: &&str| Command::new(tool).arg("--version").stdout(Stdio::null()).status().is_err();
+    let is_missing = |tool: &&str| Command::new(tool).arg("--version").output().is_err();
     let missing: Vec<&str> = tools.into_iter().filter(is_missing).collect();
     if missing.is_empty() {
         return None;
@@ -89,11 +88,42 @@ pub(crate) fn clean_up() {
     }
 }
 
-/// Memory that a process has, in KiB.
-pub(crate) fn resident_kib(pid: Pid) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
+/// What a daemon holds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Usage {
+    /// Resident memory.
+    pub(crate) kib: u64,
+    pub(crate) threads: u64,
+    pub(crate) fds: usize,
+}
+
+impl Usage {
+    pub(crate) fn of(pid: Pid) -> Self {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let field = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+            line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        };
+        let fds = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+        Self { kib: field("VmRSS:"), threads: field("Threads:"), fds }
+    }
+}
+
+/// The plugin of this build, or the one that `HANDLER_SO` names.
+pub(crate) fn plugin() -> PathBuf {
+    std::env::var_os("HANDLER_SO").map_or_else(runner::plugin, PathBuf::from)
+}
+
+/// Where valgrind writes what it finds, and nothing else.
+const MEMCHECK_LOG: &str = "memcheck.log";
+
+/// What memcheck finds in libraries of others.
+const SUPPRESSIONS: &str =
+    concat!("--suppressions=", env!("CARGO_MANIFEST_DIR"), "/daemon/memcheck.supp");
+
+/// Whether daemons are to run under valgrind's memcheck (`MEMCHECK=1`).
+fn is_checked() -> bool {
+    std::env::var_os("MEMCHECK").is_some()
 }
 
 pub(crate) struct Host {
@@ -119,7 +149,7 @@ impl Host {
     }
 
     pub(crate) fn without_daemon() -> Self {
-        Self::new(&runner::plugin())
+        Self::new(&plugin())
     }
 
     fn new(handler: &Path) -> Self {
@@ -156,12 +186,17 @@ impl Host {
         };
         let own = [bind("run", "/run"), bind("etc", "/etc/tcmu")];
         let output = fs::File::create(path("daemon.out")).unwrap();
-        let under = std::env::var("DAEMON_UNDER").unwrap_or_default();
+        let memcheck = format!("--log-file={}", path(MEMCHECK_LOG).display());
+        let under: &[&str] = if is_checked() {
+            &["valgrind", "-q", "--num-callers=30", SUPPRESSIONS, &memcheck]
+        } else {
+            &[]
+        };
         let daemon = Command::new("unshare")
             .args(["--mount", "--propagation", "private", "sh", "-c", BECOME_THE_DAEMON, "sh"])
             .args(self.kernel.mounts().iter().chain(&own).flatten())
             .arg("--")
-            .args(under.split_whitespace())
+            .args(under)
             .args(["tcmu-runner", "--handler-path"])
             .arg(path("handlers"))
             .arg("--tcmu-log-dir")
@@ -251,6 +286,16 @@ impl Host {
         }
     }
 
+    /// From now on the daemon can create no thread, or it can again.
+    pub(crate) fn set_out_of_threads(&self, out: bool) {
+        let file = self.root.path().join("run/out-of-threads");
+        if out {
+            fs::write(file, "").unwrap();
+        } else {
+            fs::remove_file(file).unwrap();
+        }
+    }
+
     /// A file in the daemon's folder of configuration.
     pub(crate) fn configuration(&self, name: &str) -> PathBuf {
         self.root.path().join("etc").join(name)
@@ -259,6 +304,13 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
+        if is_checked() && !std::thread::panicking() {
+            if self.daemon.is_some() {
+                self.stop_daemon();
+            }
+            let found = fs::read_to_string(self.root.path().join(MEMCHECK_LOG)).unwrap();
+            assert!(found.is_empty(), "{found}");
+        }
         if std::thread::panicking() {
             eprintln!("--- the daemon's log\n{}---\n{}---", self.log(), self.output());
         }

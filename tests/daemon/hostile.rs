@@ -5,11 +5,11 @@ use std::fs;
 use std::time::Duration;
 
 use crate::gate::Gate;
-use crate::host::{Host, resident_kib};
+use crate::host::{Host, Usage};
 use crate::kernel::Backstore;
 use crate::kernel::device::{BUSY, CHECK_CONDITION, Device, GOOD, Pending, TASK_SET_FULL};
 use crate::kernel::ring::Data;
-use crate::life::{MIB, lun};
+use crate::life::{MIB, lun, lun_of};
 use crate::model::Random;
 use crate::scsi::{BLOCK, cdb16, inquiry, read, write};
 use support::volume::LocalVolume;
@@ -49,7 +49,7 @@ pub(crate) fn every_opcode() {
     let host = Host::start();
     let device = lun(&host, &volume, "d0", 4 * MIB);
     assert_alive(&host, &device);
-    let before = resident_kib(host.pid());
+    let before = Usage::of(host.pid()).kib;
     let mut random = Random::new(5);
     let mut sent = 0;
     for opcode in (0..=0xff).filter(|&opcode| !is_dropped(opcode)) {
@@ -81,7 +81,7 @@ pub(crate) fn every_opcode() {
         }
     }
     assert_alive(&host, &device);
-    let more = resident_kib(host.pid()).saturating_sub(before);
+    let more = Usage::of(host.pid()).kib.saturating_sub(before);
     println!("{sent} commands; {more} KiB more");
     assert!(more <= ALLOWED_KIB, "{more} KiB more");
     host.kernel.remove(&device);
@@ -97,9 +97,9 @@ pub(crate) fn large_and_slow() {
         cmd_time_out: Some(Duration::from_secs(2)),
         ..Backstore::new("d0", &volume.cfgstring("d0", ""), LUN)
     };
-    let device = host.kernel.add(backstore).unwrap();
+    let device = lun_of(&host, backstore);
     assert_alive(&host, &device);
-    let before = resident_kib(host.pid());
+    let before = Usage::of(host.pid()).kib;
     gate.shut();
     let mut pending = Vec::new();
     for n in 0..32_u64 {
@@ -127,7 +127,7 @@ pub(crate) fn large_and_slow() {
         // Refused, or expired.
         drop(pending.wait());
     }
-    let more = resident_kib(host.pid()).saturating_sub(before);
+    let more = Usage::of(host.pid()).kib.saturating_sub(before);
     println!("{more} KiB more");
     assert!(more <= ALLOWED_KIB, "{more} KiB more");
     gate.open();

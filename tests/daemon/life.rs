@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+
 use crate::gate::Gate;
-use crate::host::Host;
+use crate::host::{Host, Usage};
 use crate::kernel::Backstore;
-use crate::kernel::device::{BUSY, CHECK_CONDITION, Device};
+use crate::kernel::device::{BECOMING_READY, BUSY, CHECK_CONDITION, Device, GOOD};
+use crate::kernel::ring::Data;
 use crate::model::Model;
-use crate::scsi::{BLOCK, inquiry, read, send_read, send_write, write};
+use crate::scsi::{BLOCK, cdb16, inquiry, read, send_read, send_write, write};
 use support::volume::LocalVolume;
 use support::{eventually, pattern};
 
@@ -19,7 +22,23 @@ pub(crate) const MIB: u64 = 1 << 20;
 /// A LUN on a new image.
 pub(crate) fn lun(host: &Host, volume: &LocalVolume, name: &str, bytes: u64) -> Arc<Device> {
     volume.image(name, bytes);
-    host.kernel.add(Backstore::new(name, &volume.cfgstring(name, ""), bytes)).unwrap()
+    lun_of(host, Backstore::new(name, &volume.cfgstring(name, ""), bytes))
+}
+
+/// A LUN that serves: if the machine is busy, the plugin does not wait for its brick.
+pub(crate) fn lun_of(host: &Host, backstore: Backstore) -> Arc<Device> {
+    let device = host.kernel.add(backstore).unwrap();
+    is_ready(&device);
+    device
+}
+
+pub(crate) fn is_ready(device: &Device) {
+    eventually("the LUN is ready", || {
+        let reply = device.run(&[0; 6], Data::None);
+        // If not, it is about to be.
+        assert!(reply.status == GOOD || BECOMING_READY.contains(&reply.sense), "{reply:?}");
+        reply.status == GOOD
+    });
 }
 
 pub(crate) fn from_start_to_end() {
@@ -48,6 +67,7 @@ pub(crate) fn before_the_daemon() {
     let devices = ["d0", "d1", "d2"].map(|name| lun(&host, &volume, name, MIB));
     host.start_daemon();
     for device in &devices {
+        is_ready(device);
         write(device, 1, &pattern(u64::from(device.minor), BLOCK));
     }
     let (status, _) = host.stop_daemon();
@@ -55,6 +75,7 @@ pub(crate) fn before_the_daemon() {
     assert!(devices.iter().all(|device| !device.is_open()));
     host.start_daemon();
     for device in &devices {
+        is_ready(device);
         assert_eq!(read(device, 1, BLOCK), pattern(u64::from(device.minor), BLOCK));
     }
 }
@@ -76,8 +97,7 @@ pub(crate) fn killed_with_commands_in_flight() {
         })
     };
     for death in 1..=DEATHS {
-        // The first command that is answered shows that the LUN works.
-        drop(read(&device, 0, BLOCK));
+        is_ready(&device);
         eventually("commands are in flight", || device.in_flight() >= 32);
         host.kill_daemon();
         host.start_daemon();
@@ -98,7 +118,7 @@ pub(crate) fn removed_with_expired_commands() {
         cmd_time_out: Some(Duration::from_secs(1)),
         ..Backstore::new("d0", &volume.cfgstring("d0", ""), MIB)
     };
-    let device = host.kernel.add(backstore).unwrap();
+    let device = lun_of(&host, backstore);
     drop(read(&device, 0, BLOCK));
     gate.shut();
     let reads: Vec<_> = (0..16).map(|lba| send_read(&device, lba, BLOCK)).collect();
@@ -164,7 +184,7 @@ pub(crate) fn late_answers() {
         cmd_time_out: Some(Duration::from_secs(1)),
         ..Backstore::new("d0", &volume.cfgstring("d0", ""), MIB)
     };
-    let device = host.kernel.add(backstore).unwrap();
+    let device = lun_of(&host, backstore);
     write(&device, 0, &pattern(1, 64 * BLOCK));
     for round in 0..2 {
         gate.shut();
@@ -187,7 +207,7 @@ pub(crate) fn full_ring() {
         data_area_bytes: 1 << 20,
         ..Backstore::new("d0", &volume.cfgstring("d0", ""), 4 * MIB)
     };
-    let device = host.kernel.add(backstore).unwrap();
+    let device = lun_of(&host, backstore);
     gate.shut();
     let bytes = 64 << 10;
     let lba = |index: usize| (index * bytes / BLOCK) as u64;
@@ -213,4 +233,74 @@ pub(crate) fn blocked() {
     assert_eq!((reply.status, reply.by_kernel), (BUSY, true));
     device.block(false);
     drop(read(&device, 0, BLOCK));
+}
+
+/// LUNs that come and go leave neither threads, nor descriptors, nor memory behind.
+pub(crate) fn come_and_go() {
+    const OFTEN: usize = 40;
+    let volume = LocalVolume::new();
+    let host = Host::start();
+    // The volume's connection stays.
+    let first = lun(&host, &volume, "first", MIB);
+    let round = || {
+        let device = lun(&host, &volume, "d0", MIB);
+        write(&device, 0, &pattern(3, 64 * BLOCK));
+        host.kernel.remove(&device);
+    };
+    (0..10).for_each(|_| round());
+    let before = Usage::of(host.pid());
+    (0..OFTEN).for_each(|_| round());
+    let mut after = Usage::of(host.pid());
+    // A thread may be just about to end.
+    eventually("threads and descriptors are as before", || {
+        after = Usage::of(host.pid());
+        after.threads <= before.threads && after.fds <= before.fds
+    });
+    println!("{before:?} {after:?}");
+    assert!(after.kib <= before.kib + 20 * OFTEN as u64, "{before:?} {after:?}");
+    drop(read(&first, 0, BLOCK));
+}
+
+/// No thread can be created: LUNs are refused, those that are there serve.
+pub(crate) fn no_threads() {
+    let volume = LocalVolume::new();
+    let host = Host::start();
+    let first = lun(&host, &volume, "first", MIB);
+    host.set_out_of_threads(true);
+    volume.image("d0", MIB);
+    let backstore = || Backstore::new("d0", &volume.cfgstring("d0", ""), MIB);
+    assert_eq!(host.kernel.add(backstore()).err(), Some(Errno::ENOENT));
+    // Another connection would be needed.
+    let apart = LocalVolume::apart();
+    apart.image("d1", MIB);
+    let config = apart.cfgstring("d1", "");
+    assert_eq!(host.kernel.add(Backstore::new("d1", &config, MIB)).err(), Some(Errno::ENOENT));
+    write(&first, 0, &[1; BLOCK]);
+    assert_eq!(read(&first, 0, BLOCK), [1; BLOCK]);
+    crate::scsi::assert_good(first.run(&cdb16(0x91, 0, 0, 0), Data::None));
+    host.set_out_of_threads(false);
+    let device = lun_of(&host, backstore());
+    write(&device, 0, &[2; BLOCK]);
+    let other = lun_of(&host, Backstore::new("d1", &config, MIB));
+    write(&other, 0, &[2; BLOCK]);
+    for device in [first, device, other] {
+        host.kernel.remove(&device);
+    }
+}
+
+/// The core's own timeout, which only tells: the commands are answered when the brick answers.
+pub(crate) fn slow_commands() {
+    let (volume, gate) = Gate::before(LocalVolume::new());
+    volume.image("d0", MIB);
+    let host = Host::start();
+    let config = volume.cfgstring("d0", ";tcmur_cmd_time_out=1");
+    let device = lun_of(&host, Backstore::new("d0", &config, MIB));
+    write(&device, 0, &[1; BLOCK]);
+    gate.shut();
+    let reads: Vec<_> = (0..8).map(|lba| send_read(&device, lba, BLOCK)).collect();
+    eventually("the core says so", || host.log().matches("timed out").count() >= 8);
+    gate.open();
+    for pending in reads {
+        drop(crate::scsi::assert_good(pending.wait()));
+    }
 }

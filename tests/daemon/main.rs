@@ -7,6 +7,7 @@ mod admin;
 mod bench;
 mod commands;
 mod gate;
+mod gateways;
 mod host;
 mod hostile;
 mod kernel;
@@ -49,6 +50,9 @@ fn main() -> ExitCode {
         test("answers_that_come_too_late_do_no_harm", life::late_answers),
         test("commands_that_find_the_ring_full_are_served_later", life::full_ring),
         test("a_lun_that_was_blocked_goes_on", life::blocked),
+        test("luns_that_come_and_go_leave_nothing_behind", life::come_and_go),
+        test("a_daemon_that_gets_no_threads_serves_the_luns_it_has", life::no_threads),
+        test("commands_that_the_core_finds_slow_are_answered_all_the_same", life::slow_commands),
         test("random_commands_at_depth_64_agree_with_a_model", traffic::one_lun),
         test("luns_side_by_side_keep_to_their_own_data", traffic::three_luns),
         test("a_bad_configuration_is_refused_over_dbus_and_by_the_kernel", admin::bad_config),
@@ -58,6 +62,7 @@ fn main() -> ExitCode {
         test("unmapped_and_repeated_blocks_read_as_they_should", commands::unmapped_and_repeated),
         test("counts_made_with_compare_and_write_are_not_lost", commands::counted_together),
         test("forced_and_empty_commands_do_what_they_should", commands::forced_and_empty),
+        test("two_gateways_take_a_lun_in_turns_and_lose_nothing", gateways::taken_in_turns),
         test("every_opcode_with_any_parameters_is_answered", hostile::every_opcode),
         test("large_commands_to_a_silent_brick_take_bounded_memory", hostile::large_and_slow),
     ];

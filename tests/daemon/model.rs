@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use crate::kernel::device::{BUSY, Device, Pending};
+use crate::kernel::device::{BECOMING_READY, BUSY, Device, Pending};
 use crate::scsi::{BLOCK, assert_good, cdb16, read, send_read, send_write};
 use support::pattern;
 
@@ -41,7 +41,7 @@ pub(crate) struct Model {
     contents: Vec<u8>,
     in_flight: VecDeque<InFlight>,
     random: Random,
-    /// Commands that the kernel answered with BUSY, to be sent again.
+    /// Commands that had to be sent again.
     pub(crate) retried: usize,
     pub(crate) reads: usize,
     pub(crate) writes: usize,
@@ -119,7 +119,8 @@ impl Model {
     fn take_one(&mut self, device: &Device) {
         let InFlight { kind, range, pending } = self.in_flight.pop_front().unwrap();
         let reply = pending.wait();
-        if reply.status == BUSY {
+        // A LUN of a daemon that has just started may not have reached its brick yet.
+        if reply.status == BUSY || BECOMING_READY.contains(&reply.sense) {
             self.retried += 1;
             std::thread::sleep(std::time::Duration::from_millis(20));
             self.in_flight.push_back(send(device, kind, range));

@@ -10,6 +10,8 @@
  *   answered when it has taken effect. Those that are read are plain files.
  * - A generic netlink socket: a connection that carries the same messages.
  *
+ * Threads cannot be created while /run/out-of-threads exists.
+ *
  * Each request is a connection of its own; its first message says what it is.
  */
 #define _GNU_SOURCE
@@ -17,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -258,6 +261,15 @@ ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 	message->msg_controllen = 0;
 	message->msg_flags = bare.msg_flags;
 	return length;
+}
+
+/* There is none to be had while a file says so. */
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *),
+		   void *argument)
+{
+	if (!access("/run/out-of-threads", F_OK))
+		return EAGAIN;
+	return REAL(pthread_create)(thread, attributes, body, argument);
 }
 
 /*

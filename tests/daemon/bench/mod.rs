@@ -9,7 +9,8 @@
 
 pub(crate) mod load;
 
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,20 +18,19 @@ use std::time::Duration;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::time::{clock_getcpuclockid, clock_gettime};
 
-use crate::host::{self, Host};
+use crate::host::{self, Host, Usage};
 use crate::kernel::Backstore;
 use crate::kernel::device::Device;
+use crate::life::lun_of;
 use crate::scsi::{BLOCK, write};
 use support::cluster::{self, FOLDER, Volume};
-use support::{pattern, runner};
+use support::pattern;
 
 use load::{Cell, Figures, TRANSFER};
 
 /// The first word of the command line that asks for it.
 pub(crate) const BENCH: &str = "bench";
 
-/// LUNs of each contestant.
-const LUNS: usize = 64;
 /// Bytes of each.
 const LUN_BYTES: usize = 4 << 20;
 
@@ -43,31 +43,35 @@ struct Contestant {
 }
 
 impl Contestant {
-    fn new(name: &'static str, handler: &Path, volume: Option<&Volume>) -> Self {
+    fn new(name: &'static str, handler: &Path, volume: Option<&Volume>, luns: usize) -> Self {
         let host = Host::with_handler(handler);
-        let lun = |index: usize| {
-            let image = format!("{name}{index}");
-            let config = match volume {
-                Some(volume) => {
-                    volume.image(&image, LUN_BYTES as u64);
-                    volume.cfgstring(&image, "")
+        let image = |index: usize| format!("{name}{index}");
+        if let Some(volume) = volume {
+            volume.mounted(|place| {
+                for index in 0..luns {
+                    let file = fs::File::create(place.join(image(index))).unwrap();
+                    file.set_len(LUN_BYTES as u64).unwrap();
                 }
-                None => "glfs/nothing".to_owned(),
-            };
+            });
+        }
+        let lun = |index: usize| {
+            let image = image(index);
+            let config = volume
+                .map_or_else(|| "glfs/nothing".to_owned(), |volume| volume.cfgstring(&image, ""));
             let backstore = Backstore {
                 cmd_time_out: None,
                 data_area_bytes: 8 << 20,
                 ..Backstore::new(&image, &config, LUN_BYTES as u64)
             };
-            let device = host.kernel.add(backstore).unwrap();
+            let device = lun_of(&host, backstore);
             // What was never written would be read without the brick's disk.
             for (index, part) in pattern(1, LUN_BYTES).chunks(64 << 10).enumerate() {
                 write(&device, (index * (64 << 10) / BLOCK) as u64, part);
             }
             device
         };
-        let devices = (0..LUNS).map(lun).collect();
-        println!("{name}: {LUNS} LUNs");
+        let devices = (0..luns).map(lun).collect();
+        println!("{name}: {luns} LUNs");
         Self { name, host, devices, figures: Vec::new() }
     }
 
@@ -75,40 +79,43 @@ impl Contestant {
         let pid = self.host.pid();
         let clock = clock_getcpuclockid(pid).unwrap();
         let cpu = || Duration::from(clock_gettime(clock).unwrap());
-        let resident = || host::resident_kib(pid);
+        let resident = || Usage::of(pid).kib;
         load::measure(&self.devices, LUN_BYTES, cell, time, cpu, resident)
     }
 }
 
-fn cells() -> Vec<Cell> {
+/// The cells that need no more LUNs than that.
+fn cells(most: usize) -> Vec<Cell> {
     let shapes = [(1, 1), (1, 16), (1, 64), (4, 16), (16, 4), (64, 1)];
     let of = |writes| shapes.map(|(luns, depth)| Cell { writes, luns, depth });
-    [of(false), of(true)].concat()
+    [of(false), of(true)].concat().into_iter().filter(|cell| cell.luns <= most).collect()
 }
 
-/// Measures, and prints a table. `arguments`: rounds and milliseconds of each cell, if not 7 and
-/// 1000.
+/// Measures, and prints a table. `arguments`: rounds and milliseconds of each cell, and LUNs at
+/// most, if not 7, 1000 and 64.
 pub(crate) fn run(arguments: &[&str]) -> ExitCode {
     let number = |index: usize, default: u64| {
         arguments.get(index).map_or(default, |text| text.parse().expect("a number"))
     };
     let (rounds, time) = (number(0, 7), Duration::from_millis(number(1, 1000)));
+    let luns = usize::try_from(number(2, 64)).unwrap();
     // A disk would be measured otherwise.
     let memory = tempfile::tempdir().unwrap();
     mount(Some("bricks"), memory.path(), Some("tmpfs"), MsFlags::empty(), Some("size=75%"))
         .unwrap();
     FOLDER.set(memory.path().to_owned()).expect("no cluster yet");
-    let volume = Volume::start(&[], 1, &[]);
-    let ours = std::env::var_os("HANDLER_SO").map_or_else(runner::plugin, PathBuf::from);
+    // Who opens O_DIRECT, as the C handler does, bypasses write-behind, as the plugin does anyway.
+    let volume = Volume::start(&[], 1, &[("performance.strict-o-direct", "on")]);
+    let ours = host::plugin();
     let instant = host::compile("instant", include_bytes!("instant.c"));
     let mut contestants = vec![
-        Contestant::new("instant", &instant, None),
-        Contestant::new("ours", &ours, Some(&volume)),
+        Contestant::new("instant", &instant, None, luns),
+        Contestant::new("ours", &ours, Some(&volume), luns),
     ];
     if let Some(peer) = std::env::var_os("PEER") {
-        contestants.push(Contestant::new("peer", Path::new(&peer), Some(&volume)));
+        contestants.push(Contestant::new("peer", Path::new(&peer), Some(&volume), luns));
     }
-    for cell in cells() {
+    for cell in cells(luns) {
         for contestant in &mut contestants {
             contestant.figures.push(Vec::new());
         }
@@ -125,7 +132,7 @@ pub(crate) fn run(arguments: &[&str]) -> ExitCode {
         }
         println!("measured {}", cell.name());
     }
-    print_table(&contestants);
+    print_table(&contestants, luns);
     for contestant in &mut contestants {
         for device in std::mem::take(&mut contestant.devices) {
             contestant.host.kernel.remove(&device);
@@ -138,11 +145,11 @@ pub(crate) fn run(arguments: &[&str]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn print_table(contestants: &[Contestant]) {
+fn print_table(contestants: &[Contestant], luns: usize) {
     println!("\nTransfers of {TRANSFER} bytes; LUNs x depth of each; ratios are IOPS of ours.\n");
     println!("| cell | contestant | IOPS | p50 µs | p99 µs | CPU µs | MiB | ours/it (quartiles) |");
     println!("|---|---|---|---|---|---|---|---|");
-    for (index, cell) in cells().iter().enumerate() {
+    for (index, cell) in cells(luns).iter().enumerate() {
         let ours = &contestants[1].figures[index];
         for contestant in contestants {
             let runs = &contestant.figures[index];

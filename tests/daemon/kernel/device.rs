@@ -32,6 +32,9 @@ pub(crate) struct Reply {
 
 pub(crate) type Sense = (u8, u8, u8);
 
+/// LOGICAL UNIT IS IN PROCESS OF BECOMING READY, and the unit attention that it has become so.
+pub(crate) const BECOMING_READY: [Sense; 2] = [(0x2, 0x04, 0x01), (0x6, 0x28, 0x00)];
+
 /// CHECK CONDITION without sense data.
 pub(crate) const NO_SENSE: Sense = (0, 0xff, 0xff);
 

@@ -40,6 +40,8 @@ pub(crate) struct Backstore {
     pub(crate) cmd_time_out: Option<Duration>,
     pub(crate) data_area_bytes: usize,
     pub(crate) write_cache: bool,
+    /// It is in a target port group with implicit ALUA: exported by several gateways.
+    pub(crate) implicit_alua: bool,
 }
 
 impl Backstore {
@@ -54,6 +56,7 @@ impl Backstore {
             cmd_time_out: Some(Duration::from_secs(30)),
             data_area_bytes: 64 << 20,
             write_cache: false,
+            implicit_alua: false,
         }
     }
 }

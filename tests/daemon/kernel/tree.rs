@@ -14,6 +14,25 @@ const HBA: u32 = 1;
 /// Devices that the daemon and libgfapi find beside the UIO devices.
 const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
 
+/// A target port group of an admin's, as the kernel makes it, with implicit ALUA.
+const PORT_GROUP: [(&str, &str); 15] = [
+    ("alua_access_state", "0"),
+    ("alua_access_status", "None"),
+    ("alua_access_type", "Implicit"),
+    ("alua_support_active_nonoptimized", "1"),
+    ("alua_support_active_optimized", "1"),
+    ("alua_support_lba_dependent", "1"),
+    ("alua_support_offline", "1"),
+    ("alua_support_standby", "1"),
+    ("alua_support_transitioning", "1"),
+    ("alua_support_unavailable", "1"),
+    ("implicit_trans_secs", "0"),
+    ("nonop_delay_msecs", "100"),
+    ("preferred", "0"),
+    ("tg_pt_gp_id", "1"),
+    ("trans_delay_msecs", "0"),
+];
+
 #[derive(Debug, Clone)]
 pub(crate) struct Tree {
     root: PathBuf,
@@ -78,6 +97,12 @@ impl Tree {
         let serial = format!("0b5e{minor:04}-0000-4000-8000-000000000000");
         file("wwn/vpd_unit_serial", &format!("T10 VPD Unit Serial Number: {serial}\n"));
         fs::create_dir_all(self.root.join(&folder).join("alua/default_tg_pt_gp")).unwrap();
+        if backstore.implicit_alua {
+            for (name, value) in PORT_GROUP {
+                file(&format!("alua/group/{name}"), &format!("{value}\n"));
+            }
+            file("alua/group/members", "");
+        }
         self.update(backstore);
         self.write(
             &format!("sys/class/uio/uio{minor}/maps/map0/size"),
