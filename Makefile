@@ -74,6 +74,12 @@ install:
 	for page in $$(find $(built)/man -name '*.[58]'); do install -D -m 0644 -t $(DESTDIR)/usr/share/man/man$${page##*.} $$page; done
 	$(built)/tcmu-glfs completions bash >$(built)/man/bash && \
 		install -D -m 0644 $(built)/man/bash $(DESTDIR)/usr/share/bash-completion/completions/tcmu-glfs
+	$(built)/tcmu-glfs completions zsh >$(built)/man/zsh && \
+		install -D -m 0644 $(built)/man/zsh $(DESTDIR)/usr/share/zsh/vendor-completions/_tcmu-glfs
+	$(built)/tcmu-glfs completions fish >$(built)/man/fish && \
+		install -D -m 0644 $(built)/man/fish $(DESTDIR)/usr/share/fish/vendor_completions.d/tcmu-glfs.fish
+	rm -rf $(built)/schemas && mkdir $(built)/schemas && $(built)/tcmu-glfs schemas $(built)/schemas
+	install -D -m 0644 -t $(DESTDIR)/usr/share/tcmu-glfs/schemas $(built)/schemas/*.json
 	test -e $(DESTDIR)/etc/tcmu/glfs.toml || install -D -m 0644 packaging/glfs.toml $(DESTDIR)/etc/tcmu/glfs.toml
 	install -D -m 0644 packaging/logrotate $(DESTDIR)/etc/logrotate.d/tcmu-glfs
 	install -D -m 0644 packaging/systemd/tcmu-runner.conf $(DESTDIR)$(UNIT_DIR)/tcmu-runner.service.d/tcmu-glfs.conf
@@ -84,6 +90,8 @@ install:
 uninstall:
 	rm -f $(DESTDIR)$(HANDLER_DIR)/handler_glfs.so $(DESTDIR)/usr/sbin/tcmu-glfs $(DESTDIR)/etc/logrotate.d/tcmu-glfs
 	rm -f $(DESTDIR)/usr/share/man/man[58]/tcmu-glfs*.[58] $(DESTDIR)/usr/share/bash-completion/completions/tcmu-glfs
+	rm -f $(DESTDIR)/usr/share/zsh/vendor-completions/_tcmu-glfs $(DESTDIR)/usr/share/fish/vendor_completions.d/tcmu-glfs.fish
+	rm -rf $(DESTDIR)/usr/share/tcmu-glfs
 	rm -f $(DESTDIR)$(UNIT_DIR)/tcmu-runner.service.d/tcmu-glfs.conf
 	rm -f $(DESTDIR)$(UNIT_DIR)/$(RESTORE_UNIT).service.d/tcmu-glfs.conf
 	rmdir $(DESTDIR)$(UNIT_DIR)/tcmu-runner.service.d $(DESTDIR)$(UNIT_DIR)/$(RESTORE_UNIT).service.d 2>/dev/null || true

@@ -8,7 +8,7 @@ use std::process::exit;
 
 /// Every libgfapi function the project calls. A new one is added here, and nowhere else. Some are
 /// those of the command `tcmu-glfs`; the plugin does not import them.
-const FUNCTIONS: [&str; 33] = [
+const FUNCTIONS: [&str; 37] = [
     "glfs_new",
     "glfs_set_volfile",
     "glfs_set_logging",
@@ -42,6 +42,10 @@ const FUNCTIONS: [&str; 33] = [
     "glfs_unlink",
     "glfs_mkdir",
     "glfs_statvfs",
+    "glfs_opendir",
+    "glfs_readdirplus",
+    "glfs_closedir",
+    "glfs_removexattr",
 ];
 
 /// libgfapi's own number (GlusterFS 6 and later): the first with the five-argument completion

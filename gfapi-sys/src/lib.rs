@@ -13,7 +13,7 @@
     reason = "generated from C"
 )]
 
-use libc::{flock, gid_t, iovec, mode_t, off_t, stat, statvfs, uid_t};
+use libc::{dirent, flock, gid_t, iovec, mode_t, off_t, stat, statvfs, uid_t};
 
 /// Statistics before and after an operation, handed to [`glfs_io_cbk`]. Never looked into: with
 /// write-behind in the graph it is zeroed for acknowledged writes.

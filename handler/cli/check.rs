@@ -3,27 +3,31 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use handler_glfs::config::{Access, Cache, Config, Fence};
-use handler_glfs::gluster::{Answer, Opener};
+use handler_glfs::gluster::{self, Answer, Opener};
 use handler_glfs::lun::backend::Source as _;
 use nix::errno::Errno;
 
-use crate::findings::Findings;
-use crate::portrait::{Fencing, Portrait};
-use crate::session::Session;
-use crate::{place, size};
+use crate::configfs::KernelLun;
+use crate::exit::CommandError;
+use crate::files::Root;
+use crate::finding::{Report, Severity};
+use crate::gfapi_session::GfapiSession;
+use crate::image_info::{self, Fencing, ImageInfo};
+use crate::{cfgstring_arg, exit, size};
 
 /// Tries a configuration as tcmu-runner would: is it well-formed, do its servers answer, is the
 /// image there, can it be fenced?
 ///
-/// Each finding is one line: ok, note, warning or error, what is so, and what can be done about it.
-/// Nothing is changed and no lock is taken: a LUN that is in use is not disturbed. It takes as long
-/// as open-timeout= allows at most, and a few seconds for questions about locks.
+/// Each finding is a sentence: ok, note, warning or error, what is so, and what can be done about
+/// it. Nothing is changed and no lock is taken: a LUN that is in use is not disturbed. It takes as
+/// long as open-timeout= allows at most, and a few seconds for questions about locks.
 ///
-/// Exit status: 0 the LUN can be served (there may be warnings), 1 it cannot, 2 the command line is
-/// wrong.
+/// Exit status: 0 the LUN can be served (there may be warnings), 1 it cannot, 2 the command line or
+/// the configuration string is wrong.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example: tcmu-glfs check 'vol@gluster1/disk.img;server=gluster2;fence=required'"
@@ -32,64 +36,116 @@ pub(crate) struct Args {
     /// As for targetcli: VOLUME@HOST/PATH[;KEY=VALUE]... Quote it in a shell. Keys are in
     /// tcmu-glfs(5)
     cfgstring: String,
-    /// Print the findings as one JSON document: subject, worst, and a list of level, about and text
+    /// Print the findings as one JSON document
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    root: Root,
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
-    let mut findings = Findings::new(args.json);
-    match handler_glfs::config::Site::read_file() {
-        Err(why) => findings.error("site", why.to_string()),
-        Ok(site) => match place::read(&args.cfgstring, &site) {
-            Err(why) => {
-                findings.error("configuration", format!("{why}; the form is {}", place::FORM));
-            }
-            Ok(config) => check(&config, &mut findings),
-        },
-    }
-    findings.end(&args.cfgstring)
+    exit::conclude(args.json, examine(args))
 }
 
-fn check(config: &Config, findings: &mut Findings) {
-    findings.ok(
+fn examine(args: &Args) -> Result<bool, CommandError> {
+    let (site, mistake) = cfgstring_arg::site();
+    let config = cfgstring_arg::parse_with(&args.cfgstring, &site)?;
+    let mut report = Report::live(&args.cfgstring, args.json);
+    if let Some(mistake) = mistake {
+        report.warning("site", mistake);
+    }
+    check(&config, &mut report);
+    let luns = KernelLun::serving(&args.root.files(), &site, &config);
+    if let [first, others @ ..] = luns.as_slice() {
+        let names = luns.iter().map(|lun| lun.name.as_str()).collect::<Vec<_>>().join(", ");
+        if others.is_empty() {
+            report.note("lun", format!("LUN {} of this host serves the image", first.name));
+        } else {
+            report.error(
+                "lun",
+                format!(
+                    "LUNs {names} of this host all serve the image: initiators take them for \
+                     separate disks, and overwrite each other's data; delete all but one"
+                ),
+            );
+        }
+    }
+    let is_well = report.worst() < Severity::Error;
+    if args.json {
+        report.print_json("check");
+    }
+    Ok(is_well)
+}
+
+fn check(config: &Config, report: &mut Report) {
+    report.ok(
         "configuration",
         format!(
             "the configuration is well-formed: volume {}, image {}",
             config.volume, config.path
         ),
     );
-    let session = Session::begin();
+    let session = GfapiSession::begin();
     let begin = Instant::now();
     let source = Opener::new(&Config { access: Access::ReadOnly, ..config.clone() });
-    servers(&source.survey(config.open_timeout), findings);
+    servers(&source.survey(config.open_timeout), report);
     match source.open(config.open_timeout.saturating_sub(begin.elapsed()), None) {
-        Ok(opened) => match Portrait::of(&opened.image) {
-            Ok(portrait) => image(config, &portrait, findings),
-            Err(errno) => findings
-                .error("image", format!("the volume does not say how large the image is: {errno}")),
+        Ok(opened) => match ImageInfo::of(&opened.image) {
+            Ok(info) => image(config, &info, report),
+            Err(errno) => {
+                let why = image_info::explain(config, errno);
+                report.error("image", format!("the size of the image is unknown: {why}"));
+            }
         },
         Err(not) => {
-            findings.error(if not.errno == Errno::ENOTCONN { "server" } else { "image" }, not.why);
+            report.error(if not.errno == Errno::ENOTCONN { "server" } else { "image" }, not.why);
             for text in session.complaints() {
-                findings.note("libgfapi", format!("libgfapi's log says: {text}"));
+                report.note("libgfapi", format!("libgfapi's log says: {text}"));
             }
         }
     }
 }
 
-fn servers(answers: &[Answer], findings: &mut Findings) {
+/// Waits for bricks that are still being connected, and reports those that are missing.
+fn bricks(config: &Config, report: &mut Report) {
+    const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+    const INTERVAL: Duration = Duration::from_millis(500);
+    let begin = Instant::now();
+    loop {
+        let volumes = gluster::volumes();
+        let Some(volume) = volumes.into_iter().find(|volume| volume.volume == config.volume) else {
+            return;
+        };
+        if volume.connected >= volume.bricks {
+            return report.ok("bricks", format!("all {} bricks are connected", volume.bricks));
+        }
+        if begin.elapsed() >= CONNECT_TIMEOUT {
+            return report.warning(
+                "bricks",
+                format!(
+                    "only {} of {} bricks are connected: the next one that fails may stop the LUN, \
+                     and what is written now must be healed; gluster volume status {}",
+                    volume.connected, volume.bricks, config.volume
+                ),
+            );
+        }
+        thread::sleep(INTERVAL);
+    }
+}
+
+fn servers(answers: &[Answer], report: &mut Report) {
     if answers.is_empty() {
-        findings.note("server", "no server is asked: the volume's layout comes from volfile=");
+        report.note("server", "no server is asked: the volume's layout comes from volfile=");
     }
     let some = answers.iter().any(|answer| answer.answers.is_ok());
     for Answer { server, answers } in answers {
         match answers {
-            Ok(()) => findings.ok("server", format!("{server} answers")),
-            Err(why) if some => findings.warning(
+            Ok(()) => report.ok("server", format!("{server} answers")),
+            Err(why) if some => report.warning(
                 "server",
                 format!(
-                    "{server} does not answer: {why}; others do, but start glusterd there, or take it out of the list"
+                    "{server} does not answer: {why}; others do, but start glusterd there, or \
+                     take it out of the list"
                 ),
             ),
             // All of them are named in the one error about the open.
@@ -98,7 +154,7 @@ fn servers(answers: &[Answer], findings: &mut Findings) {
     }
     if let [only] = answers {
         if only.answers.is_ok() {
-            findings.note(
+            report.note(
                 "server",
                 format!("{} is the only one: name others with ;server=HOST", only.server),
             );
@@ -106,36 +162,37 @@ fn servers(answers: &[Answer], findings: &mut Findings) {
     }
 }
 
-fn image(config: &Config, portrait: &Portrait, findings: &mut Findings) {
-    findings.ok("volume", format!("volume {}: {}", config.volume, portrait.makeup));
-    blocks(portrait, findings);
-    access(config, portrait, findings);
-    if let Some(shard) = portrait.makeup.shard {
-        findings.note("shards", format!("the volume is sharded: pieces of {}", size::show(shard)));
+fn image(config: &Config, info: &ImageInfo, report: &mut Report) {
+    report.ok("volume", format!("volume {}: {}", config.volume, info.makeup));
+    bricks(config, report);
+    blocks(info, report);
+    access(config, info, report);
+    if let Some(shard) = info.makeup.shard {
+        report.note("shards", format!("the volume is sharded: pieces of {}", size::show(shard)));
     }
-    fencing(config, portrait, findings);
-    tls(portrait, findings);
+    fencing(config, info, report);
+    tls(info, report);
 }
 
-fn blocks(portrait: &Portrait, findings: &mut Findings) {
+fn blocks(info: &ImageInfo, report: &mut Report) {
     const LARGE_BLOCK: u64 = 4096;
-    let (bytes, allocated) = (portrait.facts.bytes, portrait.facts.allocated);
+    let (bytes, allocated) = (info.facts.bytes, info.facts.allocated);
     if bytes < size::BLOCK {
-        return findings.error(
+        return report.error(
             "size",
             format!("the image has {bytes} bytes, not even one block: tcmu-glfs resize"),
         );
     }
     let share = format!("{} of them allocated", size::show(allocated));
-    findings.ok("size", format!("the image opens: {}, {share}", size::show(bytes)));
+    report.ok("size", format!("the image opens: {}, {share}", size::show(bytes)));
     let (odd, large) = (bytes % size::BLOCK, bytes % LARGE_BLOCK);
     if odd != 0 {
-        findings.warning(
+        report.warning(
             "size",
             format!("its last {odd} bytes are no whole block and are not served: tcmu-glfs resize"),
         );
     } else if large != 0 {
-        findings.note(
+        report.note(
             "size",
             format!(
                 "with blocks of {LARGE_BLOCK} bytes, its last {large} bytes would not be served"
@@ -144,75 +201,111 @@ fn blocks(portrait: &Portrait, findings: &mut Findings) {
     }
 }
 
-fn access(config: &Config, portrait: &Portrait, findings: &mut Findings) {
-    match (config.access, portrait.may_change) {
-        (Access::ReadOnly, _) => findings.note("access", "the LUN is read-only (access=ro)"),
+fn access(config: &Config, info: &ImageInfo, report: &mut Report) {
+    match (config.access, info.may_change) {
+        (Access::ReadOnly, _) => report.note("access", "the LUN is read-only (access=ro)"),
         (_, Ok(true)) => {}
-        (Access::Auto, Ok(false)) => findings.warning(
+        (Access::Auto, Ok(false)) => report.warning(
             "access",
-            "the volume lets this host change nothing: the LUN will be read-only (access=auto); is that meant?",
+            "the volume lets this host change nothing: the LUN will be read-only (access=auto); \
+             is that meant?",
         ),
-        (Access::ReadWrite, Ok(false)) => findings.error(
+        (Access::ReadWrite, Ok(false)) => report.error(
             "access",
-            "the volume lets this host change nothing, and access=rw asks for it: leave that out, or make the volume writable",
+            "the volume lets this host change nothing, and access=rw asks for it: leave that out, \
+             or make the volume writable",
         ),
-        (_, Err(errno)) => findings.warning("access", format!("whether the image can be written is not known: {errno}")),
+        (_, Err(errno)) => report.warning(
+            "access",
+            format!(
+                "whether the image can be written is \
+                                                             not known: {errno}"
+            ),
+        ),
     }
 }
 
-fn fencing(config: &Config, portrait: &Portrait, findings: &mut Findings) {
+fn fencing(config: &Config, info: &ImageInfo, report: &mut Report) {
     let fence = if config.cache == Cache::Writeback { Fence::Off } else { config.fence };
     let off = if config.fence == Fence::Off { "fence=off" } else { "cache=writeback" };
-    match (&portrait.fencing, fence) {
+    match (&info.fencing, fence) {
         (Err(errno), Fence::Required) => {
-            findings.error("fencing", format!("whether the image can be fenced could not be asked: {errno}"));
+            report.error(
+                "fencing",
+                format!(
+                    "whether the image can be fenced could not be asked: \
+                                             {errno}"
+                ),
+            );
         }
         (Err(errno), _) => {
-            findings.warning("fencing", format!("whether the image can be fenced could not be asked: {errno}"));
+            report.warning(
+                "fencing",
+                format!(
+                    "whether the image can be fenced could not be \
+                                               asked: {errno}"
+                ),
+            );
         }
-        (Ok(Fencing::Owned(_) | Fencing::Free), Fence::Off) => findings.error(
+        (Ok(Fencing::Owned(_) | Fencing::Free), Fence::Off) => report.error(
             "fencing",
             format!(
-                "the image is fenced, and with {off} the bricks refuse this LUN: use fence=auto, or unfence the file"
+                "the image is fenced, and with {off} the bricks refuse this LUN: use fence=auto, \
+                 or unfence the file"
             ),
         ),
         (Ok(_), Fence::Off) => {
-            findings.note("fencing", format!("not fenced ({off}): only for an image that one gateway serves"));
+            report.note(
+                "fencing",
+                format!(
+                    "not fenced ({off}): only for an image that one \
+                                            gateway serves"
+                ),
+            );
         }
         (Ok(Fencing::Impossible(why)), Fence::Required) => {
-            findings.error("fencing", format!("fence=required, and it cannot be fenced: {why}"));
+            report.error("fencing", format!("fence=required, and it cannot be fenced: {why}"));
         }
         // What nobody writes needs no fence.
-        (Ok(Fencing::Impossible(_)), Fence::Auto) if portrait.may_change == Ok(false) => {}
-        (Ok(Fencing::Impossible(why)), Fence::Auto) => findings.warning(
+        (Ok(Fencing::Impossible(_)), Fence::Auto) if info.may_change == Ok(false) => {}
+        (Ok(Fencing::Impossible(why)), Fence::Auto) => report.warning(
             "fencing",
             format!(
-                "it cannot be fenced: {why}; serve it from one gateway only, or a gateway that hangs may write late"
+                "it cannot be fenced: {why}; serve it from one gateway only, or a gateway that \
+                 hangs may write late"
             ),
         ),
-        (Ok(Fencing::Possible), _) => findings.ok("fencing", "it can be fenced: the volume enforces locks"),
-        (Ok(Fencing::Free), _) => findings.ok("fencing", "it is fenced, and no gateway owns it now"),
-        (Ok(Fencing::Owned(_)), _) => findings.ok("fencing", "it is fenced"),
+        (Ok(Fencing::Possible), _) => report.ok(
+            "fencing",
+            "it can be fenced: the volume enforces \
+                                                            locks",
+        ),
+        (Ok(Fencing::Free), _) => report.ok("fencing", "it is fenced, and no gateway owns it now"),
+        (Ok(Fencing::Owned(_)), _) => report.ok("fencing", "it is fenced"),
     }
-    if let Ok(Fencing::Owned(owner)) = &portrait.fencing {
-        findings.note("owner", format!("it is in use, and owned by {owner}"));
+    if let Ok(Fencing::Owned(owner)) = &info.fencing {
+        report.note("owner", format!("it is in use, and owned by {owner}"));
     }
 }
 
 /// Its presence makes Gluster's daemons and clients encrypt what they say to glusterd.
 const SECURE_ACCESS: &str = "/var/lib/glusterd/secure-access";
 
-fn tls(portrait: &Portrait, findings: &mut Findings) {
-    match (portrait.makeup.tls, Path::new(SECURE_ACCESS).exists()) {
-        (true, true) => findings.ok("tls", "connections to bricks and servers are encrypted"),
-        (true, false) => findings.note(
+fn tls(info: &ImageInfo, report: &mut Report) {
+    match (info.makeup.tls, Path::new(SECURE_ACCESS).exists()) {
+        (true, true) => report.ok("tls", "connections to bricks and servers are encrypted"),
+        (true, false) => report.note(
             "tls",
-            format!("connections to bricks are encrypted, those to servers are not: {SECURE_ACCESS} is not there"),
+            format!(
+                "connections to bricks are encrypted, those to servers are not: \
+                     {SECURE_ACCESS} is not there"
+            ),
         ),
-        (false, true) => findings.warning(
+        (false, true) => report.warning(
             "tls",
-            "connections to servers are encrypted, those to bricks are not: gluster volume set VOLUME client.ssl on (and server.ssl)",
+            "connections to servers are encrypted, those to bricks are not: gluster volume set \
+             VOLUME client.ssl on (and server.ssl)",
         ),
-        (false, false) => findings.note("tls", "connections are not encrypted"),
+        (false, false) => report.note("tls", "connections are not encrypted"),
     }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! Filling an image: with space, with zeros, with the data of another one. In steps, with progress,
-//! until it is done or interrupted.
+//! Fills an image with allocated space, zeros, or the data of another image: in steps, with
+//! progress, interruptible.
 
 use std::ops::Range;
 use std::sync::Mutex;
@@ -18,31 +18,31 @@ use crate::interrupt::Interrupt;
 const STEP: u64 = 1 << 20;
 /// Reads or writes at a time: they overlap on the way to the bricks.
 const AT_ONCE: usize = 4;
-/// Bytes of a call that moves none over the network.
+/// Bytes of a call that moves none over the netprogress.
 const STRIDE: u64 = 256 << 20;
 
-/// Why an image was not filled.
+/// Reason why an image was not filled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Failure {
-    /// By the user.
+    /// Ctrl-C.
     #[error("interrupted")]
     Interrupted,
-    /// By the source.
+    /// The source.
     #[error("reading at {1} failed: {0}")]
     Read(Errno, u64),
-    /// By the new image.
+    /// The new image.
     #[error("writing at {1} failed: {0}")]
     Write(Errno, u64),
 }
 
-/// What a long work goes by.
+/// Progress of a long operation, and whether to go on.
 #[derive(Debug)]
-pub(crate) struct Work {
+pub(crate) struct Progress {
     interrupt: Interrupt,
     bar: ProgressBar,
 }
 
-impl Work {
+impl Progress {
     /// Shows progress over `bytes`, if there is a terminal to show it on.
     pub(crate) fn new(interrupt: Interrupt, bytes: u64, what: &'static str) -> Self {
         let style = ProgressStyle::with_template(
@@ -55,6 +55,22 @@ impl Work {
         }
     }
 
+    /// Shows progress over a number of steps.
+    pub(crate) fn steps(interrupt: Interrupt, steps: u64, what: &'static str) -> Self {
+        let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}");
+        let bar = ProgressBar::new(steps).with_message(what);
+        Self {
+            interrupt,
+            bar: bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())),
+        }
+    }
+
+    /// Counts finished bytes or steps; false once the user has asked for the end.
+    pub(crate) fn advance(&self, bytes: u64) -> bool {
+        self.bar.inc(bytes);
+        !self.interrupt.is_asked()
+    }
+
     /// Goes over `range` in steps of `size`, one after the other.
     fn stride(
         &self,
@@ -63,10 +79,10 @@ impl Work {
         step: impl Fn(u64, u64) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let next = AtomicU64::new(range.start);
-        self.steps(&next, range.end, size, &step)
+        self.run_steps(&next, range.end, size, &step)
     }
 
-    /// The same, several at a time, in no order.
+    /// Like `stride`, several steps at a time, in no order.
     fn spread(
         &self,
         range: Range<u64>,
@@ -74,18 +90,18 @@ impl Work {
     ) -> Result<(), Failure> {
         let next = AtomicU64::new(range.start);
         let failed: Mutex<Option<Failure>> = Mutex::new(None);
-        let work = || {
-            if let Err(why) = self.steps(&next, range.end, STEP, &step) {
+        let worker = || {
+            if let Err(why) = self.run_steps(&next, range.end, STEP, &step) {
                 // The others stop, too.
                 next.store(range.end, Ordering::Relaxed);
                 failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
             }
         };
-        thread::scope(|scope| (0..AT_ONCE).for_each(|_| drop(scope.spawn(work))));
+        thread::scope(|scope| (0..AT_ONCE).for_each(|_| drop(scope.spawn(worker))));
         failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 
-    fn steps(
+    fn run_steps(
         &self,
         next: &AtomicU64,
         end: u64,
@@ -107,22 +123,22 @@ impl Work {
     }
 }
 
-impl Drop for Work {
+impl Drop for Progress {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
 }
 
-/// Gives `range` of an image space on the bricks.
-pub(crate) fn allocate(image: &File, bytes: u64, work: &Work) -> Result<(), Failure> {
-    let allocated = work.stride(0..bytes, STRIDE, |at, len| {
+/// Allocates the first `bytes` of an image on the bricks.
+pub(crate) fn allocate(image: &File, bytes: u64, progress: &Progress) -> Result<(), Failure> {
+    let allocated = progress.stride(0..bytes, STRIDE, |at, len| {
         image.allocate(at, len).map_err(|e| Failure::Write(e, at))
     });
     match allocated {
-        // Disperse volumes cannot.
+        // Disperse volumes.
         Err(Failure::Write(Errno::EOPNOTSUPP | Errno::ENOSYS, at)) => {
             let zeros = vec![0; step_len()];
-            work.spread(at..bytes, |at, len| {
+            progress.spread(at..bytes, |at, len| {
                 let zeros = zeros.get(..usize::try_from(len).unwrap_or(0)).unwrap_or_default();
                 image.write_at(zeros, at).map_err(|errno| Failure::Write(errno, at))
             })
@@ -131,19 +147,24 @@ pub(crate) fn allocate(image: &File, bytes: u64, work: &Work) -> Result<(), Fail
     }
 }
 
-/// Copies what is not zeros of the first `bytes` of `source`. `image` must have its size, and no
+/// Copies the non-zero data of the first `bytes` of `source`. `image` must have its size, and no
 /// data.
 ///
 /// Not by `glfs_copy_file_range`, though a brick could do it alone: replicas, dispersed sets and
 /// shards do not know the call and hand it to their first brick, and of one brick it copies every
 /// range from the beginning of the source (10.3, measured).
-pub(crate) fn clone(source: &File, image: &File, bytes: u64, work: &Work) -> Result<(), Failure> {
+pub(crate) fn clone(
+    source: &File,
+    image: &File,
+    bytes: u64,
+    progress: &Progress,
+) -> Result<(), Failure> {
     let mut at = 0;
     while at < bytes {
         let data = next_data(source, at, bytes)?;
-        work.bar.inc(data.start.min(bytes) - at);
+        progress.bar.inc(data.start.min(bytes) - at);
         at = data.end;
-        work.spread(data, |at, len| copy_step(source, image, at, len))?;
+        progress.spread(data, |at, len| copy_step(source, image, at, len))?;
     }
     Ok(())
 }
@@ -161,17 +182,17 @@ fn next_data(source: &File, at: u64, end: u64) -> Result<Range<u64>, Failure> {
         return Ok(end..end);
     }
     let hole = source.next_hole(start).map_err(failed)?;
-    // Never nowhere: a range that is empty would be asked for again and again.
+    // Never empty: the loop would not end.
     Ok(start..if hole > start { hole.min(end) } else { end })
 }
 
 fn copy_step(source: &File, image: &File, at: u64, len: u64) -> Result<(), Failure> {
-    /// What is left out is left out in whole blocks of the bricks' file systems.
+    /// Zeros are skipped in whole blocks of the bricks' file systems.
     const GRAIN: usize = 64 << 10;
     let mut buffer = vec![0; usize::try_from(len).unwrap_or(0)];
     let read = source.read_at(&mut buffer, at).map_err(|errno| Failure::Read(errno, at))?;
     if read < buffer.len() {
-        // It has been cut off meanwhile: a copy of that is nobody's wish.
+        // The source was truncated meanwhile.
         return Err(Failure::Read(Errno::ENODATA, at));
     }
     let is_zero = |grain: &&[u8]| grain.iter().all(|&byte| byte == 0);

@@ -8,40 +8,40 @@ use handler_glfs::gluster::{File, Opener, Store};
 use handler_glfs::lun::backend::{AcquireError, ImageLock as _, Preempt, Source as _};
 use nix::errno::Errno;
 
-use crate::copy::{self, Work};
-use crate::findings::failed;
+use crate::configfs::KernelLun;
+use crate::copy::{self, Progress};
+use crate::exit::CommandError;
+use crate::files::Root;
+use crate::gfapi_session::GfapiSession;
+use crate::image_info::{self, Fencing, ImageInfo};
 use crate::interrupt::Interrupt;
-use crate::portrait::{Fencing, Portrait};
-use crate::session::Session;
-use crate::{place, size};
+use crate::{cfgstring_arg, exit, size};
 
 /// Creates an image: empty, or a copy of another one.
 ///
 /// It reads as zeros and takes no space until it is written, unless --preallocate is given. A file
-/// that exists is left as it is, and the command fails. What was begun and could not be finished,
-/// or was interrupted with Ctrl-C, is removed again.
+/// that exists is left as it is, and the command fails. An incomplete image, after an error or
+/// Ctrl-C, is removed.
 ///
-/// With --from it is a copy, without the holes and zeros of the source. Whoever writes to that
-/// meanwhile spoils the copy: stop its LUN first, or copy from a snapshot of the volume, whose
-/// files are in .snaps/NAME/ if features.uss is on (gluster snapshot).
+/// With --from it is a copy, without the holes and zeros of the source. Writes to the source
+/// meanwhile spoil the copy: an image that a LUN of this host serves, or that another gateway owns,
+/// is refused. Copy from a snapshot of the volume instead, whose files are in .snaps/NAME/ if
+/// features.uss is on.
 ///
-/// Images of other formats are best brought in by QEMU's qemu-img, which writes to a volume itself;
-/// the last example shows how.
+/// Images of other formats are converted onto a LUN (qemu-img convert): docs/import.md.
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "tcmu-glfs create [OPTIONS] --size <SIZE> <IMAGE>
        tcmu-glfs create [OPTIONS] --from <IMAGE> <IMAGE>")]
 #[command(after_help = "Examples: tcmu-glfs create vol@gluster1/disk.img --size 10G
-          tcmu-glfs create vol@gluster1/vm/copy.img --parents --from vol@gluster1/disk.img
-          qemu-img convert -O raw disk.qcow2 gluster://gluster1/vol/disk.img")]
+          tcmu-glfs create vol@gluster1/vm/copy.img --parents --from vol@gluster1/disk.img")]
 pub(crate) struct Args {
     /// VOLUME@HOST/PATH[;KEY=VALUE]... as in a configuration, see tcmu-glfs(5)
-    #[arg(value_parser = place::parse)]
-    image: Config,
+    image: String,
     /// Its size: a whole number and K, M, G, T or P, of 1024 each. With --from at least that of the
     /// source, which is the default
     #[arg(long, value_parser = size::parse, required_unless_present = "from")]
     size: Option<u64>,
-    /// Give it all its space on the bricks now, so that a volume that is full stops nobody later
+    /// Allocate all its space on the bricks now, so that a full volume stops no write later
     ///
     /// Where a volume cannot do that itself (disperse) zeros are written, which takes as long as
     /// writing the whole image.
@@ -51,26 +51,72 @@ pub(crate) struct Args {
     #[arg(long)]
     parents: bool,
     /// Copy this image; it may be on another volume
-    #[arg(long, value_name = "IMAGE", value_parser = place::parse)]
-    from: Option<Config>,
+    #[arg(long, value_name = "IMAGE")]
+    from: Option<String>,
+    /// Copy an image that a LUN of this host serves, although its initiators may change it
+    /// meanwhile
+    #[arg(long, requires = "from")]
+    force: bool,
+    #[command(flatten)]
+    root: Root,
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
-    let label = args.image.label();
-    let session = Session::begin();
-    match create(args, &session) {
-        Ok(bytes) => {
-            let how = if args.preallocate { ", allocated" } else { "" };
-            println!("{label}: created, {}{how}", size::show(bytes));
-            ExitCode::SUCCESS
-        }
-        Err(why) => failed(&format!("{label}: {why}")),
+    exit::conclude(false, create(args).map(|()| true))
+}
+
+fn create(args: &Args) -> Result<(), CommandError> {
+    let config = cfgstring_arg::parse(&args.image)?;
+    let from = args.from.as_deref().map(cfgstring_arg::parse).transpose()?;
+    if let Some(from) = from.as_ref().filter(|_| !args.force) {
+        refuse_source_in_use(args, from)?;
+    }
+    let label = config.label();
+    let session = GfapiSession::begin();
+    let made = make(args, &config, from.as_ref(), &session);
+    let Made { bytes, free } = made.map_err(|why| format!("{label}: {why}"))?;
+    let how = if args.preallocate { ", allocated" } else { "" };
+    println!("{label}: created, {}{how}", size::show(bytes));
+    if let Some(free) = free.filter(|&free| free < bytes && !args.preallocate) {
+        anstream::eprintln!(
+            "note: the volume has only {} free: when they are used up, writes of all its images \
+             fail",
+            size::show(free)
+        );
+    }
+    Ok(())
+}
+
+/// A copy of an image that changes meanwhile is no image of any moment.
+fn refuse_source_in_use(args: &Args, from: &Config) -> Result<(), CommandError> {
+    let (site, _) = cfgstring_arg::site();
+    match KernelLun::serving(&args.root.files(), &site, from).first() {
+        None => Ok(()),
+        Some(lun) => Err(CommandError::Failed(format!(
+            "the source {} is served by LUN {} of this host, whose initiators may change it \
+             meanwhile: stop them and use --force, or copy from a snapshot of the volume \
+             (.snaps/NAME/{})",
+            from.label(),
+            lun.name,
+            from.path
+        ))),
     }
 }
 
-fn create(args: &Args, session: &Session) -> Result<u64, String> {
-    let config = &args.image;
-    let source = args.from.as_ref().map(|config| Origin::open(config, session)).transpose()?;
+/// A new image.
+struct Made {
+    bytes: u64,
+    /// Free space of the volume before; `None` if unknown.
+    free: Option<u64>,
+}
+
+fn make(
+    args: &Args,
+    config: &Config,
+    from: Option<&Config>,
+    session: &GfapiSession,
+) -> Result<Made, String> {
+    let source = from.map(|config| Origin::open(config, session)).transpose()?;
     let bytes = match (args.size, &source) {
         (Some(bytes), Some(source)) if bytes < source.bytes => {
             return Err(format!(
@@ -86,9 +132,11 @@ fn create(args: &Args, session: &Session) -> Result<u64, String> {
     let store = Opener::new(config)
         .connect(config.open_timeout)
         .map_err(|not| session.explain(&not.why))?;
+    let free = store.free();
     if args.preallocate {
-        let free =
-            store.free().map_err(|errno| format!("the free space could not be asked: {errno}"))?;
+        let free = free.map_err(|errno| {
+            format!("the free space is unknown: {}", image_info::explain(config, errno))
+        })?;
         if free < bytes {
             return Err(format!(
                 "not enough space: it needs {}, and {} are free",
@@ -98,18 +146,17 @@ fn create(args: &Args, session: &Session) -> Result<u64, String> {
         }
     }
     if args.parents {
-        store
-            .create_folders_for(&config.path)
-            .map_err(|errno| format!("its folder could not be created: {errno}"))?;
+        store.create_folders_for(&config.path).map_err(|errno| {
+            format!("its folder could not be created: {}", image_info::explain(config, errno))
+        })?;
     }
     let interrupt = Interrupt::catch().map_err(|e| format!("signals could not be caught: {e}"))?;
-    let image = store.create(&config.path).map_err(not_created)?;
-    let mut half_made = HalfMade { store: &store, path: &config.path, finished: false };
-    let filled = fill(&image, bytes, source.as_ref(), args.preallocate, interrupt);
-    filled
-        .map_err(|why| session.explain(&format!("{why}; what had been made of it is removed")))?;
-    half_made.finished = true;
-    Ok(bytes)
+    let image = store.create(&config.path).map_err(|errno| not_created(config, errno))?;
+    let mut unfinished = RemoveOnDrop { store: &store, path: &config.path, finished: false };
+    fill(&image, bytes, source.as_ref(), args.preallocate, interrupt)
+        .map_err(|why| session.explain(&format!("{why}; the incomplete image is removed")))?;
+    unfinished.finished = true;
+    Ok(Made { bytes, free: free.ok() })
 }
 
 fn fill(
@@ -120,15 +167,16 @@ fn fill(
     interrupt: Interrupt,
 ) -> Result<(), String> {
     if preallocate {
-        let work = Work::new(interrupt, bytes, "allocating");
-        copy::allocate(image, bytes, &work).map_err(|why| why.to_string())?;
+        let progress = Progress::new(interrupt, bytes, "allocating");
+        copy::allocate(image, bytes, &progress).map_err(|why| why.to_string())?;
     } else {
-        image
-            .set_size(bytes)
-            .map_err(|errno| format!("it could not be given its size: {errno}"))?;
+        image.set_size(bytes).map_err(|errno| match errno {
+            Errno::EFBIG => format!("the bricks' file systems have no files of that size: {errno}"),
+            errno => format!("it could not be given its size: {errno}"),
+        })?;
         if let Some(source) = source {
-            let work = Work::new(interrupt, source.bytes, "copying");
-            copy::clone(&source.image, image, source.bytes, &work)
+            let progress = Progress::new(interrupt, source.bytes, "copying");
+            copy::clone(&source.image, image, source.bytes, &progress)
                 .map_err(|why| why.to_string())?;
         }
     }
@@ -138,18 +186,18 @@ fn fill(
     match image.facts() {
         Ok(facts) if facts.bytes == bytes => Ok(()),
         Ok(facts) => Err(format!("it has {} bytes in place of {bytes}", facts.bytes)),
-        Err(errno) => Err(format!("its size could not be asked: {errno}")),
+        Err(errno) => Err(format!("its size is unknown: {errno}")),
     }
 }
 
-fn not_created(errno: Errno) -> String {
+fn not_created(config: &Config, errno: Errno) -> String {
     match errno {
         Errno::EEXIST => String::from(
             "exists already, and is left as it is; choose another name, or remove it first",
         ),
         Errno::ENOENT => String::from("its folder does not exist (ENOENT); --parents creates it"),
         Errno::ENOTDIR => String::from("a part of its path is not a folder (ENOTDIR); check PATH"),
-        errno => format!("could not be created: {errno}"),
+        errno => format!("could not be created: {}", image_info::explain(config, errno)),
     }
 }
 
@@ -162,7 +210,7 @@ struct Origin {
 }
 
 impl Origin {
-    fn open(config: &Config, session: &Session) -> Result<Self, String> {
+    fn open(config: &Config, session: &GfapiSession) -> Result<Self, String> {
         let label = config.label();
         let failed = |why: String| format!("the source {label}: {why}");
         let opener = Opener::new(&Config { access: Access::ReadOnly, ..config.clone() });
@@ -170,9 +218,9 @@ impl Origin {
             .open(config.open_timeout, None)
             .map_err(|not| failed(session.explain(&not.why)))?
             .image;
-        let portrait = Portrait::of(&image)
-            .map_err(|errno| failed(format!("its size could not be asked: {errno}")))?;
-        match &portrait.fencing {
+        let info = ImageInfo::of(&image)
+            .map_err(|errno| failed(format!("its size is unknown: {errno}")))?;
+        match &info.fencing {
             Ok(Fencing::Owned(owner)) => {
                 return Err(failed(format!(
                     "it is owned by {owner}: stop its LUN first, or copy from a snapshot"
@@ -181,11 +229,12 @@ impl Origin {
             // Only an owner may read it. A gateway that wants it meanwhile takes it, and the copy
             // fails.
             Ok(Fencing::Free) => {
-                own(&image).map_err(|why| failed(format!("it could not be owned: {why}")))?;
+                own(&image)
+                    .map_err(|why| failed(format!("its lock could not be acquired: {why}")))?;
             }
             _ => {}
         }
-        Ok(Self { bytes: portrait.facts.bytes, label, image })
+        Ok(Self { bytes: info.facts.bytes, label, image })
     }
 }
 
@@ -198,20 +247,20 @@ fn own(image: &File) -> Result<(), AcquireError> {
 
 /// Removes the image when it is dropped, unless it is finished.
 #[derive(Debug)]
-struct HalfMade<'a> {
+struct RemoveOnDrop<'a> {
     store: &'a Store,
     path: &'a str,
     finished: bool,
 }
 
-impl Drop for HalfMade<'_> {
+impl Drop for RemoveOnDrop<'_> {
     fn drop(&mut self) {
         if !self.finished {
             if let Err(errno) = self.store.remove(self.path) {
-                failed(&format!(
-                    "{}: half made, and could not be removed: {errno}; remove it by hand",
+                anstream::eprintln!(
+                    "error: {}: incomplete, and could not be removed: {errno}; tcmu-glfs remove",
                     self.path
-                ));
+                );
             }
         }
     }

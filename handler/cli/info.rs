@@ -6,14 +6,15 @@ use std::process::ExitCode;
 use handler_glfs::config::{Access, Config};
 use handler_glfs::gluster::Opener;
 use handler_glfs::lun::backend::Source as _;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
-use crate::findings::failed;
-use crate::portrait::{Fencing, Portrait};
-use crate::session::Session;
-use crate::{place, size};
+use crate::exit::CommandError;
+use crate::gfapi_session::GfapiSession;
+use crate::image_info::{self, Fencing, ImageInfo};
+use crate::{cfgstring_arg, exit, json, size};
 
-/// Says what an image is: its size, the space it takes, how it lies on the volume, who owns it.
+/// Shows an image: size, allocated space, layout of its volume, owner.
 ///
 /// Nothing is changed and no lock is taken: a LUN that is in use is not disturbed. For the volume
 /// itself ask `gluster volume info`, and for what its bricks hold `gluster volume status VOLUME
@@ -22,68 +23,115 @@ use crate::{place, size};
 #[command(after_help = "Example: tcmu-glfs info --json vol@gluster1/disk.img")]
 pub(crate) struct Args {
     /// VOLUME@HOST/PATH[;KEY=VALUE]... as in a configuration, see tcmu-glfs(5)
-    #[arg(value_parser = place::parse)]
-    image: Config,
-    /// Print one JSON document. Sizes are in bytes; what is not known is null
+    image: String,
+    /// Print one JSON document. Sizes are in bytes; what is unknown is null
     #[arg(long)]
     json: bool,
 }
 
+/// The JSON document.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Document {
+    volume: String,
+    /// Path from the root of the volume.
+    image: String,
+    /// Server that the volume's layout came from.
+    server: String,
+    size_bytes: u64,
+    allocated_bytes: u64,
+    /// Whether this host may change the image; null if unknown.
+    writable: Option<bool>,
+    layout: Layout,
+    fencing: FencingState,
+    /// Gateway that owns the fenced image, as it names itself.
+    owner: Option<String>,
+    /// Whether connections to the bricks are encrypted.
+    tls: bool,
+}
+
+/// Layout of the volume.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Layout {
+    bricks: usize,
+    /// Bricks of a replica set, arbiters included; 0: not replicated.
+    replicas: usize,
+    arbiters: usize,
+    /// Bricks of a disperse set; 0: not dispersed.
+    dispersed: usize,
+    redundancy: usize,
+    /// Size of a shard; null: not sharded.
+    shard_bytes: Option<u64>,
+}
+
+/// Whether the bricks can keep other gateways from the image, and do.
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum FencingState {
+    Impossible,
+    Possible,
+    Active,
+    Unknown,
+}
+
 pub(crate) fn run(args: &Args) -> ExitCode {
-    let config = &args.image;
-    let session = Session::begin();
+    exit::conclude(args.json, show(args).map(|()| true))
+}
+
+fn show(args: &Args) -> Result<(), CommandError> {
+    let config = &cfgstring_arg::parse(&args.image)?;
+    let session = GfapiSession::begin();
     let source = Opener::new(&Config { access: Access::ReadOnly, ..config.clone() });
-    let opened = match source.open(config.open_timeout, None) {
-        Ok(opened) => opened,
-        Err(not) => return failed(&session.explain(&format!("{}: {}", config.label(), not.why))),
-    };
-    match Portrait::of(&opened.image) {
-        Ok(portrait) if args.json => println!("{:#}", document(config, &portrait)),
-        Ok(portrait) => print(config, &portrait),
-        Err(errno) => {
-            return failed(&format!("{}: its size could not be asked: {errno}", config.label()));
-        }
+    let opened = source
+        .open(config.open_timeout, None)
+        .map_err(|not| session.explain(&format!("{}: {}", config.label(), not.why)))?;
+    let info = ImageInfo::of(&opened.image).map_err(|errno| {
+        let why = image_info::explain(config, errno);
+        format!("{}: its size is unknown: {why}", config.label())
+    })?;
+    if args.json {
+        json::print("info", &document(config, &info));
+    } else {
+        print(config, &info);
     }
     // Before the session, which ends the connections.
     drop(opened);
-    ExitCode::SUCCESS
+    Ok(())
 }
 
-fn document(config: &Config, portrait: &Portrait) -> Value {
-    let Portrait { from, makeup, facts, may_change, fencing } = portrait;
-    let (fence, owner) = match fencing {
-        Ok(Fencing::Impossible(_)) => ("impossible", None),
-        Ok(Fencing::Possible) => ("possible", None),
-        Ok(Fencing::Free) => ("active", None),
-        Ok(Fencing::Owned(owner)) => ("active", Some(owner)),
-        Err(_) => ("unknown", None),
+fn document(config: &Config, info: &ImageInfo) -> Document {
+    let ImageInfo { from, makeup, facts, may_change, fencing } = info;
+    let (fencing, owner) = match fencing {
+        Ok(Fencing::Impossible(_)) => (FencingState::Impossible, None),
+        Ok(Fencing::Possible) => (FencingState::Possible, None),
+        Ok(Fencing::Free) => (FencingState::Active, None),
+        Ok(Fencing::Owned(owner)) => (FencingState::Active, Some(owner.clone())),
+        Err(_) => (FencingState::Unknown, None),
     };
-    let volume = json!({
-        "bricks": makeup.bricks,
-        "replicas": makeup.replicas,
-        "arbiters": makeup.arbiters,
-        "dispersed": makeup.dispersed,
-        "redundancy": makeup.redundancy,
-        "shard_bytes": makeup.shard,
-        "tls": makeup.tls,
-    });
-    json!({
-        "volume": config.volume,
-        "path": config.path,
-        "server": from,
-        "bytes": facts.bytes,
-        "allocated_bytes": facts.allocated,
-        "writable": may_change.ok(),
-        "layout": volume,
-        "fence": fence,
-        "owner": owner,
-    })
+    Document {
+        volume: config.volume.clone(),
+        image: config.path.clone(),
+        server: from.clone(),
+        size_bytes: facts.bytes,
+        allocated_bytes: facts.allocated,
+        writable: may_change.ok(),
+        layout: Layout {
+            bricks: makeup.bricks,
+            replicas: makeup.replicas,
+            arbiters: makeup.arbiters,
+            dispersed: makeup.dispersed,
+            redundancy: makeup.redundancy,
+            shard_bytes: makeup.shard,
+        },
+        fencing,
+        owner,
+        tls: makeup.tls,
+    }
 }
 
-fn print(config: &Config, portrait: &Portrait) {
-    let Portrait { from, makeup, facts, may_change, fencing } = portrait;
+fn print(config: &Config, info: &ImageInfo) {
+    let ImageInfo { from, makeup, facts, may_change, fencing } = info;
     let line = |what: &str, text: &str| println!("{what:<10} {text}");
-    let unknown = || String::from("not known");
+    let unknown = || String::from("unknown");
     line("image", &config.label());
     line("size", &size::show(facts.bytes));
     line("allocated", &size::show(facts.allocated));
@@ -96,15 +144,15 @@ fn print(config: &Config, portrait: &Portrait) {
         match may_change {
             Ok(true) => "read and write",
             Ok(false) => "read-only",
-            Err(_) => "not known",
+            Err(_) => "unknown",
         },
     );
     let (fence, owner) = match fencing {
         Ok(Fencing::Impossible(why)) => (format!("impossible: {why}"), unknown()),
-        Ok(Fencing::Possible) => (String::from("possible, nobody has asked for it"), unknown()),
-        Ok(Fencing::Free) => (String::from("active"), String::from("nobody")),
+        Ok(Fencing::Possible) => (String::from("possible, not in use"), unknown()),
+        Ok(Fencing::Free) => (String::from("active"), String::from("none")),
         Ok(Fencing::Owned(owner)) => (String::from("active"), owner.clone()),
-        Err(errno) => (format!("not known: {errno}"), unknown()),
+        Err(errno) => (format!("unknown: {errno}"), unknown()),
     };
     line("fence", &fence);
     line("owner", &owner);

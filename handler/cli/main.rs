@@ -1,76 +1,107 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! `tcmu-glfs`: looks after the LUNs of the plugin. Each command has a module of its own; what is
-//! known about configurations and volumes is the plugin's own code.
+//! `tcmu-glfs`: the command for LUNs of the plugin. Each subcommand is a module; configurations and
+//! volumes are handled by the plugin's own code.
 #![forbid(unsafe_code)]
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command talks")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command prints")]
 
 mod bench;
+mod cfgstring_arg;
 mod check;
 mod completions;
+mod configfs;
 mod copy;
 mod create;
 mod doctor;
-mod findings;
+mod exit;
+mod export;
+mod files;
+mod finding;
+mod gfapi_session;
+mod image_info;
 mod info;
 mod interrupt;
+mod json;
+mod list;
 mod man;
-mod place;
-mod portrait;
+mod remove;
 mod resize;
 mod scrape;
-mod session;
-mod show;
 mod size;
 mod status;
+mod terminal;
 mod top;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Looks after SCSI LUNs on GlusterFS volumes, as tcmu-runner's handler glfs serves them.
+/// Manages SCSI LUNs on GlusterFS volumes, as tcmu-runner's handler glfs serves them.
 ///
-/// A LUN is an image file on a volume. How it is reached, and what the handler does with it, stands
-/// in a configuration string, which targetcli is given as cfgstring=. Its grammar and keys are in
-/// tcmu-glfs(5).
+/// A LUN is an image file on a volume. How it is reached and served is set by a configuration
+/// string, which targetcli is given as cfgstring=. Its grammar and keys are in tcmu-glfs(5).
 #[derive(Debug, Parser)]
-#[command(name = "tcmu-glfs", version, after_long_help = EXIT_STATUS)]
+#[allow(clippy::doc_markdown, reason = "printed as help, without a markup")]
+#[command(name = "tcmu-glfs", version, after_long_help = exit::HELP)]
 struct Cli {
+    /// Log what the handler's own code does to standard error: -v info, -vv debug. RUST_LOG is an
+    /// alternative
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
     #[command(subcommand)]
     command: Command,
 }
 
-const EXIT_STATUS: &str =
-    "Exit status: 0 all is well, 1 something is wrong and was said, 2 the command line is wrong.";
-
 #[derive(Debug, Subcommand)]
 enum Command {
     Check(check::Args),
+    Doctor(doctor::Args),
     Create(create::Args),
     Resize(resize::Args),
     Info(info::Args),
-    Doctor(doctor::Args),
+    List(list::Args),
+    Remove(remove::RemoveArgs),
+    Unfence(remove::UnfenceArgs),
+    Export(export::Args),
+    Status(status::Args),
+    Top(top::Args),
     Bench(bench::Args),
     #[command(hide = true)]
     Man(man::Args),
     #[command(hide = true)]
     Completions(completions::Args),
-    Status(status::Args),
-    Top(top::Args),
+    #[command(hide = true)]
+    Schemas(json::Args),
 }
 
-/// 0: all is well; 1: something was found wrong; 2: the command line is wrong.
+/// Starts the log: nothing, unless `-v` or `RUST_LOG` asks for it.
+fn start_log(verbose: u8) {
+    let level = match verbose {
+        0 => "off",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).init();
+}
+
 fn main() -> ExitCode {
-    match Cli::parse().command {
+    let Cli { verbose, command } = Cli::parse();
+    start_log(verbose);
+    match command {
         Command::Check(args) => check::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Create(args) => create::run(&args),
         Command::Resize(args) => resize::run(&args),
         Command::Info(args) => info::run(&args),
-        Command::Doctor(args) => doctor::run(&args),
+        Command::List(args) => list::run(&args),
+        Command::Remove(args) => remove::remove(&args),
+        Command::Unfence(args) => remove::unfence(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Man(args) => man::run(&args),
         Command::Completions(args) => completions::run(&args),
-        Command::Status(args) => status::run(&args),
-        Command::Top(args) => top::run(&args),
+        Command::Schemas(args) => json::run(&args),
     }
 }

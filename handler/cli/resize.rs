@@ -9,9 +9,9 @@ use handler_glfs::gluster::{File, Opener};
 use handler_glfs::lun::backend::Source as _;
 use nix::errno::Errno;
 
-use crate::findings::failed;
-use crate::session::Session;
-use crate::{place, size};
+use crate::exit::CommandError;
+use crate::gfapi_session::GfapiSession;
+use crate::{cfgstring_arg, exit, image_info, size};
 
 /// Makes an image larger. LUNs that are being served have the new size within 20 seconds, and tell
 /// their initiators; those with grow=manual when targetcli sets their size.
@@ -25,8 +25,7 @@ use crate::{place, size};
           tcmu-glfs resize vol@gluster1/disk.img --size +512M")]
 pub(crate) struct Args {
     /// VOLUME@HOST/PATH[;KEY=VALUE]... as in a configuration, see tcmu-glfs(5)
-    #[arg(value_parser = place::parse)]
-    image: Config,
+    image: String,
     /// The new size, or with + what to add: a whole number and K, M, G, T or P, of 1024 each
     #[arg(long, value_parser = Size::parse, value_name = "[+]SIZE")]
     size: Size,
@@ -48,28 +47,33 @@ impl Size {
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
-    let config = &args.image;
-    let label = config.label();
-    let session = Session::begin();
-    let source = Opener::new(&Config { access: Access::ReadWrite, ..config.clone() });
-    let opened = match source.open(config.open_timeout, None) {
-        Ok(opened) => opened,
-        Err(not) => return failed(&session.explain(&format!("{label}: {}", not.why))),
-    };
-    let resized = resize(&opened.image, args.size, &session);
-    // Before the session, which ends the connections.
-    drop(opened);
-    match resized {
-        Ok(done) => {
-            println!("{label}: {done}");
-            ExitCode::SUCCESS
-        }
-        Err(why) => failed(&format!("{label}: {why}")),
-    }
+    exit::conclude(false, grow(args).map(|()| true))
 }
 
-fn resize(image: &File, size: Size, session: &Session) -> Result<String, String> {
-    let failed = |errno: Errno| session.explain(&format!("not resized: {errno}"));
+fn grow(args: &Args) -> Result<(), CommandError> {
+    let config = &cfgstring_arg::parse(&args.image)?;
+    let label = config.label();
+    let session = GfapiSession::begin();
+    let source = Opener::new(&Config { access: Access::ReadWrite, ..config.clone() });
+    let opened = source
+        .open(config.open_timeout, None)
+        .map_err(|not| session.explain(&format!("{label}: {}", not.why)))?;
+    let resized = resize(config, &opened.image, args.size, &session);
+    // Before the session, which ends the connections.
+    drop(opened);
+    println!("{label}: {}", resized.map_err(|why| format!("{label}: {why}"))?);
+    Ok(())
+}
+
+fn resize(
+    config: &Config,
+    image: &File,
+    size: Size,
+    session: &GfapiSession,
+) -> Result<String, String> {
+    let failed = |errno: Errno| {
+        session.explain(&format!("not resized: {}", image_info::explain(config, errno)))
+    };
     let old = image.facts().map_err(failed)?.bytes;
     let new = match size {
         Size::To(bytes) => bytes,
@@ -81,7 +85,8 @@ fn resize(image: &File, size: Size, session: &Session) -> Result<String, String>
         Ordering::Equal => return Ok(format!("has {} already", size::show(old))),
         Ordering::Less => {
             return Err(format!(
-                "it has {}, and is not made smaller: initiators would lose what lies past the new end without being told; \
+                "it has {}, and is not made smaller: initiators would lose what lies past the new \
+                 end without being told; \
                  create a smaller image, and copy to it what is needed from within an initiator",
                 size::show(old)
             ));

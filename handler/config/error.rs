@@ -34,6 +34,15 @@ pub enum ConfigError {
         /// Its escape.
         escaped: String,
     },
+    /// A port after HOST.
+    #[error("A port is written as an option, not after HOST: {0};port={1}")]
+    Port(String, String),
+    /// An IPv6 address without escapes.
+    #[error("The colons of an IPv6 address are written %3A: {0}")]
+    Ipv6(String),
+    /// As QEMU and mount have it.
+    #[error("A volume is named as VOLUME@HOST, not as a URL or a mount: write {0}")]
+    Url(String),
     /// `%` without two hexadecimal digits, %00, or not UTF-8.
     #[error(
         "Wrong escape in {0:?}: % is followed by two hexadecimal digits, forms UTF-8, and is not %00; a % itself is %25"
@@ -54,10 +63,12 @@ pub enum ConfigError {
     #[error("{0:?} is not KEY=VALUE")]
     NotAPair(String),
     /// No such key.
-    #[error("Unknown key {key:?}; known are {known}")]
+    #[error("Unknown key {key:?}; {}known are {known}", did_you_mean(.similar.as_deref()))]
     UnknownKey {
         /// As given.
         key: String,
+        /// The key that was probably meant.
+        similar: Option<String>,
         /// The keys that exist.
         known: String,
     },
@@ -114,4 +125,8 @@ impl ConfigError {
         let expected = words.rsplit_once(", ").map(|(words, last)| format!("{words} or {last}"));
         Self::value(key, value, expected.as_deref().unwrap_or(words))
     }
+}
+
+fn did_you_mean(similar: Option<&str>) -> String {
+    similar.map_or_else(String::new, |key| format!("did you mean {key}? "))
 }

@@ -20,6 +20,9 @@ pub(super) fn check(text: &str) -> Result<(), ConfigError> {
     if text.len() > LONGEST {
         return Err(ConfigError::TooLong { found: text.len(), max: LONGEST });
     }
+    if let Some(hint) = hint(text) {
+        return Err(hint);
+    }
     match text.chars().find(|&c| !u8::try_from(c).is_ok_and(is_plain)) {
         None => Ok(()),
         Some(c) => Err(ConfigError::Character {
@@ -27,6 +30,37 @@ pub(super) fn check(text: &str) -> Result<(), ConfigError> {
             escaped: Escaped::all(c.encode_utf8(&mut [0; 4])).to_string(),
         }),
     }
+}
+
+/// Recognises how other tools name a volume, and what is usually meant by a colon.
+fn hint(text: &str) -> Option<ConfigError> {
+    let place = text.strip_prefix("glfs/").unwrap_or(text);
+    if let Some((_, rest)) = place.split_once("://") {
+        // gluster://HOST/VOLUME/PATH, gluster+tcp://HOST:PORT/VOLUME/PATH
+        let (host, rest) = rest.split_once('/')?;
+        let (volume, path) = rest.split_once('/')?;
+        let (host, port) = host.split_once(':').unwrap_or((host, ""));
+        let port = if port.is_empty() { String::new() } else { format!(";port={port}") };
+        return Some(ConfigError::Url(format!("{volume}@{host}/{path}{port}")));
+    }
+    let (before, after) = place.split_once(':')?;
+    let Some((volume, host)) = before.split_once('@') else {
+        // HOST:/VOLUME/PATH, as mount has it.
+        let (volume, path) = after.trim_start_matches('/').split_once('/')?;
+        return Some(ConfigError::Url(format!("{volume}@{before}/{path}")));
+    };
+    let (rest, path) = after.split_once('/').unwrap_or((after, "PATH"));
+    if host.contains('/') {
+        return None;
+    }
+    let path = path.split(';').next().unwrap_or(path);
+    if !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(ConfigError::Port(format!("{volume}@{host}/{path}"), rest.to_owned()));
+    }
+    let address = format!("{host}:{rest}");
+    address.trim_matches(['[', ']']).parse::<std::net::Ipv6Addr>().ok()?;
+    let address = address.trim_matches(['[', ']']).replace(':', "%3A");
+    Some(ConfigError::Ipv6(format!("{volume}@{address}/{path}")))
 }
 
 /// Undoes `%XX`.

@@ -133,7 +133,7 @@ pub(super) const FIELDS: [Field<Config>; 18] = [
     field!(words "grow", grow: Grow,
         "manual: a grown image makes its LUN grow only when dev_size is set; the default in block-store/"),
     field!(words "open", open: OnUnreachable,
-        "the cluster cannot be reached: come up and go on trying, or fail"),
+        "the cluster cannot be reached: come up and keep retrying, or fail"),
     field!(seconds "open-timeout", open_timeout up to 3600, "30",
         "seconds; an open that takes longer has failed"),
     // libgfapi refuses a graph with more (10.3, the range of network.ping-timeout).
@@ -242,8 +242,18 @@ pub(super) fn known(keys: &[Key], name: &str) -> Result<&'static str, ConfigErro
     let key = keys.iter().find(|key| key.name == name);
     key.map(|key| key.name).ok_or_else(|| ConfigError::UnknownKey {
         key: name.to_owned(),
+        similar: similar(keys, name).map(str::to_owned),
         known: keys.iter().map(|key| key.name).collect::<Vec<_>>().join(", "),
     })
+}
+
+/// The key that `name` is a misspelling of, if it is near enough to one.
+fn similar(keys: &[Key], name: &str) -> Option<&'static str> {
+    const NEAR: f64 = 0.8;
+    let name = name.to_ascii_lowercase().replace('_', "-");
+    let likeness = |key: &Key| strsim::jaro_winkler(key.name, &name);
+    let nearest = keys.iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)))?;
+    (likeness(nearest) >= NEAR).then_some(nearest.name)
 }
 
 /// Sets a key of a LUN.

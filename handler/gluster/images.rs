@@ -72,6 +72,10 @@ impl Opener {
 }
 
 impl Store {
+    pub(super) fn shared(&self) -> Arc<Connection> {
+        Arc::clone(&self.connection)
+    }
+
     /// Which server the volume's graph came from.
     #[must_use]
     pub fn from(&self) -> &str {

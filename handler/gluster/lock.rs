@@ -26,9 +26,9 @@ use crate::log;
 use crate::lun::backend::{AcquireError, Acquired, Enforcement, ImageLock, Preempt};
 
 /// Makes the bricks enforce locks on a file. Anything may be its value.
-const ENFORCE_XATTR: &CStr = c"trusted.glusterfs.enforce-mandatory-lock";
+pub(super) const ENFORCE_XATTR: &CStr = c"trusted.glusterfs.enforce-mandatory-lock";
 /// The owner's heartbeat.
-const OWNER_XATTR: &CStr = c"trusted.tcmu-glfs.owner";
+pub(super) const OWNER_XATTR: &CStr = c"trusted.tcmu-glfs.owner";
 /// No file has this.
 const NOBODYS: &CStr = c"trusted.tcmu-glfs.nobody";
 /// Bytes of a heartbeat.

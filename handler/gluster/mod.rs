@@ -8,6 +8,7 @@ mod aio;
 mod caw;
 mod connection;
 mod descriptor;
+mod directory;
 mod entry;
 mod error;
 mod file;
@@ -44,6 +45,7 @@ use self::server::Server;
 use crate::config::{Access, Config, Connection, Fence, LogLevel};
 use crate::lun::backend::{NotOpened, Opened, Source};
 
+pub use directory::{Entry, EntryKind};
 pub use error::OpenError;
 pub use file::File;
 pub use images::{Answer, Facts, Store};

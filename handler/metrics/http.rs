@@ -30,7 +30,8 @@ pub(super) fn answer(
         ),
     };
     let head = format!(
-        "HTTP/1.0 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        "HTTP/1.0 {status}\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\nConnection: \
+         close\r\n\r\n",
         body.len()
     );
     let body = if request.starts_with("HEAD ") { String::new() } else { body };

@@ -259,8 +259,8 @@ impl LunMetrics {
     }
 }
 
-/// A command in flight. It is counted however it ends; one that is dropped without [`Span::end`] has
-/// met a defect, and counts as a HARDWARE ERROR.
+/// A command in flight. It is counted however it ends; one that is dropped without [`Span::end`]
+/// has met a defect, and counts as a HARDWARE ERROR.
 #[derive(Debug)]
 #[must_use]
 pub struct Span {

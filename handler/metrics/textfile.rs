@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! Text file for `node_exporter`'s textfile collector, which reads every `*.prom` of a folder at each
-//! scrape: the file is replaced atomically.
+//! Text file for `node_exporter`'s textfile collector, which reads every `*.prom` of a folder at
+//! each scrape: the file is replaced atomically.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};

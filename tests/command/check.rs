@@ -46,11 +46,18 @@ pub(crate) fn well() {
         .iter()
         .map(|one| one["about"].as_str().unwrap())
         .collect();
-    assert_eq!(about, ["configuration", "server", "server", "volume", "size", "fencing", "tls"]);
+    let areas = ["configuration", "server", "server", "volume", "bricks", "size", "fencing", "tls"];
+    assert_eq!(about, areas);
+    assert_eq!(found["schema"], "tcmu-glfs.check/1");
     run(&["check", &format!("{image};fence=required")])
         .failed(&["fence=required, and it cannot be fenced"]);
     run(&["check", &format!("{image};cahce=none")])
-        .failed(&["Unknown key \"cahce\"", "VOLUME@HOST/PATH[;KEY=VALUE]"]);
+        .wrong(&["Unknown key \"cahce\"; did you mean cache?", "VOLUME@HOST/PATH[;KEY=VALUE]"]);
+    let document = run(&["check", "--json", &format!("{image};cahce=none")]).json();
+    assert_eq!(
+        (&document["schema"], &document["exit_status"]),
+        (&json!("tcmu-glfs.error/1"), &json!(2))
+    );
 }
 
 pub(crate) fn missing() {
@@ -93,7 +100,22 @@ pub(crate) fn read_only() {
     assert_eq!(run(&["info", "--json", &image]).json()["writable"], json!(false));
     run(&["resize", &image, "--size", "+1G"]).failed(&["EROFS"]);
     run(&["create", &place(&volume, "new.img"), "--size", "1G"])
-        .failed(&["could not be created: EROFS"]);
+        .failed(&["could not be created: EROFS", "the volume is read-only"]);
+}
+
+pub(crate) fn degraded() {
+    let (volume, image) = with_image(&["replica", "3"], 3);
+    run(&["check", &image]).well("ok: all 3 bricks are connected");
+    volume.kill_brick(2);
+    run(&["check", &image]).well("warning: only 2 of 3 bricks are connected").well("volume status");
+}
+
+pub(crate) fn hints() {
+    run(&["check", &format!("vol@{HOST}:24007/a.img")])
+        .wrong(&["not after HOST: ", "/a.img;port=24007"]);
+    run(&["check", &format!("gluster://{HOST}/vol/a.img")])
+        .wrong(&[&format!("write vol@{HOST}/a.img")]);
+    run(&["info", "vol@fd00::1/a.img"]).wrong(&["vol@fd00%3A%3A1/a.img"]);
 }
 
 pub(crate) fn tls() {
@@ -115,11 +137,13 @@ pub(crate) fn site_file() {
             command(&["check", image]).env("TCMU_GLFS_CONFIG", file.path()).output().unwrap();
         Said::of(output, Duration::ZERO)
     };
-    check("[defaults]\ncache = \"on\"\n", image)
-        .failed(&[":2:", "cache=on: expected none or writeback"]);
+    let said = check("[defaults]\ncache = \"on\"\n", image);
+    let said =
+        said.well("warning: the site file has a mistake, and its last valid version is in use");
+    said.well(":2:").well("cache=on: expected none or writeback").well("ok: the image opens");
     let profile = format!("{image};profile=strict");
     check("[profile.strict]\nfence = \"required\"\n", &profile)
         .failed(&["fence=required, and it cannot be fenced"]);
-    check("[profile.other]\nfence = \"off\"\n", &profile).failed(&["strict"]);
+    check("[profile.other]\nfence = \"off\"\n", &profile).wrong(&["strict"]);
     check("[defaults]\nfence = \"off\"\n", image).well("not fenced (fence=off)");
 }

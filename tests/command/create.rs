@@ -42,11 +42,11 @@ fn all_kinds(volume: &Volume, expected: &serde_json::Value) {
     let (sparse, thick) = (place(volume, "sparse.img"), place(volume, "thick.img"));
     run(&["create", &sparse, "--size", "10G"]).well("created, 10.00 GiB (10737418240 bytes)");
     let info = run(&["info", "--json", &sparse]).well("").json();
-    assert_eq!(info["bytes"], json!(10_u64 << 30));
+    assert_eq!(info["size_bytes"], json!(10_u64 << 30));
     assert!(info["allocated_bytes"].as_u64().unwrap() < MIB, "{info}");
     assert_eq!(info["writable"], json!(true));
     assert_eq!(&info["layout"], expected);
-    assert_eq!(info["fence"], json!("impossible"));
+    assert_eq!(info["fencing"], json!("impossible"));
 
     run(&["create", &thick, "--size", "32M", "--preallocate"])
         .well("created, 32.00 MiB (33554432 bytes), allocated");
@@ -76,7 +76,7 @@ fn all_kinds(volume: &Volume, expected: &serde_json::Value) {
 fn layout(bricks: u32, replicas: u32, dispersed: u32, shard: Option<u64>) -> serde_json::Value {
     json!({
         "bricks": bricks, "replicas": replicas, "arbiters": 0, "dispersed": dispersed,
-        "redundancy": u32::from(dispersed > 0), "shard_bytes": shard, "tls": false,
+        "redundancy": u32::from(dispersed > 0), "shard_bytes": shard,
     })
 }
 
@@ -157,7 +157,7 @@ pub(crate) fn small_brick() {
 
     run(&["create", &place_there("disk.img"), "--size", "9M", "--preallocate"]).well("allocated");
     let info = run(&["info", "--json", &place_there("disk.img")]).json();
-    assert_eq!(info["bytes"], json!(9 * MIB));
+    assert_eq!(info["size_bytes"], json!(9 * MIB));
     assert!(info["allocated_bytes"].as_u64().unwrap() >= 9 * MIB, "{info}");
     gluster(&["volume", "stop", "small"]);
     run_tool(Command::new("umount").arg("-l").arg(&brick));

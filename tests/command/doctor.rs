@@ -30,7 +30,7 @@ pub(crate) fn a_new_replica() {
         "warning: features.enforce-mandatory-lock is off",
         "warning: features.locks-revocation-secs is 0",
         "warning: server.tcp-user-timeout is 42",
-        "advice: auth.allow is *",
+        "note: auth.allow is *",
         "ok: cluster.eager-lock is on",
         "ok: cluster.quorum-type is auto",
     ];
@@ -39,11 +39,11 @@ pub(crate) fn a_new_replica() {
     assert!(!commands.out.contains("auth.allow"), "a choice is not made for anybody: {commands:?}");
     follow(&commands);
     let after = doctor(&volume, &["--gateways", "2"]);
-    says(&after, 0, &["advice: auth.allow is *", " 0 warnings"]);
+    says(&after, 0, &["note: auth.allow is *", " 0 warnings"]);
     assert!(!after.out.contains("warning: "), "{after:?}");
     assert_eq!(doctor(&volume, &["--gateways", "2", "--commands"]).out, "");
     let json = doctor(&volume, &["--gateways", "2", "--json"]);
-    assert_eq!((json.code, json.json()["worst"].as_str()), (Some(0), Some("advice")));
+    assert_eq!((json.code, json.json()["worst"].as_str()), (Some(0), Some("note")));
     // A fence that is required is not only advised.
     let alone = Volume::start(&["replica", "3"], 3, &[]);
     let required = format!("{};fence=required", place(&alone, "d0.img"));
@@ -52,7 +52,7 @@ pub(crate) fn a_new_replica() {
         1,
         &["error: locks.mandatory-locking is off"],
     );
-    says(&doctor(&alone, &[]), 1, &["advice: locks.mandatory-locking is off"]);
+    says(&doctor(&alone, &[]), 1, &["note: locks.mandatory-locking is off"]);
 }
 
 pub(crate) fn a_mistreated_replica() {
@@ -103,7 +103,7 @@ pub(crate) fn without_glusters_tool() {
         Said::of(doctor.env("PATH", "/nonexistent").output().unwrap(), std::time::Duration::ZERO);
     says(&said, 1, &["not checked", "server.tcp-user-timeout", "apt-get install -y glusterfs-cli"]);
     // The client's part of the volume is known all the same.
-    says(&said, 1, &["advice: cluster.eager-lock is off", "3 replicas"]);
+    says(&said, 1, &["note: cluster.eager-lock is off", "3 replicas"]);
 }
 
 pub(crate) fn a_silent_server() {

@@ -15,7 +15,7 @@ const ENFORCING: [(&str, &str); 2] =
     [("locks.mandatory-locking", "forced"), ("features.enforce-mandatory-lock", "on")];
 
 /// A volume with a fenced image.
-fn fenced(layout: &[&str], bricks: usize) -> (Volume, Mount) {
+pub(crate) fn fenced(layout: &[&str], bricks: usize) -> (Volume, Mount) {
     let volume = Volume::start(layout, bricks, &ENFORCING);
     run(&["create", &place(&volume, "disk.img"), "--size", "16M"]).well("created");
     run(&["check", &place(&volume, "disk.img")]).well("ok: it can be fenced");
@@ -28,7 +28,7 @@ fn fenced(layout: &[&str], bricks: usize) -> (Volume, Mount) {
 }
 
 /// Owns a file as a gateway does: with a lock over all of it.
-fn own(path: &Path) -> File {
+pub(crate) fn own(path: &Path) -> File {
     let file = File::options().read(true).write(true).open(path).unwrap();
     let all = libc::flock {
         l_type: libc::F_WRLCK.try_into().unwrap(),
@@ -55,7 +55,7 @@ pub(crate) fn in_use() {
         run(&["check", &format!("{image};fence=off")]).failed(&["the bricks refuse this LUN"]);
         let info = run(&["info", "--json", &image]).well("").json();
         assert_eq!(
-            (&info["fence"], &info["owner"]),
+            (&info["fencing"], &info["owner"]),
             (&json!("active"), &json!("gateway1, process 4711"))
         );
         run(&["resize", &image, "--size", "+1M"]).well("-> 17.00 MiB");

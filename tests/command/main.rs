@@ -19,6 +19,7 @@ mod check;
 mod create;
 mod doctor;
 mod fenced;
+mod images;
 mod manual;
 mod resize;
 
@@ -50,9 +51,19 @@ fn main() -> ExitCode {
         test("a_check_does_not_take_longer_than_it_may", check::bounded),
         test("a_read_only_volume_is_told", check::read_only),
         test("what_libgfapi_says_about_tls_is_shown", check::tls),
-        test("a_mistake_in_the_site_file_is_told", check::site_file),
+        test("a_mistake_in_the_site_file_is_a_warning_and_the_check_goes_on", check::site_file),
+        test("a_degraded_volume_is_a_warning", check::degraded),
+        test("ports_urls_and_ipv6_addresses_get_a_hint", check::hints),
         test("manual_pages_have_every_key_and_no_mistakes", manual::pages),
         test("shells_can_complete_the_command", manual::completions),
+        test("every_json_document_has_a_schema", manual::schemas),
+        test("images_are_listed_with_owner_and_lun", images::listed),
+        test("an_image_in_use_is_not_removed_unfenced_or_copied", images::in_use),
+        test("an_image_is_unfenced_and_removed", images::removed),
+        test("nothing_can_be_done_on_a_stopped_volume_and_why", images::stopped),
+        test("more_than_is_free_is_noted", images::overcommitted),
+        test("bad_input_is_one_sentence_with_its_exit_status", images::bad_input),
+        test("two_luns_on_one_image_are_an_error", images::two_luns),
         test("a_wrong_command_line_is_not_a_failure_of_the_volume", manual::command_line),
         test("the_doctors_commands_mend_a_new_replica", doctor::a_new_replica),
         test("the_doctors_commands_mend_a_mistreated_replica", doctor::a_mistreated_replica),

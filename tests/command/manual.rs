@@ -57,6 +57,17 @@ pub(crate) fn pages() {
     }
 }
 
+pub(crate) fn schemas() {
+    let folder = tempfile::tempdir().unwrap();
+    run(&["schemas", folder.path().to_str().unwrap()]).well("");
+    for name in ["bench", "check", "doctor", "error", "info", "list", "status"] {
+        let text = fs::read_to_string(folder.path().join(format!("{name}.schema.json"))).unwrap();
+        let schema: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let stamp = &schema["properties"]["schema"]["const"];
+        assert_eq!(stamp, &serde_json::json!(format!("tcmu-glfs.{name}/1")));
+    }
+}
+
 pub(crate) fn completions() {
     for shell in ["bash", "zsh", "fish"] {
         run(&["completions", shell]).well("preallocate");

@@ -22,7 +22,7 @@ pub(crate) fn grow() {
         run(&["resize", &image, "--size", "1G"])
             .failed(&["is not made smaller", "create a smaller image"]);
         let info = run(&["info", "--json", &image]).json();
-        assert_eq!(info["bytes"], json!((2_u64 << 30) + 512));
+        assert_eq!(info["size_bytes"], json!((2_u64 << 30) + 512));
         assert!(
             info["allocated_bytes"].as_u64().unwrap() < 1 << 20,
             "growing takes no space: {info}"

@@ -41,6 +41,13 @@ impl Said {
         self
     }
 
+    /// The command line was wrong, and why.
+    pub(crate) fn wrong(self, words: &[&str]) -> Self {
+        assert_eq!(self.code, Some(2), "{self:?}");
+        assert!(words.iter().all(|word| self.err.contains(word)), "{words:?} are not in {self:?}");
+        self
+    }
+
     /// It failed, and said all of this.
     pub(crate) fn failed(self, words: &[&str]) -> Self {
         assert_eq!(self.code, Some(1), "{self:?}");

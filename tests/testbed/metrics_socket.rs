@@ -33,6 +33,8 @@ pub struct Lun {
     pub reads: u64,
     pub writes: u64,
     pub not_ready: u64,
+    /// The last failure, 90 s ago.
+    pub last_error: Option<&'static str>,
 }
 
 pub const LUN: Lun = Lun {
@@ -44,11 +46,13 @@ pub const LUN: Lun = Lun {
     reads: 0,
     writes: 0,
     not_ready: 0,
+    last_error: None,
 };
 
 /// What the plugin would say: `connected` of the three bricks are there.
 pub fn text(luns: &[Lun], connected: u64) -> String {
     let mut text = String::from("# HELP tcmu_glfs_build What runs.\n# TYPE tcmu_glfs_build info\n");
+    text += "tcmu_glfs_site_file_ok 1\n";
     text += "tcmu_glfs_build_info{version=\"0.1.0\",gfapi=\"10.3\"} 1\n";
     for lun in luns {
         let name = lun.name;
@@ -64,6 +68,11 @@ pub fn text(luns: &[Lun], connected: u64) -> String {
         line("size_bytes", "", 1 << 40);
         line("ready", "", u64::from(lun.ready));
         line("outage", "", u64::from(lun.outage));
+        if let Some(error) = lun.last_error {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+            line("last_error_info", &format!(",error=\"{error}\""), 1);
+            line("last_error_timestamp_seconds", "", now.as_secs() - 90);
+        }
         line("outages_total", "", u64::from(lun.outage));
         line("reopens_total", "", 0);
         line("read_only", "", 0);

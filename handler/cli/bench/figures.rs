@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! From what was measured to what is shown.
+//! Statistics of the measured rounds.
 #![allow(clippy::cast_precision_loss, reason = "counts of commands, far below 2^52")]
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::load::{Load, Outcome};
 
 /// How one variant did in one cell: medians of its rounds.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct Figures {
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub(crate) struct Figures {
     pub(super) iops: f64,
     /// 10^6 bytes per second.
     pub(super) megabytes: f64,
@@ -22,8 +23,8 @@ pub(super) struct Figures {
 }
 
 /// A load, by both variants.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct Cell {
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub(crate) struct Cell {
     pub(super) load: String,
     pub(super) handler: Figures,
     pub(super) default: Figures,

@@ -73,8 +73,8 @@ impl Request for Command {
     }
 }
 
-/// Longest wait for an answer: longer than the handler's own bound of a call.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// Bounds the wait for an answer: longer than the handler's own bound of a call.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
 
 impl Load {
     /// Keeps it up for `time`, and waits for what is under way.
@@ -104,8 +104,8 @@ impl Load {
         let mut under_way = self.depth;
         while under_way > 0 {
             let Answer { mut command, end, outcome: answer } = answers
-                .recv_timeout(PATIENCE)
-                .map_err(|_| format!("no answer within {} s", PATIENCE.as_secs()))?;
+                .recv_timeout(ANSWER_TIMEOUT)
+                .map_err(|_| format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()))?;
             let moved = answer.map_err(|errno| format!("{self}: {errno}"))?;
             if !command.flushes && moved != self.block {
                 return Err(format!("{self}: {moved} bytes were moved instead of {}", self.block));
@@ -151,7 +151,8 @@ pub(super) fn flush(file: &impl Backend) -> Result<(), String> {
         begin: Instant::now(),
         flushes: true,
     });
-    let answer = answer.recv_timeout(PATIENCE).map_err(|_| "no answer to a flush".to_owned())?;
+    let answer =
+        answer.recv_timeout(ANSWER_TIMEOUT).map_err(|_| "no answer to a flush".to_owned())?;
     answer.outcome.map(drop).map_err(|errno| format!("flush: {errno}"))
 }
 

@@ -4,28 +4,35 @@
 mod figures;
 mod load;
 mod scratch;
-mod verdict;
+mod summary;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
+use handler_glfs::config::Config;
 use handler_glfs::gluster::Opener;
 
 use self::figures::Cell;
 use self::load::{Load, Order, Outcome, Work};
 use self::scratch::Scratch;
-use self::verdict::{Network, Report};
-use crate::findings::failed;
+pub(crate) use self::summary::Report as Document;
+use self::summary::{Network, Report};
+use crate::copy::Progress;
+use crate::exit::{self, CommandError};
+use crate::gfapi_session::GfapiSession;
 use crate::interrupt::Interrupt;
-use crate::place;
-use crate::session::Session;
+use crate::{cfgstring_arg, json};
 
 /// Measures latency and throughput of a volume from this host
 ///
-/// Through the graph that the handler sets up, and through the volume's own. The image is not
-/// touched: two scratch files beside it are made, filled, measured and removed, also after Ctrl-C.
-/// The LUNs of the volume feel the load. The volume's own graph acknowledges writes from memory
-/// (write-behind), which no LUN may: where it is faster, this is why.
+/// Measures through the graph that the handler sets up (handler), and through the volume's own,
+/// with its caches (default). The image is not touched: two scratch files beside it are created,
+/// filled, measured and removed, also after Ctrl-C. The LUNs of the volume feel the load.
+///
+/// IOPS, MB/s and latencies are medians of five rounds, in which the graphs take turns. spread is
+/// the difference between the slowest and the fastest round, in parts of the median. ratio is the
+/// IOPS of handler divided by those of default. The volume's own graph acknowledges writes from
+/// memory (write-behind), which no LUN may: where it is faster, this is why.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example: tcmu-glfs bench --seconds 10 --depth 1,16,64 vol@gluster1/disk.img"
@@ -42,13 +49,12 @@ pub(crate) struct Args {
     /// Size of each scratch file in MiB
     #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(16..=4096))]
     size: u64,
-    /// Print one JSON document: image, volume, network, cells and verdict
+    /// Print one JSON document
     #[arg(long)]
     json: bool,
 }
 
-/// Rounds of a cell, in which the variants take turns: what else the machines do meanwhile hits
-/// both.
+/// Rounds of a cell, in which the variants take turns: other load on the machines hits both.
 const ROUNDS: u32 = 5;
 const SMALL: usize = 4 << 10;
 const LARGE: usize = 1 << 20;
@@ -56,29 +62,42 @@ const LARGE: usize = 1 << 20;
 const STREAM: usize = 4;
 
 pub(crate) fn run(args: &Args) -> ExitCode {
-    let session = Session::begin();
-    match measure(args) {
-        Ok(report) if args.json => println!("{:#}", serde_json::json!(report)),
-        Ok(report) => print!("{report}"),
-        Err(why) => return failed(&session.explain(&why)),
-    }
-    ExitCode::SUCCESS
+    exit::conclude(args.json, show(args).map(|()| true))
 }
 
-fn measure(args: &Args) -> Result<Report, String> {
-    let config = place::parse(&args.cfgstring)?;
+fn show(args: &Args) -> Result<(), CommandError> {
+    let config = cfgstring_arg::parse(&args.cfgstring)?;
+    let session = GfapiSession::begin();
+    let report = measure(args, &config).map_err(|why| session.explain(&why))?;
+    if args.json {
+        json::print("bench", &report);
+    } else {
+        print!("{report}");
+    }
+    Ok(())
+}
+
+fn measure(args: &Args, config: &Config) -> Result<Report, String> {
     let interrupt = Interrupt::catch().map_err(|why| format!("signals cannot be caught: {why}"))?;
-    let scratch =
-        |opener, name| Scratch::create(&config, &opener, name, args.size << 20, &interrupt);
-    let handler = scratch(Opener::new(&config), "handler")?;
-    let default = scratch(Opener::untouched(&config), "default")?;
+    let bytes = args.size << 20;
+    let progress = Progress::new(interrupt.clone(), bytes * 2, "filling scratch files");
+    let scratch = |opener, name| Scratch::create(config, &opener, name, bytes, &progress);
+    let handler = scratch(Opener::new(config), "handler")?;
+    let default = scratch(Opener::untouched(config), "default")?;
+    drop(progress);
     let network = Network::probe(handler.store().graph(), config.port);
     let time = Duration::from_secs(args.seconds.into()) / ROUNDS;
-    let cells = loads(&args.depth)
-        .into_iter()
-        .map(|load| cell(load, [&handler, &default], time, &interrupt));
-    let cells = cells.collect::<Result<Vec<_>, _>>()?;
-    Ok(Report::new(&config, &handler.store().makeup(), network, cells))
+    let loads = loads(&args.depth);
+    let total = u64::try_from(loads.len()).unwrap_or(0);
+    let progress = Progress::steps(interrupt.clone(), total, "measuring");
+    let cells = loads.into_iter().map(|load| {
+        let cell = cell(load, [&handler, &default], time, &interrupt)?;
+        progress.advance(1);
+        Ok(cell)
+    });
+    let cells = cells.collect::<Result<Vec<_>, String>>()?;
+    drop(progress);
+    Ok(Report::new(config, &handler.store().makeup(), network, cells))
 }
 
 /// What is measured.
@@ -117,7 +136,7 @@ fn cell(
                 return Err("interrupted; the scratch files are removed".to_owned());
             }
             if load.work != Work::Read {
-                // What a cache holds back shall not be written in another's time.
+                // Writes that a cache holds back must not fall into the other variant's turn.
                 load::flush(scratch.file())?;
             }
         }

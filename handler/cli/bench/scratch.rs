@@ -10,7 +10,8 @@ use handler_glfs::config::Config;
 use handler_glfs::gluster::{File, Opener, Store};
 use handler_glfs::lun::backend::Backend as _;
 
-use crate::interrupt::Interrupt;
+use crate::copy::Progress;
+use crate::{image_info, size};
 
 /// A file of its own. Removed when it is dropped.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ impl Scratch {
         opener: &Opener,
         name: &str,
         bytes: u64,
-        interrupt: &Interrupt,
+        progress: &Progress,
     ) -> Result<Self, String> {
         let folder = config
             .path
@@ -41,26 +42,30 @@ impl Scratch {
             .map_or_else(String::new, |(folder, _)| format!("{folder}/"));
         let path = format!("{folder}.tcmu-glfs-bench-{}-{name}", std::process::id());
         let store = opener.connect(config.open_timeout).map_err(|not| not.why)?;
-        let free = store
-            .free()
-            .map_err(|errno| format!("the volume's free space is not known: {errno}"))?;
+        let free = store.free().map_err(|errno| {
+            format!("the volume's free space is unknown: {}", image_info::explain(config, errno))
+        })?;
         if free / 4 < bytes {
             return Err(format!(
-                "{free} bytes are free on the volume: too few for two scratch files of {bytes}; see --size"
+                "{} are free on the volume, too few for two scratch files of {}: choose a smaller \
+                 --size",
+                size::show(free),
+                size::show(bytes)
             ));
         }
-        let file = store
-            .create(&path)
-            .map_err(|errno| format!("{path} cannot be created beside the image: {errno}"))?;
+        let file = store.create(&path).map_err(|errno| {
+            let why = image_info::explain(config, errno);
+            format!("{path} cannot be created beside the image: {why}")
+        })?;
         // From here on it is removed, whatever happens.
         let scratch = Self { store, path, file, bytes };
         let failed = |errno| format!("{}: {errno}", scratch.path);
         let chunk = vec![0xa5; MEBIBYTE];
         for at in (0..bytes).step_by(MEBIBYTE) {
-            if interrupt.is_asked() {
+            scratch.file.write_at(&chunk, at).map_err(failed)?;
+            if !progress.advance(chunk.len() as u64) {
                 return Err("interrupted; the scratch files are removed".to_owned());
             }
-            scratch.file.write_at(&chunk, at).map_err(failed)?;
         }
         scratch.file.sync_all().map_err(failed)?;
         Ok(scratch)

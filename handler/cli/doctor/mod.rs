@@ -1,31 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! `tcmu-glfs doctor`: what keeps a LUN from being safe and fast, what it costs, and the commands
-//! that mend it.
+//! `tcmu-glfs doctor`: what keeps LUNs from being safe and fast, what it costs, and the commands
+//! that fix it.
 
-mod finding;
+mod assessment;
 mod host;
 mod rules;
 mod volume;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use self::finding::{Finding, Place, Report, Severity};
 use self::host::Host;
 use self::volume::{Lun, Volume};
-use crate::findings::failed;
-use crate::place;
-use crate::session::Session;
+use crate::exit::CommandError;
+use crate::files::Root;
+use crate::finding::{Finding, Place, Report, Severity};
+use crate::gfapi_session::GfapiSession;
+use crate::{cfgstring_arg, exit};
 
-/// Finds what keeps LUNs from being safe and fast, and says how to mend it
+/// Finds what keeps LUNs from being safe and fast, and how to fix it
 ///
-/// Looks at the volume of a LUN and at this host, and changes nothing. Errors and warnings (exit
-/// status 1) come with the command that mends them. An advice is a choice that costs something
-/// else, or what a LUN does not need yet; its command is shown, too, but not by --commands.
+/// Looks at the volume of a LUN, at the running daemon and the LUNs of this host, and at this host
+/// as an initiator. Changes nothing. Errors and warnings (exit status 1) come with the command that
+/// fixes them. A note is a choice that costs something else, or what a LUN does not need yet; its
+/// command is shown, too, but not by --commands.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Example: tcmu-glfs doctor --commands=cluster vol@gluster1/disk.img | ssh gluster1 sh -ex"
-)]
+#[command(after_help = "Example: tcmu-glfs doctor --commands=cluster vol@gluster1/disk.img | ssh \
+                  gluster1 sh -ex")]
 pub(crate) struct Args {
     /// As for targetcli: VOLUME@HOST/PATH[;KEY=VALUE]... Quote it in a shell. Without it, only this
     /// host is looked at
@@ -34,53 +34,60 @@ pub(crate) struct Args {
     /// this host has ALUA groups
     #[arg(long, value_name = "NUMBER")]
     gateways: Option<u32>,
-    /// Print the findings as one JSON document: worst, and a list of severity, what, why and
-    /// mending
+    /// Print the findings as one JSON document
     #[arg(long, conflicts_with = "commands")]
     json: bool,
-    /// Print nothing but the commands that mend errors and warnings, for sh: all, those for a node
+    /// Print nothing but the commands that fix errors and warnings, for sh: all, those for a node
     /// of the cluster (cluster), or those for this host (host)
     // The manual page would have a list in a list of the possible values.
     #[arg(long, value_name = "PLACE", num_args = 0..=1, require_equals = true, value_enum, hide_possible_values = true)]
     #[allow(clippy::option_option, reason = "not given, given, given with a value")]
     commands: Option<Option<Place>>,
-    /// Where the host's files are looked for.
-    #[arg(long, default_value = "/", hide = true)]
-    root: PathBuf,
+    #[command(flatten)]
+    root: Root,
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
-    let report = match examine(args) {
-        Ok(report) => report,
-        Err(why) => return failed(&why),
-    };
-    if args.json {
-        println!("{:#}", serde_json::json!(report));
-    } else if let Some(place) = args.commands {
-        print!("{}", report.commands(place));
-    } else {
-        anstream::print!("{}", report.text());
-    }
-    if report.is_bad() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    let examined = examine(args).map(|report| {
+        let is_well = report.worst() < Severity::Warning;
+        if args.json {
+            report.print_json("doctor");
+        } else if let Some(place) = args.commands {
+            print!("{}", report.commands(place));
+        } else {
+            anstream::print!("{}", report.text());
+        }
+        is_well
+    });
+    exit::conclude(args.json, examined)
 }
 
-fn examine(args: &Args) -> Result<Report, String> {
-    let site = handler_glfs::config::Site::read_file().map_err(|why| why.to_string())?;
-    let host = Host::new(&args.root, &site);
+fn examine(args: &Args) -> Result<Report, CommandError> {
+    let (site, mistake) = cfgstring_arg::site();
+    let host = Host::new(args.root.files(), &site);
     let mut findings = Vec::new();
+    if let Some(mistake) = mistake {
+        let why = "LUNs and tools go on with its last valid version; a LUN that needs the change \
+                   does not have it";
+        findings.push(Finding::new(Severity::Error, mistake, why).about("site"));
+    }
     if let Some(cfgstring) = &args.cfgstring {
-        let config = place::read(cfgstring, &site)?;
+        let config = cfgstring_arg::parse_with(cfgstring, &site)?;
         let shared = args.gateways.map_or_else(|| host.shares(&config), |gateways| gateways > 1);
         let lun = Lun { fence: config.fence, shared };
-        let session = Session::begin();
-        match Volume::ask(&config) {
-            Ok(volume) => findings.extend(volume.findings(&lun)),
+        let session = GfapiSession::begin();
+        match Volume::query(&config, assessment::option_of) {
+            Ok(volume) => {
+                let found = assessment::findings(&volume, &lun).into_iter();
+                findings.extend(found.map(|finding| finding.about("volume")));
+            }
             Err(why) => {
                 let what = format!("{}: {why}", config.label());
-                findings.push(Finding::new(Severity::Error, what, session.complaints().join("; ")));
+                let why = session.complaints().join("; ");
+                findings.push(Finding::new(Severity::Error, what, why).about("volume"));
             }
         }
     }
     findings.extend(host.findings());
-    Ok(Report::new(findings))
+    Ok(Report::new(args.cfgstring.as_deref(), findings))
 }

@@ -2,8 +2,8 @@
 //! What a volume needs to be a safe and fast disk: one line an option. Where the reasons come from:
 //! docs/fencing.md, docs/high-availability.md, docs/performance.md.
 
-use super::finding::{Finding, Place, Severity};
 use super::volume::{Lun, Volume};
+use crate::finding::{Finding, Place, Severity};
 
 /// Which values are right.
 #[derive(Debug)]
@@ -57,11 +57,15 @@ pub(super) struct Rule {
     why: &'static str,
 }
 
-const CLIENT_GONE: &str = "a gateway that vanishes without a word keeps its locks of the replicas until the bricks notice, and nobody else can \
-     write meanwhile: 42 s as Gluster is delivered, 13 s with the values of docs/high-availability.md";
-const FENCE: &str = "the bricks do not keep out a gateway that has lost the LUN: one that hangs and wakes up writes old data over new; needed as \
+const CLIENT_GONE: &str = "a gateway that vanishes without a word keeps its locks of the replicas \
+                           until the bricks notice, and nobody else can \
+     write meanwhile: 42 s as Gluster is delivered, 13 s with the values of \
+     docs/high-availability.md";
+const FENCE: &str = "the bricks do not keep out a gateway that has lost the LUN: one that hangs \
+                     and wakes up writes old data over new; needed as \
      soon as two gateways serve the LUN (docs/fencing.md)";
-const REVOKE: &str = "a gateway that hangs keeps its client's locks, and the first write of the next owner hangs with it until it is killed; \
+const REVOKE: &str = "a gateway that hangs keeps its client's locks, and the first write of the \
+                      next owner hangs with it until it is killed; \
      needed as soon as two gateways serve the LUN (docs/fencing.md)";
 
 const fn rule(
@@ -119,7 +123,8 @@ pub(super) const RULES: &[Rule] = &[
             "auto",
             Wanted::Is("auto"),
             "auto",
-            "a minority of the replicas takes writes: after a network that was split the copies differ, and one side's writes are lost",
+            "a minority of the replicas takes writes: after a network that was split the copies \
+             differ, and one side's writes are lost",
         )
     },
     Rule {
@@ -129,7 +134,8 @@ pub(super) const RULES: &[Rule] = &[
             "on",
             Wanted::On,
             "on",
-            "a replica that has been away is not brought up to date, and the LUN is one failure away from stopping",
+            "a replica that has been away is not brought up to date, and the LUN is one failure \
+             away from stopping",
         )
     },
     Rule {
@@ -139,7 +145,8 @@ pub(super) const RULES: &[Rule] = &[
             "on",
             Wanted::On,
             "on",
-            "a brick that has been away is not brought up to date, and the LUN is one failure away from stopping",
+            "a brick that has been away is not brought up to date, and the LUN is one failure \
+             away from stopping",
         )
     },
     Rule {
@@ -151,7 +158,8 @@ pub(super) const RULES: &[Rule] = &[
             "on",
             Wanted::On,
             "on",
-            "your choice: off, a sixth to a tenth is left of the speed of small writes (docs/performance.md); on, old data may be read for a \
+            "your choice: off, a sixth to a tenth is left of the speed of small writes \
+             (docs/performance.md); on, old data may be read for a \
              moment when one brick of several comes back (docs/high-availability.md)",
         )
     },
@@ -163,7 +171,8 @@ pub(super) const RULES: &[Rule] = &[
             "on",
             Wanted::Off,
             "off",
-            "adding or removing bricks of a sharded volume corrupts images with it (glusterfs issues 2253, 2254)",
+            "adding or removing bricks of a sharded volume corrupts images with it (glusterfs \
+             issues 2253, 2254)",
         )
     },
     Rule {
@@ -175,7 +184,8 @@ pub(super) const RULES: &[Rule] = &[
             "64MB",
             Wanted::Size(64 << 20),
             "64MB",
-            "small shards mean more bookkeeping for large writes; counts for images that are created later",
+            "small shards mean more bookkeeping for large writes; counts for images that are \
+             created later",
         )
     },
     Rule {
@@ -257,7 +267,7 @@ impl Rule {
         }
         let severity = match self.need {
             Need::Always(severity) => severity,
-            Need::Choice => Severity::Advice,
+            Need::Choice => Severity::Note,
             Need::Fence => lun.need_of_fence()?,
         };
         let finding = Finding::new(severity, what, self.why);
@@ -267,7 +277,7 @@ impl Rule {
             value => format!("gluster --mode=script volume set {name} {option} {value}"),
         };
         Some(match self.by_hand {
-            "" => finding.mended_by(Place::Cluster, command),
+            "" => finding.fixed_by(Place::Cluster, command),
             know => finding.by_hand(Place::Cluster, command, know),
         })
     }
@@ -332,13 +342,8 @@ mod tests {
     #[test]
     fn what_mends_an_option_is_what_is_wanted() {
         for rule in RULES {
-            let mended = if rule.value.is_empty() { rule.default } else { rule.value };
-            assert!(
-                rule.wanted.is_met(mended),
-                "{}: {mended} is not {:?}",
-                rule.option,
-                rule.wanted
-            );
+            let fixed = if rule.value.is_empty() { rule.default } else { rule.value };
+            assert!(rule.wanted.is_met(fixed), "{}: {fixed} is not {:?}", rule.option, rule.wanted);
         }
     }
 
@@ -367,7 +372,7 @@ mod tests {
         };
         assert_eq!(severity(Fence::Required, false), Some(Severity::Error));
         assert_eq!(severity(Fence::Auto, true), Some(Severity::Warning));
-        assert_eq!(severity(Fence::Auto, false), Some(Severity::Advice));
+        assert_eq!(severity(Fence::Auto, false), Some(Severity::Note));
         assert_eq!(severity(Fence::Off, true), None);
     }
 

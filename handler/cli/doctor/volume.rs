@@ -13,8 +13,7 @@ use std::time::Duration;
 use handler_glfs::config::{Config, Fence, Transport};
 use handler_glfs::gluster::{Opener, translators};
 
-use super::finding::{Finding, Place, Severity};
-use super::rules::{RULES, Rule};
+use crate::finding::Severity;
 
 /// The LUN that the volume is judged for.
 #[derive(Debug)]
@@ -30,7 +29,7 @@ impl Lun {
         match (self.fence, self.shared) {
             (Fence::Required, _) => Some(Severity::Error),
             (Fence::Auto, true) => Some(Severity::Warning),
-            (Fence::Auto, false) => Some(Severity::Advice),
+            (Fence::Auto, false) => Some(Severity::Note),
             (Fence::Off, _) => None,
         }
     }
@@ -52,17 +51,23 @@ pub(super) struct Volume {
     pub(super) client_only: Option<String>,
 }
 
-/// How long a server may take to answer at all.
-const PATIENCE: Duration = Duration::from_secs(4);
-/// And then, in seconds, to answer the command line tool.
-const TOOL_PATIENCE: &str = "--timeout=15";
+/// Bounds the answer of a server to a probe.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(4);
+/// Bounds its answer to the command line tool.
+const TOOL_TIMEOUT: &str = "--timeout=15";
 
 impl Volume {
-    /// Asks the servers of `config` in turn, those that answer at all, and then its client's graph.
-    pub(super) fn ask(config: &Config) -> Result<Self, String> {
+    /// Queries the servers of `config` in turn, those that answer at all, and then its client's
+    /// graph.
+    ///
+    /// `option_of` names the option of a volume that a translator's key shows.
+    pub(super) fn query(
+        config: &Config,
+        option_of: impl Fn(&str, &str) -> Option<&'static str>,
+    ) -> Result<Self, String> {
         let opener = Opener::new(config);
         let mut why = String::from("no server was asked");
-        for (server, answer) in servers(config).into_iter().zip(opener.survey(PATIENCE)) {
+        for (server, answer) in servers(config).into_iter().zip(opener.survey(PROBE_TIMEOUT)) {
             if let Err(silent) = answer.answers {
                 why = format!("{}: {silent}", answer.server);
                 continue;
@@ -83,7 +88,7 @@ impl Volume {
         Ok(Self {
             name: config.volume.clone(),
             client_only: Some(why),
-            ..Self::of_volfile(store.graph())
+            ..Self::of_volfile(store.graph(), option_of)
         })
     }
 
@@ -115,7 +120,10 @@ impl Volume {
     }
 
     /// Reads a client's volfile.
-    fn of_volfile(volfile: &str) -> Self {
+    pub(super) fn of_volfile(
+        volfile: &str,
+        option_of: impl Fn(&str, &str) -> Option<&'static str>,
+    ) -> Self {
         let mut volume = Self { started: true, replicas: 1, ..Self::default() };
         for translator in translators(volfile) {
             let kind = translator.kind;
@@ -128,8 +136,8 @@ impl Volume {
             volume.arbiters = translator.option("arbiter-count").map_or(volume.arbiters, number);
             volume.redundancy = translator.option("redundancy").map_or(volume.redundancy, number);
             for &(key, value) in &translator.options {
-                let known = RULES.iter().find(|rule| rule.in_volfile == Some((kind, key)));
-                volume.options.extend(known.map(|rule| (rule.option.to_owned(), value.to_owned())));
+                let option = option_of(kind, key);
+                volume.options.extend(option.map(|name| (name.to_owned(), value.to_owned())));
             }
         }
         volume
@@ -137,134 +145,6 @@ impl Volume {
 
     pub(super) fn is_sharded(&self) -> bool {
         self.options.get("features.shard").is_some_and(|value| value == "on" || value == "enable")
-    }
-
-    /// Everything that is to be said about it.
-    pub(super) fn findings(&self, lun: &Lun) -> Vec<Finding> {
-        let mut findings = self.shape(lun);
-        let visible = |rule: &&Rule| self.client_only.is_none() || rule.in_volfile.is_some();
-        findings.extend(RULES.iter().filter(visible).filter_map(|rule| rule.judge(self, lun)));
-        if let Some(why) = &self.client_only {
-            findings.push(unseen(why));
-        }
-        findings
-    }
-
-    fn shape(&self, lun: &Lun) -> Vec<Finding> {
-        let name = &self.name;
-        let mut findings = vec![match (self.replicas, self.arbiters, self.redundancy) {
-            (0 | 1, _, 0) => Finding::new(
-                Severity::Advice,
-                format!("{name} has no redundancy"),
-                "your choice: the death of one brick takes the LUN away, and what is on it",
-            )
-            .by_hand(
-                Place::Cluster,
-                format!("gluster volume add-brick {name} replica 3 HOST:/PATH HOST:/PATH"),
-                "two more bricks for each there is, on other hosts",
-            ),
-            (2, 0, _) => Finding::new(
-                Severity::Warning,
-                format!("{name} has two replicas"),
-                "with a quorum the death of one of them stops the LUN, without one the copies may come to differ (split brain)",
-            )
-            .by_hand(
-                Place::Cluster,
-                format!("gluster volume add-brick {name} replica 3 arbiter 1 HOST:/PATH"),
-                "an arbiter, small, on a third host; or a third replica",
-            ),
-            (replicas, 0, 0) => Finding::ok(format!("{name} has {replicas} replicas"), ""),
-            (_, 0, redundancy) => Finding::ok(format!("{name} is dispersed, {redundancy} bricks may fail"), ""),
-            _ => Finding::ok(format!("{name} has two replicas and an arbiter"), ""),
-        }];
-        if !self.started {
-            findings.push(
-                Finding::new(
-                    Severity::Error,
-                    format!("{name} is not started"),
-                    "no LUN of it serves",
-                )
-                .mended_by(Place::Cluster, format!("gluster --mode=script volume start {name}")),
-            );
-        }
-        for brick in &self.down {
-            findings.push(
-                Finding::new(
-                    Severity::Warning,
-                    format!("brick {brick} does not run"),
-                    "writes do not reach it, and redundancy is used up",
-                )
-                .mended_by(
-                    Place::Cluster,
-                    format!("gluster --mode=script volume start {name} force"),
-                ),
-            );
-        }
-        if self.is_sharded() {
-            let what = format!("{name} is sharded");
-            let why = "a sharded image cannot be fenced: the bricks protect its first shard only. Never change features.shard on a volume that \
-                       has images: they would be lost";
-            findings.push(match lun.need_of_fence() {
-                None => Finding::ok(what, ""),
-                Some(severity) => Finding::new(severity, what, why).by_hand(
-                    Place::Cluster,
-                    "gluster volume create NAME replica 3 HOST:/PATH HOST:/PATH HOST:/PATH",
-                    "a volume without shards for LUNs with two gateways; or fence=off on one gateway",
-                ),
-            });
-        }
-        findings.extend(self.encryption());
-        findings.push(Finding::ok(
-            "caches of the client, strict-o-direct, remote-dio, client-io-threads, ping-timeout, frame-timeout, server-quorum",
-            "whatever the volume has: the handler sets up its own graph (cache=, io-threads=, ping-timeout=), and does not need them",
-        ));
-        findings
-    }
-
-    /// Whether both sides agree on it. What the client has is a volfile's too.
-    fn encryption(&self) -> Option<Finding> {
-        if self.client_only.is_some() {
-            return None;
-        }
-        let on = |option: &str| self.options.get(option).is_some_and(|value| value == "on");
-        let set = |option: &str, value: &str| {
-            format!("gluster --mode=script volume set {} {option} {value}", self.name)
-        };
-        let apart = "clients and bricks do not understand each other: no LUN can be opened";
-        Some(match (on("client.ssl"), on("server.ssl")) {
-            (true, true) => Finding::ok("I/O is encrypted (client.ssl, server.ssl)", ""),
-            (false, false) => Finding::ok("I/O is not encrypted (client.ssl, server.ssl)", ""),
-            (true, false) => {
-                Finding::new(Severity::Error, "client.ssl is on and server.ssl off", apart)
-                    .mended_by(Place::Cluster, set("server.ssl", "on"))
-            }
-            (false, true) => {
-                Finding::new(Severity::Error, "server.ssl is on and client.ssl off", apart)
-                    .mended_by(Place::Cluster, set("client.ssl", "on"))
-            }
-        })
-    }
-}
-
-/// Says what a volfile does not show.
-fn unseen(why: &str) -> Finding {
-    let names: Vec<&str> =
-        RULES.iter().filter(|rule| rule.in_volfile.is_none()).map(|rule| rule.option).collect();
-    let finding = Finding::new(
-        Severity::Warning,
-        format!(
-            "not checked, as only the client's part of the volume could be seen: {}",
-            names.join(", ")
-        ),
-        format!("Gluster's command line tool did not help: {why}"),
-    );
-    if why.contains(MISSING) {
-        finding.mended_by(
-            Place::Host,
-            "apt-get install -y glusterfs-cli || dnf install -y glusterfs-cli",
-        )
-    } else {
-        finding
     }
 }
 
@@ -277,12 +157,12 @@ fn servers(config: &Config) -> Vec<String> {
     }
 }
 
-const MISSING: &str = "gluster is not installed";
+pub(super) const MISSING: &str = "gluster is not installed";
 
 /// Runs Gluster's command line tool: XML, or a sentence.
 fn gluster(server: &str, words: &[&str]) -> Result<String, String> {
     let output = Command::new("gluster")
-        .args([server, "--mode=script", TOOL_PATIENCE, "--xml"])
+        .args([server, "--mode=script", TOOL_TIMEOUT, "--xml"])
         .args(words)
         .output();
     let output = output.map_err(|why| match why.kind() {
@@ -358,29 +238,5 @@ mod tests {
             + &node("b", "/b/2", 0)
             + &node("Self-heal Daemon", "localhost", 0);
         assert_eq!(down(&format!("<volStatus>{nodes}</volStatus>")).unwrap(), ["b:/b/2"]);
-    }
-
-    #[test]
-    fn a_volfile_tells_the_clients_part() {
-        let volume = Volume::of_volfile(
-            "volume c\n    type protocol/client\nend-volume\nvolume r\n    type cluster/replicate\n    option quorum-type none\n    \
-             option eager-lock off\n    subvolumes a b c\nend-volume\nvolume s\n    type features/shard\n    subvolumes r\nend-volume\n",
-        );
-        assert_eq!(volume.replicas, 3);
-        assert!(volume.is_sharded());
-        assert_eq!(volume.options.get("cluster.quorum-type").map(String::as_str), Some("none"));
-        assert_eq!(volume.options.get("cluster.eager-lock").map(String::as_str), Some("off"));
-    }
-
-    #[test]
-    fn what_a_volfile_does_not_show_is_said_not_to_be_checked() {
-        let volume = Volume { client_only: Some(MISSING.to_owned()), ..Volume::of_volfile("") };
-        let findings = volume.findings(&Lun { fence: Fence::Auto, shared: true });
-        let unseen =
-            findings.iter().find(|finding| finding.what().starts_with("not checked")).unwrap();
-        assert!(unseen.is_bad() && unseen.what().contains("locks.mandatory-locking"));
-        assert!(
-            !findings.iter().any(|finding| finding.what().starts_with("locks.mandatory-locking"))
-        );
     }
 }

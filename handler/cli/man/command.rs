@@ -13,7 +13,7 @@ pub(super) fn page() -> String {
         command.get_subcommands().filter(|command| !command.is_hide_set()).cloned().collect();
     let mut page = Page::new("tcmu-glfs", "8");
     page.section("NAME");
-    page.text("tcmu-glfs - look after SCSI LUNs on GlusterFS volumes");
+    page.text("tcmu-glfs - manage SCSI LUNs on GlusterFS volumes");
     page.section("SYNOPSIS");
     paragraphs(&mut page, shown.iter().flat_map(usages));
     page.section("DESCRIPTION");
@@ -98,15 +98,26 @@ fn end() -> String {
     let mut page = Page::new("", "");
     page.section("EXIT STATUS");
     page.item("0", "All is well.");
-    page.item("1", "Something is wrong, and was said.");
-    page.item("2", "The command line is wrong.");
+    page.item("1", "Something is wrong, and was reported.");
+    page.item("2", "The command line, or a configuration string in it, is wrong.");
+    page.section("JSON");
+    page.text(
+        "With --json a command prints one document, and so it does for an error. Its key `schema` \
+         names the document and its version, such as tcmu-glfs.status/1; keys may be added within \
+         a version. JSON schemas are in /usr/share/tcmu-glfs/schemas. Mistakes in options are text \
+         on standard error.",
+    );
     page.section("FILES");
     page.item("/etc/tcmu/glfs.toml", "What LUNs have in common, see tcmu-glfs(5).");
-    page.item("/var/log/tcmu-runner.log", "Where the handler says what it does, and why not.");
+    page.item("/var/log/tcmu-runner.log", "The handler's log.");
     page.item("/var/log/tcmu-runner-glfs.log", "libgfapi's own log.");
     page.section("ENVIRONMENT");
     page.item("`TCMU_GLFS_CONFIG`", "Names another site file.");
-    page.item("`NO_COLOR`", "If set, nothing is coloured; on what is no terminal nothing ever is.");
+    page.item(
+        "`RUST_LOG`",
+        "Log filter, such as debug or handler_glfs=debug; -v is an alternative.",
+    );
+    page.item("`NO_COLOR`", "If set, nothing is coloured. Output that is no terminal never is.");
     page.section("SEE ALSO");
     page.text("tcmu-glfs(5), tcmu-runner(8), targetcli(8), gluster(8), qemu-img(1)");
     without(&[PREAMBLE, &[".TH "]], &page.render())

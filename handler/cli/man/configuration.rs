@@ -26,19 +26,27 @@ pub(super) fn page() -> String {
     page.paragraph("/etc/tcmu/glfs.toml");
     page.section("DESCRIPTION");
     page.text(
-        "A LUN of tcmu-runner's handler `glfs` is configured by its configuration string, which targetcli(8) is given as `cfgstring=`. \
-         What LUNs share, and what the string has no room for, stands in the site file. `tcmu-glfs check` (see tcmu-glfs(8)) \
+        "A LUN of tcmu-runner's handler `glfs` is configured by its configuration string, which \
+         targetcli(8) is given as `cfgstring=`. \
+         What LUNs share, and what the string has no room for, stands in the site file. \
+         `tcmu-glfs check` (see tcmu-glfs(8)) \
          tries a configuration and says what is wrong with it.",
     );
     string(&mut page);
     page.section("KEYS");
-    page.text("After the place of the image, each after a semicolon. Of several values, the default comes first.");
+    page.text(
+        "After the place of the image, each after a semicolon. Of several values, the \
+               default comes first.",
+    );
     for key in KEYS {
         page.item(&format!("`{}`={}", key.name, key.values), &sentence(key.meaning));
     }
     site(&mut page);
     page.section("EXAMPLES");
-    page.text("A LUN with two servers that is refused unless the bricks can keep out all gateways but one:");
+    page.text(
+        "A LUN with two servers that is refused unless the bricks can keep out all gateways \
+               but one:",
+    );
     page.example([
         "targetcli /backstores/user:glfs create name=d0 size=10G \\",
         "    cfgstring='vol@gluster1/disk.img;server=gluster2;fence=required'",
@@ -54,7 +62,11 @@ pub(super) fn page() -> String {
 fn string(page: &mut Page) {
     page.section("CONFIGURATION STRING");
     page.item("`VOLUME`", "The Gluster volume.");
-    page.item("`HOST`", "A server of its cluster, which is asked for the layout of the volume. It always comes first.");
+    page.item(
+        "`HOST`",
+        "A server of its cluster, which is asked for the layout of the volume. It \
+                         always comes first.",
+    );
     page.item(
         "`PATH`",
         "The image, from the root of the volume. It must exist: `tcmu-glfs create` makes one.",
@@ -64,13 +76,16 @@ fn string(page: &mut Page) {
     page.text("The tools on the way to the kernel let through letters and digits of ASCII, and");
     page.example(["? ; & * $ ! # = _ \\ + / . < > ( ) ~ @ - % [ ]"]);
     page.paragraph(
-        "Any other byte is written `%XX`, with two hexadecimal digits: a colon as %3A, a comma as %2C, a blank as %20. So is a character \
-         that would end the part it stands in, such as a semicolon in PATH (%3B), and the percent sign itself (%25). What is \
+        "Any other byte is written `%XX`, with two hexadecimal digits: a colon as %3A, a comma as \
+         %2C, a blank as %20. So is a character \
+         that would end the part it stands in, such as a semicolon in PATH (%3B), and the percent \
+         sign itself (%25). What is \
          escaped must be UTF-8; %00 is refused. In a shell, quote the string.",
     );
     page.subsection("Limits");
     page.text(
-        "254 bytes, with the `glfs/` that the kernel has before it: it cuts off what is longer, without a word. Longer lists go into \
+        "254 bytes, with the `glfs/` that the kernel has before it: it cuts off what is longer, \
+         without a word. Longer lists go into \
          a profile of the site file.",
     );
     page.paragraph("No secrets: every initiator can read the string (INQUIRY, VPD page 83h).");
@@ -81,19 +96,24 @@ fn site(page: &mut Page) {
     page.text("TOML, on every gateway. It need not be there.");
     page.example(EXAMPLE.lines());
     page.paragraph(
-        "A LUN takes a key from its configuration string; else from the profile that the string names with `profile`; else from \
-         [defaults]; else it is what is built in. A key counts whole: `server` in a string takes the place of the profile's list.",
+        "A LUN takes a key from its configuration string; else from the profile that the string \
+         names with `profile`; else from \
+         [defaults]; else it is what is built in. A key counts whole: `server` in a string takes \
+         the place of the profile's list.",
     );
     page.paragraph(
-        "The keys are those above, without `profile` and `tcmur_cmd_time_out`. `server` takes a host or a list, and stands in \
+        "The keys are those above, without `profile` and `tcmur_cmd_time_out`. `server` takes a \
+         host or a list, and stands in \
          profiles only, as does `volfile`. Numbers may be written as such.",
     );
     page.paragraph(
-        "The whole file is checked. A mistake is told with file, line and column, and takes no LUN down: what was right last stays \
-         in use. `log-level` and [metrics] take effect within 3 seconds, everything else when a LUN is opened next.",
+        "The whole file is checked. A mistake is reported with file, line and column, and takes \
+         no LUN down: the last valid version \
+         stays in use. `log-level` and [metrics] take effect within 3 seconds, everything else \
+         when a LUN is opened next.",
     );
     page.subsection("[metrics]");
-    page.text("What is counted, and where it is shown.");
+    page.text("What is counted, and where it is published.");
     for key in METRICS {
         page.item(&format!("`{}` = {}", key.name, key.values), &sentence(key.meaning));
     }
@@ -102,8 +122,8 @@ fn site(page: &mut Page) {
 fn end(page: &mut Page) {
     page.section("FILES");
     page.item("/etc/tcmu/glfs.toml", "The site file.");
-    page.item("/var/lib/tcmu-glfs/glfs.toml", "Its last version that was right.");
-    page.item("/var/log/tcmu-runner.log", "Where the handler says what it does, and why not.");
+    page.item("/var/lib/tcmu-glfs/glfs.toml", "Its last valid version.");
+    page.item("/var/log/tcmu-runner.log", "The handler's log.");
     page.item("/var/log/tcmu-runner-glfs.log", "libgfapi's own log.");
     page.section("ENVIRONMENT");
     page.item("`TCMU_GLFS_CONFIG`", "Names another site file: for tests and containers.");

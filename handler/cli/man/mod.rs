@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::findings::failed;
+use crate::exit::{self, CommandError};
 
 /// Writes the manual pages tcmu-glfs.8 and tcmu-glfs.5.
 #[derive(Debug, clap::Args)]
@@ -24,8 +24,6 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))
     };
     let pages = [("tcmu-glfs.8", command::page()), ("tcmu-glfs.5", configuration::page())];
-    match pages.into_iter().try_for_each(|(name, text)| write(name, text)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => failed(&why),
-    }
+    let written = pages.into_iter().try_for_each(|(name, text)| write(name, text));
+    exit::conclude(false, written.map(|()| true).map_err(CommandError::Failed))
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! What the plugin tells about itself: reads its metrics socket.
+//! Reads the metrics socket of the running plugin.
 
 mod histogram;
-mod picture;
+mod snapshot;
 mod text;
 
 pub(crate) use histogram::Histogram;
-pub(crate) use picture::{Lun, Picture, State, Volume};
+pub(crate) use snapshot::{Lun, Snapshot, State, Volume};
 
 use std::fs;
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -14,10 +14,10 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use handler_glfs::metrics::Settings;
+use handler_glfs::config::Site;
 
 /// How long the plugin may take. It only adds up counters: one that takes longer is stuck.
-const PATIENCE: Duration = Duration::from_secs(5);
+const SCRAPE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where the plugin is asked.
 #[derive(Clone, Debug, clap::Args)]
@@ -30,18 +30,17 @@ pub(crate) struct Source {
 /// As the plugin has it. Where the site file is wrong, the plugin says so, and uses the last one
 /// that was not.
 fn socket() -> PathBuf {
-    handler_glfs::config::Site::read_file()
-        .map_or_else(|_| Settings::default().socket, |site| site.metrics().socket.clone())
+    Site::current().metrics().socket.clone()
 }
 
 impl Source {
     /// Asks. An error is a sentence that says what to do next.
-    pub(crate) fn scrape(&self) -> Result<Picture, String> {
+    pub(crate) fn scrape(&self) -> Result<Snapshot, String> {
         let answer = ask(&self.socket)
             .map_err(|error| next_step(&self.socket, &error, runner_is_running()))?;
         let body = body(&answer)
             .map_err(|why| format!("{} gave no metrics: {why}", self.socket.display()))?;
-        Picture::parse(body).map_err(|why| {
+        Snapshot::parse(body).map_err(|why| {
             format!(
                 "What {} tells is not understood (are plugin and tcmu-glfs of one version?): {why}",
                 self.socket.display()
@@ -52,8 +51,8 @@ impl Source {
 
 fn ask(socket: &Path) -> io::Result<String> {
     let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(SCRAPE_TIMEOUT))?;
+    stream.set_write_timeout(Some(SCRAPE_TIMEOUT))?;
     stream.write_all(
         b"GET /metrics HTTP/1.0\r\nAccept: application/openmetrics-text; version=1.0.0\r\n\r\n",
     )?;
@@ -80,16 +79,20 @@ fn next_step(socket: &Path, error: &io::Error, running: bool) -> String {
         }
         ErrorKind::NotFound | ErrorKind::ConnectionRefused if !running => {
             format!(
-                "tcmu-runner is not running, so no LUN is served: systemctl start tcmu-runner (nothing answers on {path})."
+                "tcmu-runner is not running, so no LUN is served: systemctl start tcmu-runner \
+                 (nothing answers on {path})."
             )
         }
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => format!(
-            "tcmu-runner runs, but its handler glfs does not answer on {path}: see that /etc/tcmu/glfs.toml has no \"enabled = false\" \
-             or other socket under [metrics], and that /var/log/tcmu-runner.log shows the handler loaded."
+            "tcmu-runner runs, but its handler glfs does not answer on {path}: see that \
+             /etc/tcmu/glfs.toml has no \"enabled = false\" \
+             or other socket under [metrics], and that /var/log/tcmu-runner.log shows the handler \
+             loaded."
         ),
         ErrorKind::WouldBlock | ErrorKind::TimedOut => format!(
-            "tcmu-runner does not answer on {path} within {} seconds: it is stopped or stuck; see /var/log/tcmu-runner.log.",
-            PATIENCE.as_secs()
+            "tcmu-runner does not answer on {path} within {} seconds: it is stopped or stuck; see \
+             /var/log/tcmu-runner.log.",
+            SCRAPE_TIMEOUT.as_secs()
         ),
         _ => format!("{path}: {error}: is it the socket of tcmu-runner's handler glfs?"),
     }

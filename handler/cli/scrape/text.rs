@@ -114,7 +114,8 @@ mod tests {
 
     #[test]
     fn names_labels_escapes_and_values_are_taken() {
-        let text = "# TYPE a counter\n# HELP a Some words.\na_total{lun=\"d\\\"0\\\\\",op=\"x, {y}\"} 1.5e3\nb +Inf\nc{} 4 1700000000.5\n\
+        let text = "# TYPE a counter\n# HELP a Some words.\na_total{lun=\"d\\\"0\\\\\",op=\"x, \
+                    {y}\"} 1.5e3\nb +Inf\nc{} 4 1700000000.5\n\
                     d_bucket{le=\"0.1\"} 7 # {trace=\"1\"} 0.05\n# EOF\n";
         let samples = parse(text).unwrap();
         assert_eq!(samples.len(), 4);

@@ -1,30 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! `tcmu-glfs status`: how are the LUNs?
+//! `tcmu-glfs status`: state of the LUNs that the daemon serves.
 
-mod json;
+mod document;
+mod page;
 
 use std::cmp::Reverse;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::process::ExitCode;
 
-use crate::scrape::{Histogram, Lun, Picture, Source, State, Volume};
-use crate::show::table::{Align, Cell, Column, render};
-use crate::show::{self, BAD, DIM, PLAIN, styled, units};
+use crate::exit::CommandError;
+use crate::scrape::{Histogram, Lun, Snapshot, Source, State, Volume};
+use crate::terminal::table::{Align, Cell, Column, render};
+use crate::terminal::{self, BAD, DIM, PLAIN, styled, units};
+use crate::{exit, json};
 
-/// Shows the LUNs that tcmu-runner serves: are they usable, who may write, are their bricks there,
-/// what went wrong.
+pub(crate) use self::document::Document;
+
+/// Shows the LUNs that tcmu-runner serves: whether they can be used, and why not, who may write,
+/// bricks, errors.
 ///
-/// One line a LUN, those that are not ready first, then one for each connection to a volume.
-/// Numbers count from when tcmu-runner began to serve the LUN. WORST is the gravest kind of its
-/// errors. P99 ms is the time in which 99 of 100 commands were answered, in milliseconds. A
-/// terminal that is too narrow for all columns shows the most important ones.
+/// One line per LUN, those that are not ready first, each with the reason and the next step; then
+/// one line per connection to a volume. With one LUN named, a page about it. Numbers count from
+/// when tcmu-runner began to serve the LUN. WORST is the gravest kind of its errors. P99 ms is the
+/// time in which 99 of 100 commands were answered, in milliseconds. A terminal that is too narrow
+/// for all columns shows the most important ones.
 ///
 /// Exit status: 0 all LUNs are ready; 1 a LUN is not ready or in an outage, or nothing could be
 /// found out; 2 the command line is wrong.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = json::HELP)]
 pub(crate) struct Args {
-    /// Prints JSON instead, for programs
+    /// Print one JSON document
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -34,8 +39,8 @@ pub(crate) struct Args {
     luns: Vec<String>,
 }
 
-/// Classes of errors, the worst first: data at risk, then storage that is full or away, then what
-/// is part of normal life.
+/// Classes of errors, the gravest first: data at risk, then storage that is full or away, then
+/// errors of normal operation.
 const CLASSES: [&str; 10] = [
     "medium",
     "hardware",
@@ -48,50 +53,50 @@ const CLASSES: [&str; 10] = [
     "standby",
     "miscompare",
 ];
-/// How many of them are worth a warning.
+/// How many of them are shown as serious.
 const SERIOUS: usize = 6;
 
 pub(crate) fn run(args: &Args) -> ExitCode {
-    let told = args.source.scrape().and_then(|mut picture| {
-        select(&mut picture, &args.luns)?;
-        let text = if args.json { json::text(&picture)? } else { text(&picture, terminal_width()) };
-        // Nobody reads on: not an error of this command.
-        drop(writeln!(anstream::stdout(), "{text}"));
-        Ok(picture.how_many(State::Ready) == picture.luns.len())
-    });
-    match told {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(why) => {
-            eprintln!("{why}");
-            ExitCode::FAILURE
-        }
-    }
+    exit::conclude(args.json, show(args))
 }
 
-fn terminal_width() -> Option<usize> {
-    io::stdout()
-        .is_terminal()
-        .then(crossterm::terminal::size)?
-        .ok()
-        .map(|(columns, _)| usize::from(columns))
+fn show(args: &Args) -> Result<bool, CommandError> {
+    let mut snapshot = args.source.scrape()?;
+    select(&mut snapshot, &args.luns)?;
+    if args.json {
+        json::print("status", &Document::new(&snapshot));
+    } else {
+        let width = terminal::width();
+        let text = match (snapshot.luns.as_slice(), args.luns.as_slice()) {
+            ([lun], [_]) => page::text(&snapshot, lun),
+            _ => text(&snapshot, width),
+        };
+        // A reader that has hung up is no error of this command.
+        drop(writeln!(anstream::stdout(), "{text}"));
+    }
+    Ok(snapshot.how_many(State::Ready) == snapshot.luns.len())
 }
 
 /// Only the LUNs with these names, and what they use.
-fn select(picture: &mut Picture, names: &[String]) -> Result<(), String> {
+fn select(snapshot: &mut Snapshot, names: &[String]) -> Result<(), String> {
     if names.is_empty() {
         return Ok(());
     }
-    let known: Vec<&str> = picture.luns.iter().map(|lun| lun.name.as_str()).collect();
+    let known: Vec<&str> = snapshot.luns.iter().map(|lun| lun.name.as_str()).collect();
     if let Some(unknown) = names.iter().find(|name| !known.contains(&name.as_str())) {
         return Err(match known.as_slice() {
             [] => format!("There is no LUN {unknown}: tcmu-runner serves none from GlusterFS."),
             _ => format!("There is no LUN {unknown}; there are: {}.", known.join(", ")),
         });
     }
-    picture.luns.retain(|lun| names.contains(&lun.name));
-    let luns = &picture.luns;
-    picture.volumes.retain(|volume| luns.iter().any(|lun| lun.volume == volume.name));
+    snapshot.luns.retain(|lun| names.contains(&lun.name));
+    let used = |volume: &Volume| {
+        let connections = snapshot.luns.iter().filter_map(|lun| snapshot.volume_of(lun));
+        connections.into_iter().any(|own| std::ptr::eq(own, volume))
+    };
+    let used: Vec<bool> = snapshot.volumes.iter().map(used).collect();
+    let mut used = used.into_iter();
+    snapshot.volumes.retain(|_| used.next().unwrap_or(true));
     Ok(())
 }
 
@@ -125,31 +130,47 @@ const VOLUMES: [Column; 4] = [
     column("GRAPH SWITCHES", Align::Right, 0),
 ];
 
-fn text(picture: &Picture, width: Option<usize>) -> String {
-    let mut lines =
-        vec![format!("{}   {}", show::verdict(picture), styled(&show::versions(picture), DIM))];
-    if !picture.luns.is_empty() {
-        let mut luns: Vec<&Lun> = picture.luns.iter().collect();
+fn text(snapshot: &Snapshot, width: Option<usize>) -> String {
+    let mut lines = vec![format!(
+        "{}   {}",
+        terminal::summary(snapshot),
+        styled(&terminal::versions(snapshot), DIM)
+    )];
+    if !snapshot.luns.is_empty() {
+        let mut luns: Vec<&Lun> = snapshot.luns.iter().collect();
         luns.sort_by_key(|lun| Reverse(lun.state()));
-        let rows: Vec<Vec<Cell>> = luns.into_iter().map(|lun| row(picture, lun)).collect();
+        let rows: Vec<Vec<Cell>> = luns.into_iter().map(|lun| row(snapshot, lun)).collect();
         lines.push(String::new());
         lines.extend(render(&LUNS, &rows, width));
+        let reasons = snapshot.luns.iter().filter(|lun| lun.state() != State::Ready);
+        let reasons: Vec<String> = reasons.map(|lun| page::reason(lun, width)).collect();
+        if !reasons.is_empty() {
+            lines.push(String::new());
+            lines.extend(reasons);
+        }
     }
-    if !picture.volumes.is_empty() {
-        let rows: Vec<Vec<Cell>> = picture.volumes.iter().map(volume_row).collect();
+    if !snapshot.volumes.is_empty() {
+        let rows: Vec<Vec<Cell>> = snapshot.volumes.iter().map(volume_row).collect();
         lines.push(String::new());
         lines.extend(render(&VOLUMES, &rows, width));
+    }
+    if let Some(mistake) = &snapshot.site_file_error {
+        let text = format!(
+            "warning: the site file has a mistake, and its last valid version is in use: {mistake}"
+        );
+        lines.push(String::new());
+        lines.push(styled(&terminal::paragraph(&text, "", "  "), terminal::WARN));
     }
     lines.join("\n")
 }
 
-fn row(picture: &Picture, lun: &Lun) -> Vec<Cell> {
-    let (state, state_style) = show::state(lun.state());
-    let volume = picture.volume_of(lun);
+fn row(snapshot: &Snapshot, lun: &Lun) -> Vec<Cell> {
+    let (state, state_style) = terminal::state(lun.state());
+    let volume = snapshot.volume_of(lun);
     let (bricks, bricks_style) = match volume {
         Some(volume) => (
             format!("{:.0}/{:.0}", volume.connected, volume.bricks),
-            show::bricks(volume.connected, volume.bricks),
+            terminal::bricks(volume.connected, volume.bricks),
         ),
         None => ("-".to_owned(), DIM),
     };
@@ -164,7 +185,7 @@ fn row(picture: &Picture, lun: &Lun) -> Vec<Cell> {
     let plain_or_dim = |text: &str, dim: bool| Cell::new(text, if dim { DIM } else { PLAIN });
     vec![
         Cell::plain(&lun.name),
-        Cell::plain(&show::image(lun)),
+        Cell::plain(&terminal::image(lun)),
         Cell::plain(&units::size(lun.size)),
         Cell::new(state, state_style),
         Cell::plain(&lun.access),
@@ -187,7 +208,7 @@ fn volume_row(volume: &Volume) -> Vec<Cell> {
     vec![
         Cell::plain(&volume.name),
         Cell::plain(&volume.server),
-        Cell::new(&bricks, show::bricks(volume.connected, volume.bricks)),
+        Cell::new(&bricks, terminal::bricks(volume.connected, volume.bricks)),
         Cell::number(&units::count(volume.graph_switches), PLAIN),
     ]
 }

@@ -4,9 +4,9 @@
 use super::Sort;
 use super::history::History;
 use super::rates::{Load, Rates};
-use crate::scrape::{Lun, Picture, State};
-use crate::show::table::{Align, Cell, Column, render};
-use crate::show::{self, BAD, BOLD, DIM, DOUBTFUL, PLAIN, styled, units};
+use crate::scrape::{Lun, Snapshot, State};
+use crate::terminal::table::{Align, Cell, Column, render};
+use crate::terminal::{self, BAD, BOLD, DIM, PLAIN, WARN, styled, units};
 
 /// The lines, in styles.
 #[derive(Debug, Default)]
@@ -59,12 +59,12 @@ pub(super) fn frame(history: &History, sort: Sort, width: Option<usize>) -> Fram
     if let Some((seconds, why)) = history.failure() {
         let sentence = format!("No answer for {}: {why}", units::ago(seconds));
         frame.head.extend(
-            show::wrapped(&sentence, width.unwrap_or(usize::MAX))
+            terminal::wrapped(&sentence, width.unwrap_or(usize::MAX))
                 .iter()
                 .map(|line| styled(line, BAD)),
         );
     }
-    let Some(picture) = history.picture() else { return frame };
+    let Some(snapshot) = history.snapshot() else { return frame };
     let mut rates = history.rates();
     rates.sort_by(|a, b| {
         b.lun.state().cmp(&a.lun.state()).then(measure(b, sort).total_cmp(&measure(a, sort)))
@@ -72,11 +72,11 @@ pub(super) fn frame(history: &History, sort: Sort, width: Option<usize>) -> Fram
     let interval = format!("last {:.1} s", history.interval());
     frame.head.push(format!(
         "{}   {}",
-        show::verdict(picture),
-        styled(&format!("{}, {interval}", show::versions(picture)), DIM)
+        terminal::summary(snapshot),
+        styled(&format!("{}, {interval}", terminal::versions(snapshot)), DIM)
     ));
     frame.head.push(totals(&rates));
-    frame.head.extend(warnings(history, picture));
+    frame.head.extend(warnings(history, snapshot));
     frame.head.push(String::new());
     if !rates.is_empty() {
         let rows: Vec<Vec<Cell>> = rates.iter().map(|rates| row(history, rates)).collect();
@@ -89,7 +89,7 @@ pub(super) fn frame(history: &History, sort: Sort, width: Option<usize>) -> Fram
             .head
             .iter_mut()
             .chain(&mut frame.luns)
-            .for_each(|line| *line = show::cut(line, width));
+            .for_each(|line| *line = terminal::cut(line, width));
     }
     frame
 }
@@ -127,22 +127,22 @@ fn totals(rates: &[Rates<'_>]) -> String {
 }
 
 /// Lines that are there only when something is wrong.
-fn warnings(history: &History, picture: &Picture) -> Vec<String> {
+fn warnings(history: &History, snapshot: &Snapshot) -> Vec<String> {
     let restart = history.restart().map(|(seconds, luns)| {
         let mut names = luns.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
         if luns.len() > NAMED {
             names = format!("{names} and {} more", luns.len() - NAMED);
         }
         let text = format!("restarted {} ago: {names}; counters began anew", units::ago(seconds));
-        styled(&text, DOUBTFUL)
+        styled(&text, WARN)
     });
     let bricks =
-        picture.volumes.iter().filter(|volume| volume.connected < volume.bricks).map(|volume| {
+        snapshot.volumes.iter().filter(|volume| volume.connected < volume.bricks).map(|volume| {
             let text = format!(
                 "volume {} by {}: {:.0} of {:.0} bricks connected",
                 volume.name, volume.server, volume.connected, volume.bricks
             );
-            styled(&text, show::bricks(volume.connected, volume.bricks))
+            styled(&text, terminal::bricks(volume.connected, volume.bricks))
         });
     restart.into_iter().chain(bricks).collect()
 }
@@ -156,7 +156,7 @@ fn row(history: &History, rates: &Rates<'_>) -> Vec<Cell> {
     let time = |seconds: Option<f64>| {
         let long = seconds.map_or(style, |seconds| match seconds {
             s if s >= TOO_LONG => BAD,
-            s if s >= LONG => DOUBTFUL,
+            s if s >= LONG => WARN,
             _ => style,
         });
         Cell::number(&units::milliseconds(seconds), long)
@@ -181,12 +181,12 @@ fn row(history: &History, rates: &Rates<'_>) -> Vec<Cell> {
             Some(errors) if errors > 0.0 => Cell::new(&units::rate(errors), BAD),
             errors => number(errors.map(units::rate)),
         },
-        Cell::new(&show::image(lun), DIM),
+        Cell::new(&terminal::image(lun), DIM),
     ]
 }
 
 fn state(history: &History, lun: &Lun, idle: bool) -> Cell {
-    let (name, style) = show::state(lun.state());
+    let (name, style) = terminal::state(lun.state());
     match history.outage(&lun.name) {
         Some(seconds) => Cell::new(&format!("{name} {}", units::ago(seconds)), style),
         None if idle && lun.state() == State::Ready => Cell::new(name, DIM),

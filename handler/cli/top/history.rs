@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::rates::{self, Rates};
-use crate::scrape::Picture;
+use crate::scrape::Snapshot;
 
 /// How long a restart stays on the screen: it must not be missed by somebody who looked away.
 const REMEMBERED: Duration = Duration::from_secs(60);
@@ -14,8 +14,8 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(super) struct History {
     now: Duration,
-    before: Option<(Duration, Picture)>,
-    latest: Option<(Duration, Picture)>,
+    before: Option<(Duration, Snapshot)>,
+    latest: Option<(Duration, Snapshot)>,
     /// Since when there is no answer, and why.
     failed: Option<(Duration, String)>,
     restarted: Option<(Duration, Vec<String>)>,
@@ -24,10 +24,10 @@ pub(super) struct History {
 }
 
 impl History {
-    pub(super) fn take(&mut self, at: Duration, scraped: Result<Picture, String>) {
+    pub(super) fn take(&mut self, at: Duration, scraped: Result<Snapshot, String>) {
         self.now = at;
-        let picture = match scraped {
-            Ok(picture) => picture,
+        let snapshot = match scraped {
+            Ok(snapshot) => snapshot,
             Err(why) => {
                 self.failed.get_or_insert((at, String::new())).1 = why;
                 return;
@@ -35,7 +35,7 @@ impl History {
         };
         self.failed = None;
         if let Some((_, old)) = &self.latest {
-            for lun in &picture.luns {
+            for lun in &snapshot.luns {
                 let was_away =
                     old.luns.iter().find(|old| old.name == lun.name).map(|old| old.outage);
                 match (was_away, lun.outage) {
@@ -45,7 +45,7 @@ impl History {
                 }
             }
         }
-        self.before = self.latest.replace((at, picture));
+        self.before = self.latest.replace((at, snapshot));
         let restarted = self
             .rates()
             .into_iter()
@@ -58,8 +58,8 @@ impl History {
     }
 
     /// The last answer, if it is not out of date.
-    pub(super) fn picture(&self) -> Option<&Picture> {
-        self.latest.as_ref().filter(|_| self.failed.is_none()).map(|(_, picture)| picture)
+    pub(super) fn snapshot(&self) -> Option<&Snapshot> {
+        self.latest.as_ref().filter(|_| self.failed.is_none()).map(|(_, snapshot)| snapshot)
     }
 
     /// How long the last interval was, in seconds.

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! `tcmu-glfs top`: what are the LUNs doing?
+//! `tcmu-glfs top`: load of the LUNs, live.
 
 mod frame;
 mod history;
 mod rates;
-mod screen;
 #[cfg(test)]
 mod tests;
+mod tui;
 
 use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
@@ -14,11 +14,12 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::scrape::{Picture, Source};
+use crate::exit::{self, CommandError};
+use crate::scrape::{Snapshot, Source};
 use history::History;
 
-/// Shows what the LUNs are doing, again and again: commands, megabytes and waiting times of the
-/// last interval.
+/// Shows the load of the LUNs, again and again: commands, megabytes and latencies of the last
+/// interval.
 ///
 /// LUNs that are not ready come first, then the busiest. p50 and p99 are the times in milliseconds
 /// in which half, and 99 of 100, of the interval's commands were answered; from 100 ms a time is
@@ -27,10 +28,10 @@ use history::History;
 /// fewer columns.
 ///
 /// Keys: i, b, l and e sort by IOPS, bandwidth, latency and errors; the arrows move the list; p
-/// pauses; q quits.
+/// pauses; h shows a help; q quits.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Seconds between two looks
+    /// Seconds between two scrapes
     #[arg(long, short, default_value = "1", value_parser = seconds)]
     interval: Duration,
     /// Prints so many snapshots as plain text instead
@@ -68,17 +69,11 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         }
         None => live(args),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            eprintln!("{why}");
-            ExitCode::FAILURE
-        }
-    }
+    exit::conclude(false, result.map(|()| true).map_err(CommandError::Failed))
 }
 
 /// Scrapes at once, and then an interval after the last time.
-fn clocked(args: &Args) -> impl FnMut() -> (Duration, Result<Picture, String>) {
+fn clocked(args: &Args) -> impl FnMut() -> (Duration, Result<Snapshot, String>) {
     let began = Instant::now();
     let mut due = began;
     move || {
@@ -94,7 +89,7 @@ fn batch(
     times: u64,
     sort: Sort,
     out: &mut impl Write,
-    mut next: impl FnMut() -> (Duration, Result<Picture, String>),
+    mut next: impl FnMut() -> (Duration, Result<Snapshot, String>),
 ) -> Result<(), String> {
     let mut history = History::default();
     let (at, first) = next();
@@ -134,5 +129,5 @@ fn live(args: &Args) -> Result<(), String> {
     };
     let failed = |error: io::Error| format!("top cannot go on: {error}");
     drop(thread::Builder::new().name("scrape".to_owned()).spawn(scraper).map_err(failed)?);
-    screen::run(&news, history, began, args.sort).map_err(failed)
+    tui::run(&news, history, began, args.sort).map_err(failed)
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What happened between two scrapes.
 
-use crate::scrape::{Histogram, Lun, Picture};
+use crate::scrape::{Histogram, Lun, Snapshot};
 
 /// A LUN's load in an interval.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(super) struct Flow {
 }
 
 /// The LUNs of `new`, with what came since `old`, `seconds` ago.
-pub(super) fn between<'a>(old: &Picture, new: &'a Picture, seconds: f64) -> Vec<Rates<'a>> {
+pub(super) fn between<'a>(old: &Snapshot, new: &'a Snapshot, seconds: f64) -> Vec<Rates<'a>> {
     new.luns
         .iter()
         .map(|lun| {
@@ -90,7 +90,7 @@ impl Load {
 mod tests {
     use super::*;
 
-    fn picture(name: &str, reads: f64, writes: f64, flushes: f64, errors: f64) -> Picture {
+    fn snapshot(name: &str, reads: f64, writes: f64, flushes: f64, errors: f64) -> Snapshot {
         let text = format!(
             "tcmu_glfs_operations_total{{lun=\"{name}\",op=\"read\"}} {reads}\n\
              tcmu_glfs_operations_total{{lun=\"{name}\",op=\"write\"}} {writes}\n\
@@ -99,16 +99,17 @@ mod tests {
              tcmu_glfs_errors_total{{lun=\"{name}\",op=\"read\",class=\"busy\"}} {errors}\n\
              tcmu_glfs_latency_seconds_bucket{{lun=\"{name}\",op=\"read\",le=\"0.001\"}} 0\n\
              tcmu_glfs_latency_seconds_bucket{{lun=\"{name}\",op=\"read\",le=\"0.004\"}} {reads}\n\
-             tcmu_glfs_latency_seconds_bucket{{lun=\"{name}\",op=\"read\",le=\"+Inf\"}} {reads}\n# EOF\n",
+             tcmu_glfs_latency_seconds_bucket{{lun=\"{name}\",op=\"read\",le=\"+Inf\"}} \
+             {reads}\n# EOF\n",
             reads * 4096.0
         );
-        Picture::parse(&text).unwrap()
+        Snapshot::parse(&text).unwrap()
     }
 
     #[test]
     fn rates_are_differences_by_time() {
         let (old, new) =
-            (picture("d0", 100.0, 10.0, 1.0, 0.0), picture("d0", 300.0, 14.0, 2.0, 4.0));
+            (snapshot("d0", 100.0, 10.0, 1.0, 0.0), snapshot("d0", 300.0, 14.0, 2.0, 4.0));
         let rates = between(&old, &new, 2.0);
         let load = rates[0].load.as_ref().unwrap();
         let read = Flow { iops: 100.0, bytes: 409_600.0, p50: Some(0.002), p99: load.read.p99 };
@@ -122,20 +123,20 @@ mod tests {
 
     #[test]
     fn counters_that_begin_anew_give_no_rates() {
-        let old = picture("d0", 100.0, 10.0, 1.0, 3.0);
+        let old = snapshot("d0", 100.0, 10.0, 1.0, 3.0);
         for new in [
             (5.0, 10.0, 1.0, 3.0),
             (100.0, 0.0, 1.0, 3.0),
             (100.0, 10.0, 0.0, 3.0),
             (100.0, 10.0, 1.0, 0.0),
         ] {
-            let new = picture("d0", new.0, new.1, new.2, new.3);
+            let new = snapshot("d0", new.0, new.1, new.2, new.3);
             let rates = between(&old, &new, 1.0);
             assert!(rates[0].restarted && rates[0].load.is_none(), "{new:?}");
         }
-        let same = picture("d0", 100.0, 10.0, 1.0, 3.0);
+        let same = snapshot("d0", 100.0, 10.0, 1.0, 3.0);
         assert!(between(&old, &same, 1.0)[0].load.as_ref().unwrap().is_idle());
-        let another = picture("d1", 1.0, 1.0, 1.0, 0.0);
+        let another = snapshot("d1", 1.0, 1.0, 1.0, 0.0);
         let rates = between(&old, &another, 1.0);
         assert!(
             !rates[0].restarted && rates[0].load.is_none(),

@@ -51,7 +51,7 @@ fn a_first_look_that_fails_is_an_error_a_later_one_is_shown() {
     assert_eq!(batch(1, Sort::Iops, &mut Vec::new(), failing), Err("gone".to_owned()));
     let mut answers = vec![
         (Duration::from_secs(5), Err("gone".to_owned())),
-        (Duration::ZERO, Ok(Picture::default())),
+        (Duration::ZERO, Ok(Snapshot::default())),
     ];
     let mut out = Vec::new();
     batch(1, Sort::Iops, &mut out, || answers.pop().unwrap()).unwrap();

@@ -3,8 +3,8 @@
 //! LIO's targets can be meant, but a record does not say whose target it is: records are looked at
 //! where a target has two portals.
 
-use super::super::finding::{Finding, Place, Severity, word};
-use super::Files;
+use crate::files::Files;
+use crate::finding::{Finding, Place, Severity, word};
 
 /// Where open-iscsi keeps what it knows of targets: Debian, others.
 const NODES: [&str; 2] = ["/etc/iscsi/nodes", "/var/lib/iscsi/nodes"];
@@ -25,12 +25,14 @@ const RULES: &[Rule] = &[
     Rule {
         key: "node.session.timeo.replacement_timeout",
         most: 3,
-        why: "so long commands wait for a gateway that is gone before they go to the other one (if multipath's fast_io_fail_tmo does not say otherwise)",
+        why: "so long commands wait for a gateway that is gone before they go to the other one \
+              (if multipath's fast_io_fail_tmo does not say otherwise)",
     },
     Rule {
         key: "node.session.err_timeo.lu_reset_timeout",
         most: 5,
-        why: "a gateway that answers pings but no commands is given up after this and the other two steps",
+        why: "a gateway that answers pings but no commands is given up after this and the other \
+              two steps",
     },
 ];
 
@@ -128,12 +130,14 @@ fn multipath(files: &Files) -> Option<Finding> {
             Finding::new(
                 Severity::Warning,
                 "multipath has no section for LIO-ORG",
-                "paths are not preferred as the gateways say (ALUA), and what happens when all of them are away is left to chance",
+                "paths are not preferred as the gateways say (ALUA), and what happens when all of \
+                 them are away is left to chance",
             )
-            .mended_by(
+            .fixed_by(
                 Place::Host,
                 format!(
-                    "mkdir -p {folder} && printf '%s\\n' '{}' >{folder}/tcmu-glfs.conf && multipathd reconfigure",
+                    "mkdir -p {folder} && printf '%s\\n' '{}' >{folder}/tcmu-glfs.conf && \
+                     multipathd reconfigure",
                     MULTIPATH.join("' '")
                 ),
             ),
@@ -144,7 +148,8 @@ fn multipath(files: &Files) -> Option<Finding> {
         Finding::new(
             Severity::Warning,
             "multipath has failback immediate",
-            "a gateway that comes and goes takes the LUN's lock along each time; 15 s let it settle",
+            "a gateway that comes and goes takes the LUN's lock along each time; 15 s let it \
+             settle",
         )
         .by_hand(
             Place::Host,

@@ -5,12 +5,9 @@ use std::time::Duration;
 
 use handler_glfs::config::{Config, Fence, Site};
 
-use super::super::finding::{Finding, Place, Severity, word};
-use super::Files;
-use crate::place;
-
-/// Where the kernel's target keeps its storage.
-const CORE: &str = "/sys/kernel/config/target/core";
+use crate::configfs::{KernelLun, Sameness, sameness};
+use crate::files::Files;
+use crate::finding::{Finding, Place, Severity, word};
 
 /// The kernel makes this group for each LUN; tcmu-runner does not look at it.
 const NO_GROUP: &str = "default_tg_pt_gp";
@@ -53,7 +50,7 @@ struct Rule {
     severity: Severity,
     when: When,
     /// What would be right, if this value is not.
-    mended: fn(u64, &Config) -> Option<u64>,
+    fixed: fn(u64, &Config) -> Option<u64>,
     why: &'static str,
 }
 
@@ -63,56 +60,40 @@ const RULES: &[Rule] = &[
         severity: Severity::Warning,
         when: When::Always,
         // -1, the default: as long as cmd_time_out.
-        mended: |seconds, config| (seconds == 0).then_some(config.outage.as_secs() + 10),
-        why: "a command that finds the kernel's ring full is refused at once instead of waiting for room",
+        fixed: |seconds, config| (seconds == 0).then_some(config.outage.as_secs() + 10),
+        why: "a command that finds the kernel's ring full is refused at once instead of waiting \
+              for room",
     },
     Rule {
         attribute: "cmd_time_out",
         severity: Severity::Warning,
         when: When::BeforeExport,
         // 0: never.
-        mended: |seconds, config| {
+        fixed: |seconds, config| {
             let outage = config.outage.as_secs();
             (seconds != 0 && seconds <= outage).then_some(outage + 10)
         },
-        why: "the kernel answers errors in the handler's place before the outage= of the LUN has run out; a command that is still under way \
+        why: "the kernel answers errors in the handler's place before the outage= of the LUN has \
+              run out; a command that is still under way \
               may then be done after the initiator has repeated it",
     },
     Rule {
         attribute: "max_data_area_mb",
-        severity: Severity::Advice,
+        severity: Severity::Note,
         when: When::Creation,
-        mended: |megabytes, _| (megabytes < 64).then_some(64),
-        why: "room for the data of all commands in flight: with little of it the kernel makes large ones wait",
+        fixed: |megabytes, _| (megabytes < 64).then_some(64),
+        why: "room for the data of all commands in flight: with little of it the kernel makes \
+              large ones wait",
     },
 ];
 
 impl Lun {
     /// All of them.
     pub(super) fn all(files: &Files, site: &Site) -> Vec<Self> {
-        let adapters = files.names(CORE).into_iter().filter(|name| name.starts_with("user_"));
-        let folders = adapters.flat_map(|adapter| {
-            let names = files.names(&format!("{CORE}/{adapter}"));
-            names.into_iter().map(move |name| (format!("{CORE}/{adapter}/{name}"), name))
-        });
-        folders.filter_map(|(folder, name)| Self::read(files, site, &folder, name)).collect()
+        KernelLun::all(files, site).into_iter().map(|lun| Self::read(files, lun)).collect()
     }
 
-    fn read(files: &Files, site: &Site, folder: &str, name: String) -> Option<Self> {
-        // Told twice: as an attribute by later kernels, and in a text for people. A name never set
-        // reads as nothing.
-        let info = files.read(&format!("{folder}/info")).unwrap_or_default();
-        let told = info
-            .split_whitespace()
-            .skip_while(|word| *word != "Config:")
-            .nth(1)
-            .unwrap_or_default();
-        let cfgstring =
-            files.read(&format!("{folder}/attrib/dev_config")).filter(|text| !text.is_empty());
-        let cfgstring = cfgstring.unwrap_or_else(|| told.to_owned());
-        if !cfgstring.starts_with("glfs/") {
-            return None;
-        }
+    fn read(files: &Files, KernelLun { name, folder, cfgstring, config }: KernelLun) -> Self {
         let attributes = RULES.iter().filter_map(|rule| {
             Some((rule.attribute, files.read(&format!("{folder}/attrib/{}", rule.attribute))?))
         });
@@ -130,19 +111,39 @@ impl Lun {
             Group { access_type, state, delay, name: group }
         });
         let (attributes, groups) = (attributes.collect(), groups.collect());
-        Some(Self {
-            config: place::read(&cfgstring, site),
-            name,
-            cfgstring,
-            attributes,
-            groups,
-            exported,
-        })
+        Self { name, cfgstring, config, attributes, groups, exported }
     }
 
-    /// Whether it is this image.
+    /// Whether it serves the image of `config`.
     pub(super) fn serves(&self, config: &Config) -> bool {
-        self.config.as_ref().is_ok_and(|own| own.volume == config.volume && own.path == config.path)
+        self.config.as_ref().is_ok_and(|own| sameness(own, config).is_some())
+    }
+
+    /// LUNs of one image, pair by pair.
+    pub(super) fn duplicates(luns: &[Self]) -> Vec<Finding> {
+        let pairs = luns
+            .iter()
+            .enumerate()
+            .flat_map(|(index, one)| luns.iter().skip(index + 1).map(move |other| (one, other)));
+        let same = pairs.filter_map(|(one, other)| {
+            let (Ok(config), Ok(second)) = (&one.config, &other.config) else { return None };
+            let (severity, verb) = match sameness(config, second)? {
+                Sameness::Certain => (Severity::Error, "serve"),
+                Sameness::Possible => (Severity::Warning, "may serve"),
+            };
+            let what = format!(
+                "LUNs {} and {} of this host {verb} one image, {}/{}",
+                one.name, other.name, config.volume, config.path
+            );
+            let why = "initiators take them for separate disks, and overwrite each other's data; \
+                       nothing fences LUNs of one gateway from each other";
+            Some(Finding::new(severity, what, why).by_hand(
+                Place::Host,
+                format!("targetcli /backstores/user:glfs delete {}", word(&other.name)),
+                "after its initiators have logged out",
+            ))
+        });
+        same.collect()
     }
 
     /// Whether its groups say that there are paths through other gateways.
@@ -167,9 +168,18 @@ impl Lun {
                 Finding::new(
                     Severity::Warning,
                     format!("LUN {name} has ALUA groups and fence=off"),
-                    "a gateway that hangs and wakes up writes old data over what has been written through the other one (docs/fencing.md)",
+                    "a gateway that hangs and wakes up writes old data over what has been written \
+                     through the other one (docs/fencing.md)",
                 )
-                .by_hand(Place::Host, format!("targetcli /backstores/user:glfs delete {}", word(name)), "create it again without fence=off"),
+                .by_hand(
+                    Place::Host,
+                    format!(
+                        "targetcli /backstores/user:glfs delete \
+                                               {}",
+                        word(name)
+                    ),
+                    "create it again without fence=off",
+                ),
             );
         }
         if findings.is_empty() {
@@ -182,7 +192,7 @@ impl Lun {
         let name = &self.name;
         let judged = self.attributes.iter().filter_map(|(attribute, value)| {
             let rule = RULES.iter().find(|rule| rule.attribute == *attribute)?;
-            let wanted = (rule.mended)(value.parse().ok()?, config)?;
+            let wanted = (rule.fixed)(value.parse().ok()?, config)?;
             let finding = Finding::new(
                 rule.severity,
                 format!("LUN {name}: {attribute} is {value}"),
@@ -193,8 +203,8 @@ impl Lun {
                 "targetcli {path} set attribute {attribute}={wanted} && targetcli saveconfig"
             );
             Some(match rule.when {
-                When::Always => finding.mended_by(Place::Host, set),
-                When::BeforeExport if !self.exported => finding.mended_by(Place::Host, set),
+                When::Always => finding.fixed_by(Place::Host, set),
+                When::BeforeExport if !self.exported => finding.fixed_by(Place::Host, set),
                 When::BeforeExport => finding.by_hand(
                     Place::Host,
                     set,
@@ -221,7 +231,10 @@ impl Lun {
             Finding::new(
                 Severity::Warning,
                 format!("LUN {}: tcmur_cmd_time_out is {seconds}", self.name),
-                format!("a brick that hangs is given up after up to {brick} s (twice ping-timeout=), and tcmu-runner reports its commands before that"),
+                format!(
+                    "a brick that hangs is given up after up to {brick} s (twice \
+                         ping-timeout=), and tcmu-runner reports its commands before that"
+                ),
             )
             .by_hand(
                 Place::Host,
@@ -246,9 +259,10 @@ impl Group {
                 Finding::new(
                     Severity::Error,
                     what("alua_access_type", &self.access_type),
-                    "tcmu-runner knows implicit ALUA only, and answers HARDWARE ERROR to every INQUIRY",
+                    "tcmu-runner knows implicit ALUA only, and answers HARDWARE ERROR to every \
+                     INQUIRY",
                 )
-                .mended_by(Place::Host, set("alua_access_type=1")),
+                .fixed_by(Place::Host, set("alua_access_type=1")),
             );
         }
         // 1 is active/non-optimized.
@@ -260,7 +274,7 @@ impl Group {
                     what("nonop_delay_msecs", &self.delay),
                     "the kernel holds up every command on this path by so many milliseconds",
                 )
-                .mended_by(Place::Host, set("nonop_delay_msecs=0")),
+                .fixed_by(Place::Host, set("nonop_delay_msecs=0")),
             );
         }
         findings

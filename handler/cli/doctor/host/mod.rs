@@ -1,58 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! This host: the LUNs it has, the daemon that serves them, and what it is an initiator of.
 
+mod daemon;
 mod initiator;
 mod luns;
 mod service;
 
-use std::fs;
-use std::path::{Path, PathBuf};
-
 use handler_glfs::config::{Config, Site};
 
+use std::path::PathBuf;
+
 use self::luns::Lun;
-use super::finding::Finding;
-
-/// Files, below a root that tests make up.
-#[derive(Debug)]
-struct Files {
-    root: PathBuf,
-}
-
-impl Files {
-    fn path(&self, path: &str) -> PathBuf {
-        self.root.join(path.trim_start_matches('/'))
-    }
-
-    fn exists(&self, path: &str) -> bool {
-        self.path(path).exists()
-    }
-
-    /// The text of a file, without the line's end.
-    fn read(&self, path: &str) -> Option<String> {
-        Some(fs::read_to_string(self.path(path)).ok()?.trim_end().to_owned())
-    }
-
-    /// The names in a folder, in order. None if there is no folder.
-    fn names(&self, folder: &str) -> Vec<String> {
-        let entries = fs::read_dir(self.path(folder)).into_iter().flatten();
-        let mut names: Vec<String> =
-            entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
-        names.sort();
-        names
-    }
-}
+use crate::files::Files;
+use crate::finding::Finding;
 
 #[derive(Debug)]
 pub(super) struct Host {
     files: Files,
     luns: Vec<Lun>,
+    /// Socket of the metrics, if they are enabled.
+    socket: Option<PathBuf>,
 }
 
 impl Host {
-    pub(super) fn new(root: &Path, site: &Site) -> Self {
-        let files = Files { root: root.to_owned() };
-        Self { luns: Lun::all(&files, site), files }
+    pub(super) fn new(files: Files, site: &Site) -> Self {
+        let metrics = site.metrics();
+        let socket = metrics.enabled.then(|| metrics.socket.clone());
+        Self { luns: Lun::all(&files, site), files, socket }
     }
 
     /// Whether this host's LUN of that image has ALUA groups: then there is another gateway.
@@ -61,9 +35,13 @@ impl Host {
     }
 
     pub(super) fn findings(&self) -> Vec<Finding> {
-        let luns = self.luns.iter().flat_map(Lun::findings);
+        let luns = self.luns.iter().flat_map(Lun::findings).chain(Lun::duplicates(&self.luns));
+        let luns = luns.map(|finding| finding.about("lun"));
+        let daemon = daemon::findings(&self.files, !self.luns.is_empty(), self.socket.as_deref());
         let services = service::findings(&self.files, &self.luns);
-        luns.chain(services).chain(initiator::findings(&self.files)).collect()
+        let services = daemon.into_iter().chain(services).map(|finding| finding.about("daemon"));
+        let initiator = initiator::findings(&self.files).into_iter();
+        luns.chain(services).chain(initiator.map(|finding| finding.about("initiator"))).collect()
     }
 }
 

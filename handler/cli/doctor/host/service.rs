@@ -6,11 +6,11 @@ use std::process::Command;
 use handler_glfs::config::OnUnreachable;
 use serde_json::Value;
 
-use super::super::finding::{Finding, Place, Severity};
-use super::Files;
 use super::luns::Lun;
+use crate::files::Files;
+use crate::finding::{Finding, Place, Severity};
 
-const RUNNER: &str = "/usr/bin/tcmu-runner";
+pub(super) const RUNNER: &str = "/usr/bin/tcmu-runner";
 /// The first whose interface the handler knows.
 const OLDEST: [u32; 3] = [1, 5, 4];
 /// Where targetcli saves: Debian, others.
@@ -48,7 +48,7 @@ fn runner(files: &Files) -> Finding {
     if numbers.is_empty() {
         let what = "tcmu-runner is not installed, or does not tell its version";
         return Finding::new(Severity::Error, what, "it is what serves LUNs")
-            .mended_by(Place::Host, install);
+            .fixed_by(Place::Host, install);
     }
     let what = format!("tcmu-runner is {version}");
     if numbers.as_slice() < OLDEST.as_slice() {
@@ -57,7 +57,7 @@ fn runner(files: &Files) -> Finding {
             what,
             "the handler needs 1.5.4 and refuses what is older",
         )
-        .mended_by(Place::Host, install);
+        .fixed_by(Place::Host, install);
     }
     Finding::ok(what, "")
 }
@@ -76,7 +76,11 @@ fn handler(files: &Files) -> Finding {
             "handler_glfs.so is not installed",
             "tcmu-runner cannot serve LUNs of GlusterFS",
         )
-        .mended_by(Place::Host, "apt-get install -y tcmu-runner-glusterfs"),
+        .by_hand(
+            Place::Host,
+            "apt install ./tcmu-runner-glusterfs_*.deb",
+            "in no distribution's repository: docs/install.md says how to get or build the package",
+        ),
     }
 }
 
@@ -93,7 +97,7 @@ fn log_level(files: &Files) -> Finding {
             format!("log_level is {level} in {FILE}"),
             "a line is written, and waited for, with every command: slow, and the disk fills up",
         )
-        .mended_by(
+        .fixed_by(
             Place::Host,
             format!("sed -i 's/^[[:space:]]*log_level.*/log_level = 3/' {FILE}"),
         ),
@@ -126,7 +130,7 @@ fn saved(files: &Files, luns: &[Lun]) -> Finding {
     let what =
         format!("not as they are in targetcli's saved configuration: LUN {}", unsaved.join(", "));
     Finding::new(Severity::Warning, what, "after a reboot they are gone, or as they were")
-        .mended_by(Place::Host, "targetcli saveconfig")
+        .fixed_by(Place::Host, "targetcli saveconfig")
 }
 
 /// Whether systemd starts the daemon and restores the LUNs, in this order.
@@ -150,7 +154,7 @@ fn restored(files: &Files, luns: &[Lun]) -> Vec<Finding> {
                 format!("{service} is not enabled"),
                 "after a reboot there are no LUNs",
             )
-            .mended_by(Place::Host, format!("systemctl enable {service}"))
+            .fixed_by(Place::Host, format!("systemctl enable {service}"))
         });
     }
     if !after(&text_of(files, restorer), DAEMON) {
@@ -158,20 +162,22 @@ fn restored(files: &Files, luns: &[Lun]) -> Vec<Finding> {
             Finding::new(
                 Severity::Warning,
                 format!("{restorer} does not wait for {DAEMON}"),
-                "targets may be exported before anybody answers for their LUNs, and initiators that log in then see errors",
+                "targets may be exported before anybody answers for their LUNs, and initiators \
+                 that log in then see errors",
             )
-            .mended_by(Place::Host, drop_in(restorer, DAEMON)),
+            .fixed_by(Place::Host, drop_in(restorer, DAEMON)),
         );
     }
     if !after(&text_of(files, DAEMON), "network-online.target") {
         let fails = luns
             .iter()
             .any(|lun| lun.config.as_ref().is_ok_and(|config| config.open == OnUnreachable::Fail));
-        let severity = if fails { Severity::Warning } else { Severity::Advice };
-        let why = "LUNs are opened before the cluster can be reached: with open=defer (the default) they come up later, with open=fail not at all";
+        let severity = if fails { Severity::Warning } else { Severity::Note };
+        let why = "LUNs are opened before the cluster can be reached: with open=defer (the \
+                   default) they come up later, with open=fail not at all";
         let finding =
             Finding::new(severity, format!("{DAEMON} does not wait for the network"), why);
-        findings.push(finding.mended_by(Place::Host, drop_in(DAEMON, "network-online.target")));
+        findings.push(finding.fixed_by(Place::Host, drop_in(DAEMON, "network-online.target")));
     }
     findings
 }
@@ -195,6 +201,7 @@ fn drop_in(unit: &str, other: &str) -> String {
     let folder = format!("/etc/systemd/system/{unit}.d");
     let name = other.split('.').next().unwrap_or(other);
     format!(
-        "mkdir -p {folder} && printf '[Unit]\\nWants={other}\\nAfter={other}\\n' >{folder}/after-{name}.conf && systemctl daemon-reload"
+        "mkdir -p {folder} && printf '[Unit]\\nWants={other}\\nAfter={other}\\n' \
+         >{folder}/after-{name}.conf && systemctl daemon-reload"
     )
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
 
 use tempfile::TempDir;
 
-use super::super::finding::{Report, Severity};
 use super::*;
+use crate::finding::{Report, Severity};
 
 /// A host that is well: a LUN with two gateways, saved, restored and served as it should be.
 struct MadeUp {
@@ -12,9 +14,12 @@ struct MadeUp {
 }
 
 fn at(root: &Path) -> Host {
-    Host::new(root, &Site::default())
+    Host::new(Files::new(root), &Site::default())
 }
 
+const PLUGIN: &str = "usr/lib/x86_64-linux-gnu/tcmu-runner/handler_glfs.so";
+const MAPS: &str =
+    "7f00-7f01 r-xp 0 fe:00 1  /usr/lib/x86_64-linux-gnu/tcmu-runner/handler_glfs.so\n";
 const LUN: &str = "sys/kernel/config/target/core/user_1/d0";
 const CFGSTRING: &str = "glfs/vol@h/d0.img;fence=required";
 
@@ -31,7 +36,10 @@ impl MadeUp {
             (format!("{LUN}/alua/gateway2/nonop_delay_msecs"), "0\n"),
             (format!("{LUN}/alua/gateway2/members"), "iSCSI/iqn.x/tpgt_2/lun_0\n"),
             ("usr/bin/tcmu-runner".to_owned(), "#!/bin/sh\necho tcmu-runner 1.5.4 >&2\n"),
-            ("usr/lib/x86_64-linux-gnu/tcmu-runner/handler_glfs.so".to_owned(), ""),
+            (PLUGIN.to_owned(), "ELF /etc/tcmu/glfs.toml"),
+            ("proc/1/comm".to_owned(), "systemd\n"),
+            ("proc/4711/comm".to_owned(), "tcmu-runner\n"),
+            ("proc/4711/maps".to_owned(), MAPS),
             (
                 "etc/rtslib-fb-target/saveconfig.json".to_owned(),
                 r#"{"storage_objects": [{"plugin": "user", "name": "d0", "config": "glfs/vol@h/d0.img;fence=required"}]}"#,
@@ -74,10 +82,10 @@ impl MadeUp {
     }
 
     fn commands(&self) -> String {
-        Report::new(at(self.root.path()).findings()).commands(None)
+        Report::new(None, at(self.root.path()).findings()).commands(None)
     }
 
-    /// The findings that are worth mending.
+    /// The findings that are worth fix.
     fn wrong(&self) -> Vec<(Severity, String)> {
         let findings = at(self.root.path()).findings();
         findings
@@ -122,7 +130,8 @@ fn the_kernel_must_not_answer_before_the_handler_gives_up() {
     );
     // Exported by nobody, it can be set.
     host.write(&format!("{LUN}/alua/gateway2/members"), "");
-    let set = "\ntargetcli /backstores/user:glfs/d0 set attribute cmd_time_out=130 && targetcli saveconfig\n";
+    let set = "\ntargetcli /backstores/user:glfs/d0 set attribute cmd_time_out=130 && targetcli \
+               saveconfig\n";
     assert!(host.commands().contains(set), "{}", host.commands());
 }
 
@@ -227,8 +236,50 @@ fn the_daemon_is_new_enough_there_and_quiet() {
     host.write("etc/tcmu/tcmu.conf", "# log_level = 5\nlog_level = 4\n");
     assert_eq!(host.only(), warning("log_level is 4 in /etc/tcmu/tcmu.conf"));
     host.remove("etc/tcmu/tcmu.conf");
-    host.remove("usr/lib/x86_64-linux-gnu/tcmu-runner/handler_glfs.so");
+    host.remove(PLUGIN);
     assert_eq!(host.only(), (Severity::Error, "handler_glfs.so is not installed".to_owned()));
+}
+
+#[test]
+fn a_daemon_that_does_not_run_or_runs_without_the_handler_is_an_error() {
+    let host = MadeUp::host();
+    host.write("proc/4711/maps", "7f00-7f01 r-xp 0 fe:00 1  /usr/lib/libc.so.6\n");
+    let without = "tcmu-runner runs without the handler glfs";
+    assert_eq!(host.only(), (Severity::Error, without.to_owned()));
+    assert_eq!(host.commands(), "# On this host:\nsystemctl restart tcmu-runner\n");
+    host.write("proc/4711/maps", &MAPS.replace(".so\n", ".so (deleted)\n"));
+    assert!(host.only().1.starts_with("tcmu-runner runs a handler whose file has been replaced"));
+    host.write("proc/4711/maps", MAPS);
+    host.write(PLUGIN, "ELF tcmu-runner's own glfs.c");
+    let (severity, what) = host.only();
+    assert!(severity == Severity::Error && what.contains("another handler glfs"), "{what}");
+    host.write("proc/4711/comm", "other\n");
+    assert_eq!(host.only(), (Severity::Error, "tcmu-runner is not running".to_owned()));
+}
+
+#[test]
+fn two_luns_on_one_image_are_an_error() {
+    let host = MadeUp::host();
+    let second = "sys/kernel/config/target/core/user_2/d1/attrib/dev_config";
+    let saved = |config: &str| {
+        let object = |name: &str, config: &str| {
+            format!(r#"{{"plugin": "user", "name": "{name}", "config": "{config}"}}"#)
+        };
+        let text = format!(
+            r#"{{"storage_objects": [{}, {}]}}"#,
+            object("d0", CFGSTRING),
+            object("d1", config)
+        );
+        host.write(second, config);
+        host.write("etc/rtslib-fb-target/saveconfig.json", &text);
+    };
+    saved("glfs/vol@h/d1.img");
+    assert_eq!(host.wrong(), []);
+    saved("glfs/vol@h/d0.img;fence=off");
+    let both = "LUNs d0 and d1 of this host serve one image, vol/d0.img";
+    assert_eq!(host.only(), (Severity::Error, both.to_owned()));
+    saved("glfs/vol@another/d0.img");
+    assert!(host.only().0 == Severity::Warning && host.only().1.contains("may serve one image"));
 }
 
 #[test]

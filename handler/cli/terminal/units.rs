@@ -19,6 +19,12 @@ pub(crate) fn size(bytes: f64) -> String {
     format!("{value:.1} PiB")
 }
 
+/// Like [`size`], of a whole number.
+#[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
+pub(crate) fn bytes(bytes: u64) -> String {
+    size(bytes as f64)
+}
+
 /// 0, 950, 12.3k, 4.56M: things that are counted.
 pub(crate) fn count(value: f64) -> String {
     // The sum of no numbers is minus zero.

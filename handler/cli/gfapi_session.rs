@@ -14,11 +14,11 @@ const FAREWELL: Duration = Duration::from_millis(100);
 /// From the first connection to the last. Ends them when it is dropped, which must be after all
 /// files.
 #[derive(Debug)]
-pub(crate) struct Session {
+pub(crate) struct GfapiSession {
     log: Option<NamedTempFile>,
 }
 
-impl Session {
+impl GfapiSession {
     pub(crate) fn begin() -> Self {
         let log = NamedTempFile::with_prefix("tcmu-glfs-").ok();
         gluster::set_log_file(log.as_ref().map_or("/dev/null".as_ref(), NamedTempFile::path));
@@ -46,7 +46,7 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+impl Drop for GfapiSession {
     fn drop(&mut self) {
         gluster::shut_down(FAREWELL);
     }
@@ -79,7 +79,8 @@ mod tests {
         assert_eq!(complaint(&line("W")), None);
         assert_eq!(
             complaint(
-                "[2026-11-21 15:00:00.1 +0000] E (-->/usr/lib/client.so(+0x11b44) [0x7f82]) 0-: Assertion failed"
+                "[2026-11-21 15:00:00.1 +0000] E (-->/usr/lib/client.so(+0x11b44) [0x7f82]) 0-: \
+                 Assertion failed"
             ),
             None
         );

@@ -3,6 +3,7 @@
 //! important first.
 
 use anstyle::Style;
+use unicode_width::UnicodeWidthChar as _;
 
 use super::{BOLD, DIM, PLAIN};
 
@@ -49,7 +50,7 @@ impl Cell {
     }
 
     fn width(&self) -> usize {
-        self.text.chars().count()
+        super::columns(&self.text)
     }
 }
 
@@ -141,7 +142,7 @@ fn line(shown: &[(usize, Column, usize)], cell: impl Fn(usize, &Column) -> Cell)
     for (place, now @ (index, column, wide)) in shown.iter().enumerate() {
         let cell = cell(*index, column);
         let text = shorten(&cell.text, *wide);
-        let pad = " ".repeat(wide - text.chars().count());
+        let pad = " ".repeat(wide.saturating_sub(super::columns(&text)));
         line += &" ".repeat(gap(before, column));
         let text = super::styled(&text, cell.style);
         match column.align {
@@ -175,15 +176,25 @@ fn groups(shown: &[(usize, Column, usize)]) -> String {
     line
 }
 
-/// Without what is in the middle: names differ at their ends.
+/// Replaces the middle of a text by `~`: names differ at their ends.
 fn shorten(text: &str, width: usize) -> String {
-    let long = text.chars().count();
-    if long <= width {
+    if super::columns(text) <= width {
         return text.to_owned();
     }
-    let tail = width / 2;
-    let head = width.saturating_sub(tail + 1);
-    text.chars().take(head).chain(['~']).chain(text.chars().skip(long - tail)).collect()
+    let tail_width = width / 2;
+    let head = take(text.chars(), width.saturating_sub(tail_width + 1));
+    let tail: String = take(text.chars().rev(), tail_width).chars().rev().collect();
+    format!("{head}~{tail}")
+}
+
+/// The first characters that fit into `width` columns.
+fn take(chars: impl Iterator<Item = char>, width: usize) -> String {
+    let mut used = 0;
+    let fits = |c: &char| {
+        used += c.width().unwrap_or(0);
+        used <= width
+    };
+    chars.take_while(fits).collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! The live view: draws whenever there is news, a key or another size, and leaves the terminal as
-//! it was.
+//! The live view: redraws after a scrape, a key or a change of size, and restores the terminal.
 
 use std::io::{self, Write as _};
 use std::sync::Arc;
@@ -18,25 +17,48 @@ use super::Sort;
 use super::frame::frame;
 use super::history::History;
 use crate::interrupt::Interrupt;
-use crate::scrape::Picture;
-use crate::show::{BOLD, DIM, DOUBTFUL, cut, styled};
+use crate::scrape::Snapshot;
+use crate::terminal::{BOLD, DIM, WARN, cut, styled};
 
-/// How soon a scrape that has come is seen.
-const GLANCE: Duration = Duration::from_millis(50);
+/// Bounds the time between a scrape and its display.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The status of a process that ends so, as shells have it.
+/// Exit status after SIGHUP, as shells have it.
 const HUNG_UP: i32 = 128 + SIGHUP;
 
-/// A scrape, and when.
-pub(super) type News = (Instant, Result<Picture, String>);
+/// A scrape, and its time.
+pub(super) type News = (Instant, Result<Snapshot, String>);
 
-/// What the keys have chosen.
+/// State that the keys change.
 struct View {
     sort: Sort,
     paused: bool,
     /// How many LUNs are above the first one that is shown.
     above: usize,
+    /// The help is shown in place of the LUNs.
+    help: bool,
 }
+
+const HELP: [&str; 18] = [
+    "tcmu-glfs top: load of the LUNs that tcmu-runner serves",
+    "",
+    "  i b l e       sort by IOPS, bandwidth, latency, errors",
+    "  up down home  move the list",
+    "  p or space    pause",
+    "  h or ?        this help, and back",
+    "  q or Esc      quit",
+    "",
+    "STATE    ready, not ready (the image was never opened), OUTAGE and since when;",
+    "         tcmu-glfs status LUN says why",
+    "FENCE    owned (by this gateway), standby (another owns it), open, off",
+    "IOPS     commands per second; MB/s: 10^6 bytes per second",
+    "p50 p99  within so many ms half, and 99 %, of the commands were answered;",
+    "         yellow from 100 ms, red from 1 s",
+    "OTHER/s  flushes, unmaps, WRITE SAMEs, COMPARE AND WRITEs per second",
+    "QD       commands in flight",
+    "ERR/s    failed commands per second",
+    "A LUN without commands is dim. LUNs that are not ready come first.",
+];
 
 enum Next {
     Draw,
@@ -44,7 +66,7 @@ enum Next {
     Quit,
 }
 
-/// Puts the terminal back, however the view ends.
+/// Restores the terminal when it is dropped.
 struct Raw;
 
 impl Raw {
@@ -58,13 +80,13 @@ impl Raw {
 
 impl Drop for Raw {
     fn drop(&mut self) {
-        // There is nobody left to tell.
+        // Errors cannot be shown any more.
         drop(execute!(io::stdout(), cursor::Show, terminal::LeaveAlternateScreen));
         drop(terminal::disable_raw_mode());
     }
 }
 
-/// Shows what comes through `news` until somebody presses q.
+/// Shows what comes through `news` until q is pressed.
 pub(super) fn run(
     news: &Receiver<News>,
     mut history: History,
@@ -77,11 +99,11 @@ pub(super) fn run(
     flag::register_conditional_shutdown(SIGHUP, HUNG_UP, Arc::new(AtomicBool::new(true)))?;
     let interrupt = Interrupt::catch()?;
     let raw = Raw::enter()?;
-    let mut view = View { sort, paused: false, above: 0 };
+    let mut view = View { sort, paused: false, above: 0, help: false };
     draw(&history, &mut view, colour)?;
     loop {
         let mut next = Next::Nothing;
-        if event::poll(GLANCE)? {
+        if event::poll(POLL_INTERVAL)? {
             next = take(&event::read()?, &mut view);
         }
         match news.try_recv() {
@@ -109,6 +131,8 @@ fn take(event: &Event, view: &mut View) -> Next {
     match event {
         Event::Resize(..) => return Next::Draw,
         Event::Key(KeyEvent { code, modifiers, kind: KeyEventKind::Press, .. }) => match code {
+            KeyCode::Char('h' | '?') => view.help = !view.help,
+            KeyCode::Esc if view.help => view.help = false,
             KeyCode::Char('q') | KeyCode::Esc => return Next::Quit,
             KeyCode::Char('c') if modifiers.contains(KeyModifiers::CONTROL) => return Next::Quit,
             KeyCode::Char('i') => view.sort = Sort::Iops,
@@ -134,7 +158,12 @@ fn draw(history: &History, view: &mut View, colour: bool) -> io::Result<()> {
     view.above = view.above.min(frame.luns.len().saturating_sub(room));
     let below = frame.luns.len().saturating_sub(view.above + room);
     let shown = frame.luns.iter().skip(view.above).take(room);
-    let body: Vec<&String> = frame.head.iter().chain(shown).take(lines.saturating_sub(1)).collect();
+    let help: Vec<String> = HELP.iter().map(|line| cut(line, columns)).collect();
+    let body: Vec<&String> = if view.help {
+        help.iter().take(lines.saturating_sub(1)).collect()
+    } else {
+        frame.head.iter().chain(shown).take(lines.saturating_sub(1)).collect()
+    };
 
     let mut out = io::stdout().lock();
     queue!(out, BeginSynchronizedUpdate, cursor::MoveTo(0, 0), terminal::DisableLineWrap)?;
@@ -171,16 +200,16 @@ fn keys(view: &View, below: usize) -> String {
         .map(|(sort, name)| styled(name, if sort == view.sort { BOLD.underline() } else { DIM }))
         .join(" ");
     let pause =
-        if view.paused { styled("PAUSED (p)", DOUBTFUL.bold()) } else { styled("p pause", DIM) };
+        if view.paused { styled("PAUSED (p)", WARN.bold()) } else { styled("p pause", DIM) };
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let more = match (view.above, below) {
         (0, 0) => String::new(),
-        (above, below) => styled(&format!("   {above} more above, {below} below"), DOUBTFUL),
+        (above, below) => styled(&format!("   {above} more above, {below} below"), WARN),
     };
     format!(
         "{} {sorts}   {pause}   {}   {}{more}",
         styled("sort by", DIM),
-        styled("q quit", DIM),
+        styled("h help  q quit", DIM),
         styled(&format!("on {}", host.trim()), DIM)
     )
 }

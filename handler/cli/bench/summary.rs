@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! What the figures mean.
+//! Sentences and table of a run.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,15 +8,24 @@ use std::time::{Duration, Instant};
 
 use handler_glfs::config::Config;
 use handler_glfs::gluster::Makeup;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::figures::{Cell, Figures, median};
+use crate::terminal;
 
 /// The way to the servers of the bricks.
-#[derive(Debug, Serialize)]
-pub(super) struct Network {
-    /// Server, and milliseconds to and fro, as a TCP connection takes them.
-    servers: Vec<(String, f64)>,
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Network {
+    servers: Vec<Server>,
+}
+
+/// A server of bricks.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Server {
+    host: String,
+    /// Round trip, in milliseconds: how long a TCP connection takes to be made.
+    round_trip_ms: f64,
 }
 
 impl Network {
@@ -26,38 +35,39 @@ impl Network {
             .lines()
             .filter_map(|line| line.trim().strip_prefix("option remote-host "))
             .collect();
-        let timed =
-            hosts.into_iter().filter_map(|host| Some((host.to_owned(), round_trip(host, port)?)));
+        let timed = hosts.into_iter().filter_map(|host| {
+            Some(Server { host: host.to_owned(), round_trip_ms: round_trip(host, port)? })
+        });
         Self { servers: timed.collect() }
     }
 
     /// To the farthest.
     fn most(&self) -> Option<f64> {
-        self.servers.iter().map(|&(_, milliseconds)| milliseconds).max_by(f64::total_cmp)
+        self.servers.iter().map(|server| server.round_trip_ms).max_by(f64::total_cmp)
     }
 }
 
 fn round_trip(host: &str, port: u16) -> Option<f64> {
     const TIMES: usize = 5;
-    const PATIENCE: Duration = Duration::from_secs(2);
+    const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
     let address = (host, port).to_socket_addrs().ok()?.next()?;
     let times = (0..TIMES).filter_map(|_| {
         let begin = Instant::now();
-        TcpStream::connect_timeout(&address, PATIENCE).ok()?;
+        TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).ok()?;
         Some(begin.elapsed().as_secs_f64() * 1e3)
     });
     let times: Vec<f64> = times.collect();
     (!times.is_empty()).then(|| median(times))
 }
 
-/// All that is printed.
-#[derive(Debug, Serialize)]
-pub(super) struct Report {
+/// Results of a run: what is printed, and the JSON document.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Report {
     image: String,
     volume: String,
     network: Network,
     cells: Vec<Cell>,
-    verdict: Vec<String>,
+    summary: Vec<String>,
 }
 
 impl Report {
@@ -67,18 +77,18 @@ impl Report {
         network: Network,
         cells: Vec<Cell>,
     ) -> Self {
-        let verdict = verdict(&cells, makeup, network.most());
+        let summary = summary(&cells, makeup, network.most());
         let volume = makeup.to_string();
-        Self { image: config.label(), volume, network, cells, verdict }
+        Self { image: config.label(), volume, network, cells, summary }
     }
 }
 
-/// A load, and how the sentences find it again.
+/// The first cell whose load begins so.
 fn find<'a>(cells: &'a [Cell], load: &str) -> Option<&'a Cell> {
     cells.iter().find(|cell| cell.load.starts_with(load))
 }
 
-fn verdict(cells: &[Cell], makeup: &Makeup, network: Option<f64>) -> Vec<String> {
+fn summary(cells: &[Cell], makeup: &Makeup, network: Option<f64>) -> Vec<String> {
     let mut sentences = Vec::new();
     let read = find(cells, "4 KiB random read");
     let write = find(cells, "4 KiB random write");
@@ -86,11 +96,16 @@ fn verdict(cells: &[Cell], makeup: &Makeup, network: Option<f64>) -> Vec<String>
         let latency = read.handler.p50;
         let share = (network / latency).min(1.0) * 100.0;
         let advice = if share >= 50.0 {
-            ": the network is what commands wait for; nearer or faster links help, and more commands in flight"
+            ": the network is what commands wait for; nearer or faster links help, and more \
+             commands in flight"
         } else {
-            ": the bricks' servers, their disks and this host's CPU are what commands wait for, not the network"
+            ": the bricks' servers, their disks and this host's CPU are what commands wait for, \
+             not the network"
         };
-        sentences.push(format!("A small read takes {latency:.2} ms, the way to the bricks' servers and back {network:.2} ms ({share:.0} %){advice}."));
+        sentences.push(format!(
+            "A small read takes {latency:.2} ms, the way to the bricks' \
+                                servers and back {network:.2} ms ({share:.0} %){advice}."
+        ));
     }
     if let (Some(read), Some(write)) = (read, write) {
         let copies = makeup.replicas.max(makeup.dispersed);
@@ -106,20 +121,27 @@ fn verdict(cells: &[Cell], makeup: &Makeup, network: Option<f64>) -> Vec<String>
     }
     if let Some(flush) = find(cells, "flush") {
         let advice = if flush.handler.p50 > 2.0 {
-            ": the bricks' disks are slow to make writes durable, and databases and file systems wait for it; SSDs with power-loss protection do it in a fraction"
+            ": the bricks' disks are slow to make writes durable, and databases and file systems \
+             wait for it; SSDs with power-loss protection do it in a fraction"
         } else {
             ""
         };
         sentences.push(format!("A flush takes {:.2} ms{advice}.", flush.handler.p50));
     }
     if write.is_some_and(|write| write.ratio < 0.7) {
-        sentences.push("The volume's own graph acknowledges small writes from this host's memory (write-behind): faster, and lost with this host; cache=writeback does the same.".to_owned());
+        sentences.push(
+            "The volume's own graph acknowledges small writes from this host's memory \
+                        (write-behind): faster, and lost with this host; cache=writeback does the \
+                        same."
+                .to_owned(),
+        );
     }
     let spread = median(cells.iter().map(|cell| cell.handler.spread).collect());
     if spread > UNSTEADY {
         let percent = spread * 100.0;
         sentences.push(format!(
-            "The rounds of a load differ by {percent:.0} %: something else is at work on these machines, and only large differences mean anything."
+            "The rounds of a load differ by {percent:.0} %: something else is at work on these \
+             machines, and only large differences mean anything."
         ));
     }
     sentences
@@ -131,8 +153,8 @@ const UNSTEADY: f64 = 0.5;
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} ({})", self.image, self.volume)?;
-        for (server, milliseconds) in &self.network.servers {
-            writeln!(f, "{server}: {milliseconds:.2} ms to and fro")?;
+        for Server { host, round_trip_ms } in &self.network.servers {
+            writeln!(f, "{host}: {round_trip_ms:.2} ms round trip")?;
         }
         writeln!(
             f,
@@ -143,7 +165,9 @@ impl fmt::Display for Report {
             writeln!(f, "{load:<40} {:<8} {} {ratio:>6.2}", "handler", Row(handler))?;
             writeln!(f, "{:<40} {:<8} {}", "", "default", Row(default))?;
         }
-        self.verdict.iter().try_for_each(|sentence| writeln!(f, "{sentence}"))
+        self.summary
+            .iter()
+            .try_for_each(|sentence| writeln!(f, "{}", terminal::paragraph(sentence, "", "")))
     }
 }
 
@@ -177,7 +201,7 @@ mod tests {
     #[test]
     fn where_the_time_goes_is_told() {
         let replica = Makeup { replicas: 3, ..Makeup::default() };
-        let far = verdict(&cells(2.0, 6.0, 0.5, 1.0, 0.1), &replica, Some(1.5));
+        let far = summary(&cells(2.0, 6.0, 0.5, 1.0, 0.1), &replica, Some(1.5));
         assert!(
             far[0].contains("(75 %)") && far[0].contains("the network is what commands wait for"),
             "{far:?}"
@@ -188,7 +212,7 @@ mod tests {
 
     #[test]
     fn slow_disks_a_cache_that_acknowledges_and_other_loads_are_named() {
-        let slow = verdict(&cells(0.2, 1.0, 20.0, 0.3, 0.8), &Makeup::default(), Some(0.05));
+        let slow = summary(&cells(0.2, 1.0, 20.0, 0.3, 0.8), &Makeup::default(), Some(0.05));
         assert!(slow[0].contains("not the network"), "{slow:?}");
         assert!(slow[2].contains("disks are slow"), "{slow:?}");
         assert!(slow[3].contains("write-behind") && slow[4].contains("80 %"), "{slow:?}");

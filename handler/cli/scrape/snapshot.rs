@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! What the samples say of each LUN and each volume.
+//! LUNs and volumes of one scrape, from its samples.
 
 use std::collections::BTreeMap;
 
 use super::histogram::Histogram;
 use super::text::{self, Sample};
 
-/// All LUNs and volumes at one moment, by name.
+/// All LUNs and volumes of one scrape, by name.
 #[derive(Debug, Default)]
-pub(crate) struct Picture {
+pub(crate) struct Snapshot {
     pub(crate) version: String,
     pub(crate) gfapi: String,
     pub(crate) luns: Vec<Lun>,
     pub(crate) volumes: Vec<Volume>,
+    /// The mistake in the site file of the daemon.
+    pub(crate) site_file_error: Option<String>,
 }
 
 /// A LUN. Counters count from when the daemon began to serve it; they are floating-point numbers as
@@ -32,6 +34,11 @@ pub(crate) struct Lun {
     pub(crate) size: f64,
     pub(crate) ready: bool,
     pub(crate) outage: bool,
+    /// The last failure of the storage: a sentence, and seconds since 1970.
+    pub(crate) last_error: Option<String>,
+    pub(crate) last_error_at: f64,
+    pub(crate) moves: f64,
+    pub(crate) fence_transitions: BTreeMap<String, f64>,
     pub(crate) in_flight: f64,
     pub(crate) slow: f64,
     pub(crate) outages: f64,
@@ -66,18 +73,20 @@ pub(crate) enum State {
     Outage,
 }
 
-impl Picture {
-    /// From the text of the metrics socket. Metrics it does not know are those of a newer plugin,
-    /// and passed over.
+impl Snapshot {
+    /// Parses the text of the metrics socket. Unknown metrics are those of a newer plugin, and
+    /// ignored.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let mut picture = Self::default();
+        let mut snapshot = Self::default();
         let mut luns = BTreeMap::<String, Lun>::new();
         let mut volumes = BTreeMap::<(String, String), Volume>::new();
         for sample in text::parse(text)? {
             let Some(metric) = sample.name.strip_prefix("tcmu_glfs_") else { continue };
             if metric == "build_info" {
-                sample.label("version").clone_into(&mut picture.version);
-                sample.label("gfapi").clone_into(&mut picture.gfapi);
+                sample.label("version").clone_into(&mut snapshot.version);
+                sample.label("gfapi").clone_into(&mut snapshot.gfapi);
+            } else if metric == "site_file_error_info" {
+                snapshot.site_file_error = Some(sample.label("error").to_owned());
             } else if let Some(metric) = metric.strip_prefix("volume_") {
                 let key = (sample.label("volume").to_owned(), sample.label("server").to_owned());
                 volumes.entry(key).or_default().take(metric, &sample);
@@ -85,26 +94,30 @@ impl Picture {
                 luns.entry(name.clone()).or_default().take(metric, &sample);
             }
         }
-        picture.luns = luns.into_values().collect();
-        picture.luns.sort_by_cached_key(|lun| natural(&lun.name));
-        picture.volumes = volumes.into_values().collect();
-        Ok(picture)
+        snapshot.luns = luns.into_values().collect();
+        snapshot.luns.sort_by_cached_key(|lun| natural(&lun.name));
+        snapshot.volumes = volumes.into_values().collect();
+        Ok(snapshot)
     }
 
-    /// The connection a LUN uses: to its volume, and if there are several, by one of its servers.
+    /// The connection that a LUN uses: to its volume, by one of its servers. A LUN that is open and
+    /// names no server of a connection (`volfile=`, `transport=unix`) has the only one to its
+    /// volume; one that is not open has no connection by a server that it does not name.
     pub(crate) fn volume_of(&self, lun: &Lun) -> Option<&Volume> {
-        let mut candidates: Vec<&Volume> =
-            self.volumes.iter().filter(|volume| volume.name == lun.volume).collect();
-        if candidates.len() > 1 {
-            // The connection's server may have a port, the LUN's need not.
-            let is = |own: &String, server: &str| {
-                server
-                    .strip_prefix(own.as_str())
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
-            };
-            candidates.retain(|volume| lun.servers.iter().any(|own| is(own, &volume.server)));
+        // The connection's server has a port, the LUN's need not.
+        let is = |own: &String, server: &str| {
+            server
+                .strip_prefix(own.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+        };
+        let mut to_volume = self.volumes.iter().filter(|volume| volume.name == lun.volume);
+        let named =
+            to_volume.clone().find(|volume| lun.servers.iter().any(|own| is(own, &volume.server)));
+        match (named, to_volume.next(), to_volume.next()) {
+            (Some(named), ..) => Some(named),
+            (None, Some(only), None) if lun.ready => Some(only),
+            _ => None,
         }
-        candidates.first().copied()
     }
 
     /// How many LUNs are in a state.
@@ -139,6 +152,12 @@ impl Lun {
             "size_bytes" => self.size = value,
             "ready" => self.ready = value > 0.0,
             "outage" => self.outage = value > 0.0,
+            "last_error_info" => self.last_error = Some(sample.label("error").to_owned()),
+            "last_error_timestamp_seconds" => self.last_error_at = value,
+            "moves_total" => self.moves = value,
+            "fence_transitions_total" => {
+                self.fence_transitions.insert(sample.label("to").to_owned(), value);
+            }
             "in_flight" => self.in_flight = value,
             "slow_commands_total" => self.slow = value,
             "outages_total" => self.outages = value,
@@ -196,4 +215,35 @@ fn natural(name: &str) -> (String, u64, String) {
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
     let number = name.strip_prefix(stem).and_then(|digits| digits.parse().ok()).unwrap_or(0);
     (stem.to_owned(), number, name.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lun_has_only_a_connection_by_one_of_its_own_servers() {
+        let volume = |server: &str| Volume {
+            name: String::from("vol"),
+            server: server.to_owned(),
+            ..Volume::default()
+        };
+        let lun = |server: &str, ready| Lun {
+            volume: String::from("vol"),
+            servers: vec![server.to_owned()],
+            ready,
+            ..Lun::default()
+        };
+        let of = |servers: &[&str], lun: &Lun| {
+            let volumes = servers.iter().map(|server| volume(server)).collect();
+            let snapshot = Snapshot { volumes, ..Snapshot::default() };
+            snapshot.volume_of(lun).map(|volume| volume.server.clone())
+        };
+        let found = |server: &str| Some(server.to_owned());
+        assert_eq!(of(&["h:24007"], &lun("h", false)), found("h:24007"));
+        assert_eq!(of(&["host:24007"], &lun("hots", false)), None, "a misspelt server");
+        assert_eq!(of(&["its volfile"], &lun("here", true)), found("its volfile"));
+        assert_eq!(of(&["g:24007", "h:24007"], &lun("h", true)), found("h:24007"));
+        assert_eq!(of(&["g:24007", "h:24007"], &lun("x", true)), None);
+    }
 }

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! What a gateway can know about an image. Asking takes no lock and changes nothing.
+
+use handler_glfs::config::Config;
+use handler_glfs::gluster::{Facts, File, Makeup};
+use handler_glfs::lun::backend::{Enforcement, ImageLock as _};
+use nix::errno::Errno;
+
+/// Attributes of an open image; those that could not be queried have their errno.
+#[derive(Debug)]
+pub(crate) struct ImageInfo {
+    /// The server that the volume's graph came from.
+    pub(crate) from: String,
+    pub(crate) makeup: Makeup,
+    pub(crate) facts: Facts,
+    pub(crate) may_change: Result<bool, Errno>,
+    pub(crate) fencing: Result<Fencing, Errno>,
+}
+
+/// Fencing of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fencing {
+    /// The volume cannot fence it: why.
+    Impossible(&'static str),
+    /// The volume can fence it; no LUN has done so.
+    Possible,
+    /// Fenced, and no gateway owns it now.
+    Free,
+    /// Fenced, and owned by this gateway.
+    Owned(String),
+}
+
+impl ImageInfo {
+    /// # Errors
+    /// Not even the size.
+    pub(crate) fn of(file: &File) -> Result<Self, Errno> {
+        let store = file.store();
+        let fencing = fencing(file);
+        // An owner can write, and asking would get in its way.
+        let may_change =
+            if matches!(fencing, Ok(Fencing::Owned(_))) { Ok(true) } else { file.may_change() };
+        Ok(Self {
+            from: store.from().to_owned(),
+            makeup: store.makeup(),
+            facts: file.facts()?,
+            may_change,
+            fencing,
+        })
+    }
+}
+
+fn fencing(file: &File) -> Result<Fencing, Errno> {
+    // First: any other call would queue up behind an owner that is frozen.
+    if file.has_other_holder()? {
+        let heartbeat = file.heartbeat().unwrap_or_default();
+        let mut words = heartbeat.split_whitespace();
+        return Ok(Fencing::Owned(match (words.next(), words.next()) {
+            (Some(host), Some(pid)) => format!("{host}, process {pid}"),
+            _ => String::from("a gateway that has left no name"),
+        }));
+    }
+    Ok(match file.enforcement()? {
+        Enforcement::Impossible(why) => Fencing::Impossible(why),
+        Enforcement::Possible => Fencing::Possible,
+        Enforcement::Active => Fencing::Free,
+    })
+}
+
+/// An errno of the storage as a sentence with the next step, like that of a failed open.
+pub(crate) fn explain(config: &Config, errno: Errno) -> String {
+    let volume = &config.volume;
+    match errno {
+        Errno::EIO | Errno::ENOTCONN | Errno::ETIMEDOUT | Errno::ESTALE => format!(
+            "{errno}; is volume {volume} started, are its bricks up, and is there quorum? \
+             (gluster volume status {volume})"
+        ),
+        Errno::EROFS => format!(
+            "{errno}; the volume is read-only (gluster volume get {volume} features.read-only) or \
+             has lost its quorum"
+        ),
+        Errno::EACCES | Errno::EPERM => format!(
+            "{errno}; the volume does not let this host change anything (gluster volume get \
+             {volume} auth.allow)"
+        ),
+        Errno::ENOSPC | Errno::EDQUOT => {
+            format!(
+                "{errno}; the volume, a brick or a quota is full (gluster volume quota {volume} \
+                 list)"
+            )
+        }
+        Errno::ENAMETOOLONG => format!("{errno}; a name on the volume has 255 bytes at most"),
+        errno => errno.to_string(),
+    }
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! `tcmu-glfs remove` and `tcmu-glfs unfence`: both refuse an image that is in use.
+
+use std::process::ExitCode;
+
+use handler_glfs::config::{Access, Config};
+use handler_glfs::gluster::{Opener, Store};
+use handler_glfs::lun::backend::Source as _;
+
+use crate::configfs::KernelLun;
+use crate::exit::CommandError;
+use crate::files::Root;
+use crate::gfapi_session::GfapiSession;
+use crate::image_info::{self, Fencing, ImageInfo};
+use crate::{cfgstring_arg, exit, size};
+
+/// Removes an image from its volume, with its data.
+///
+/// An image that a LUN of this host serves, or that another gateway owns, is left alone. A LUN of
+/// another gateway on an image without a fence is not seen: delete it there first.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: tcmu-glfs remove vol@gluster1/disk.img")]
+pub(crate) struct RemoveArgs {
+    /// VOLUME@HOST/PATH[;KEY=VALUE]... as in a configuration, see tcmu-glfs(5)
+    image: String,
+    #[command(flatten)]
+    root: Root,
+}
+
+/// Removes the fence of an image: bricks let every client write to it again.
+///
+/// A LUN with fence=auto or fence=required fences its image, and the image stays fenced when the
+/// LUN is deleted. That keeps out clients that take no lock, such as a FUSE mount or a LUN with
+/// fence=off. An image that a gateway owns, or that a LUN of this host serves, is left alone.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: tcmu-glfs unfence vol@gluster1/disk.img")]
+pub(crate) struct UnfenceArgs {
+    /// VOLUME@HOST/PATH[;KEY=VALUE]... as in a configuration, see tcmu-glfs(5)
+    image: String,
+    #[command(flatten)]
+    root: Root,
+}
+
+pub(crate) fn remove(args: &RemoveArgs) -> ExitCode {
+    let removed = change_unused(&args.image, &args.root, "removed", |store, config| {
+        store
+            .remove(&config.path)
+            .map_err(|errno| format!("not removed: {}", image_info::explain(config, errno)))
+    });
+    let removed = removed.map(|(label, info)| {
+        println!("{label}: removed, {} were allocated", size::show(info.facts.allocated));
+        true
+    });
+    exit::conclude(false, removed)
+}
+
+pub(crate) fn unfence(args: &UnfenceArgs) -> ExitCode {
+    let unfenced = change_unused(&args.image, &args.root, "unfenced", |store, config| {
+        store
+            .unfence(&config.path)
+            .map_err(|errno| format!("not unfenced: {}", image_info::explain(config, errno)))
+    });
+    let unfenced = unfenced.map(|(label, info)| {
+        match info.fencing {
+            Ok(Fencing::Free) => println!("{label}: unfenced"),
+            _ => println!("{label}: is not fenced"),
+        }
+        true
+    });
+    exit::conclude(false, unfenced)
+}
+
+/// Makes `change` if the image is there, and in use by nobody as far as can be known from here.
+/// The image's label, and what it was before.
+fn change_unused(
+    image: &str,
+    root: &Root,
+    done: &str,
+    change: impl FnOnce(&Store, &Config) -> Result<(), String>,
+) -> Result<(String, ImageInfo), CommandError> {
+    let config = cfgstring_arg::parse(image)?;
+    let label = config.label();
+    let (site, _) = cfgstring_arg::site();
+    if let Some(lun) = KernelLun::serving(&root.files(), &site, &config).first() {
+        return Err(CommandError::Failed(format!(
+            "{label}: not {done}: LUN {} of this host serves it; delete the LUN first (targetcli \
+             /backstores/user:glfs delete {})",
+            lun.name, lun.name
+        )));
+    }
+    let session = GfapiSession::begin();
+    let source = Opener::new(&Config { access: Access::ReadOnly, ..config.clone() });
+    let opened = source
+        .open(config.open_timeout, None)
+        .map_err(|not| session.explain(&format!("{label}: {}", not.why)))?;
+    let info = ImageInfo::of(&opened.image)
+        .map_err(|errno| format!("{label}: {}", image_info::explain(&config, errno)))?;
+    let store = opened.image.store();
+    drop(opened);
+    if let Ok(Fencing::Owned(owner)) = &info.fencing {
+        return Err(CommandError::Failed(format!(
+            "{label}: not {done}: it is owned by {owner}; delete its LUN there first"
+        )));
+    }
+    let changed = change(&store, &config);
+    // Before the session, which ends the connections.
+    drop(store);
+    changed.map_err(|why| session.explain(&format!("{label}: {why}")))?;
+    Ok((label, info))
+}
