@@ -122,10 +122,10 @@ fn the_tables_defaults_are_the_built_in_ones() {
     }
 }
 
-/// README's table has the same keys in the same order, with the same values.
+/// The table of docs/cfgstring.md has the same keys in the same order, with the same values.
 #[test]
-fn readme_has_the_table() {
-    let rows = include_str!("../../README.md").lines().filter_map(|line| {
+fn the_document_has_the_table() {
+    let rows = include_str!("../../docs/cfgstring.md").lines().filter_map(|line| {
         let mut cells = line.strip_prefix("| `")?.split(" | ");
         let name = cells.next()?.strip_suffix('`')?;
         Some((name, cells.next()?.replace('`', "")))
