@@ -25,6 +25,7 @@ mod list;
 mod man;
 mod remove;
 mod resize;
+mod schemas;
 mod scrape;
 mod size;
 mod status;
@@ -70,7 +71,7 @@ enum Command {
     #[command(hide = true)]
     Completions(completions::Args),
     #[command(hide = true)]
-    Schemas(json::Args),
+    Schemas(schemas::Args),
 }
 
 /// Starts the log: nothing, unless `-v` or `RUST_LOG` asks for it.
@@ -102,6 +103,6 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Man(args) => man::run(&args),
         Command::Completions(args) => completions::run(&args),
-        Command::Schemas(args) => json::run(&args),
+        Command::Schemas(args) => schemas::run(&args),
     }
 }
