@@ -115,7 +115,8 @@ impl<B: Backend> Lun<B> {
     ) -> Result<Arc<Self>, Errno> {
         let log = Arc::new(Log::new(config.label()));
         log.set_max_level(monitor::max_level(config.log_level));
-        let meter = metrics::register(&name(device, config), &log);
+        let name = name(device, config);
+        let meter = metrics::register(&name, &log);
         let block_size = BlockSize::new(device.block_size()).map_err(|why| {
             log::error_always!(log, "not opened: {why}");
             Errno::EINVAL
@@ -177,7 +178,7 @@ impl<B: Backend> Lun<B> {
         }
         let monitored: Weak<Self> = Arc::downgrade(&lun);
         monitor::add(monitored);
-        show(&lun, config);
+        show(&lun, config, &name);
         Ok(lun)
     }
 
@@ -221,7 +222,7 @@ fn name(device: &Device<'_>, config: &Config) -> String {
 }
 
 /// Shows the LUN in the metrics from now on.
-fn show<B: Backend>(lun: &Arc<Lun<B>>, config: &Config) {
+fn show<B: Backend>(lun: &Arc<Lun<B>>, config: &Config, name: &str) {
     let identity = Identity {
         volume: config.volume.clone(),
         image: config.path.clone(),
@@ -229,6 +230,15 @@ fn show<B: Backend>(lun: &Arc<Lun<B>>, config: &Config) {
         cache: config.cache.text(),
         fence: config.fence.text(),
     };
+    let others = metrics::others_on(&identity, name);
+    if !others.is_empty() {
+        log::warning_always!(
+            lun.log,
+            "LUN {} of this host serves this image, too: initiators take them for separate disks, \
+             and overwrite each other's data; delete one of them",
+            others.join(", ")
+        );
+    }
     let seen: Weak<Lun<B>> = Arc::downgrade(lun);
     lun.meter.attach(identity, seen);
 }

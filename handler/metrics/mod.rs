@@ -28,4 +28,4 @@ pub use registry::{Storage, VolumeState, set_site_file_error, set_storage};
 pub use settings::Settings;
 pub use source::{FenceState, Identity, LunState, Observed};
 
-pub(crate) use registry::register;
+pub(crate) use registry::{others_on, register};

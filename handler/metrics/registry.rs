@@ -46,6 +46,18 @@ pub(super) fn luns() -> Vec<Lun> {
     luns.collect()
 }
 
+/// Names of the other open LUNs that serve the image of `identity`, as far as its volume and path
+/// say: two clusters may have a volume of one name.
+pub(crate) fn others_on(identity: &Identity, name: &str) -> Vec<String> {
+    let path = |identity: &Identity| identity.image.trim_start_matches('/').to_owned();
+    let same = |lun: &Lun| {
+        lun.name != name
+            && lun.identity.volume == identity.volume
+            && path(&lun.identity) == path(identity)
+    };
+    luns().into_iter().filter(same).map(|lun| lun.name).collect()
+}
+
 /// A connection to a volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeState {
@@ -160,6 +172,8 @@ mod tests {
         let first = register("back", &log);
         first.attach(identity(), Arc::downgrade(&disk));
         assert!(shown("back"));
+        assert_eq!(others_on(&identity(), "twin"), ["back"]);
+        assert!(others_on(&identity(), "back").is_empty());
         drop(disk);
         assert!(!shown("back"));
         assert!(Arc::ptr_eq(&first, &register("back", &log)));
