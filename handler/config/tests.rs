@@ -154,7 +154,10 @@ fn mistakes_are_named_with_what_would_be_right() {
         ("glfs/vol@host/p;", "\"\" is not KEY=VALUE"),
         ("glfs/vol@host/p;cache", "\"cache\" is not KEY=VALUE"),
         ("glfs/vol@host/p;cache=", "\"cache=\" is not KEY=VALUE"),
-        ("glfs/vol@host/p;chace=none", "Unknown key \"chace\"; known are server, port, "),
+        (
+            "glfs/vol@host/p;chace=none",
+            "Unknown key \"chace\"; did you mean cache? known are server, port, ",
+        ),
         ("glfs/vol@host/p;cache=none;cache=none", "cache is given twice"),
         ("glfs/vol@host/p;cache=on", "cache=on: expected none or writeback"),
         ("glfs/vol@host/p;port=0", "port=0: expected a port from 1 to 65535"),

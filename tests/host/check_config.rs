@@ -25,7 +25,10 @@ fn good_configurations_pass_whatever_exists() {
 fn bad_configurations_are_answered_with_what_would_be_right() {
     for (bad, expected) in [
         ("glfs/vol", "@HOST is missing: expected VOLUME@HOST/PATH"),
-        ("glfs/vol@host/disk.img;cahce=none", "Unknown key \"cahce\"; known are server, port"),
+        (
+            "glfs/vol@host/disk.img;cahce=none",
+            "Unknown key \"cahce\"; did you mean cache? known are server, port",
+        ),
         ("glfs/vol@host:24007/disk.img", "write %3A"),
         ("", "does not begin with glfs/"),
     ] {
