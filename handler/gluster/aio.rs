@@ -32,6 +32,18 @@ struct Cookie<R> {
     /// Alive as long as its `in_flight` counts this call.
     descriptor: *const Descriptor,
     request: R,
+    /// The most that a result can be.
+    limit: usize,
+}
+
+/// What a call's result is, if it is not an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Returns {
+    /// The bytes that were moved: at most those of the call.
+    Moved,
+    /// Not looked at. (Of a range it is 0, or, on shards, its length: 10.3,
+    /// `shard_common_inode_write_success_unwind`.)
+    Anything,
 }
 
 /// The arguments of a call that every libgfapi function takes.
@@ -72,10 +84,15 @@ thread_local! {
 pub(super) fn submit<R: Request>(
     descriptor: &Descriptor,
     request: R,
+    returns: Returns,
     call: impl FnOnce(Call) -> c_int,
 ) {
     let fd = descriptor.begin();
-    let cookie = descriptor.slab().put(Cookie { descriptor, request });
+    let limit = match returns {
+        Returns::Moved => request.data().head(LARGEST_CALL).iter().map(|entry| entry.iov_len).sum(),
+        Returns::Anything => usize::MAX,
+    };
+    let cookie = descriptor.slab().put(Cookie { descriptor, request, limit });
     let Some(fd) = fd else {
         return detour(cookie, Err(Errno::EBADF));
     };
@@ -98,7 +115,7 @@ pub(super) fn submit<R: Request>(
 /// Finishes a request that asks for nothing, which libgfapi calls an error.
 pub(super) fn finish_nothing<R: Request>(descriptor: &Descriptor, request: R) {
     descriptor.begin();
-    detour(descriptor.slab().put(Cookie { descriptor, request }), Ok(0));
+    detour(descriptor.slab().put(Cookie { descriptor, request, limit: 0 }), Ok(0));
 }
 
 /// The callback. Runs on whatever thread has the answer; errno is meaningful only for a negative
@@ -124,7 +141,12 @@ unsafe extern "C" fn answered<R: Request>(
     }
 }
 
-fn finish<R: Request>(Cookie { descriptor, request }: Cookie<R>, outcome: Result<usize, Errno>) {
+fn finish<R: Request>(cookie: Cookie<R>, outcome: Result<usize, Errno>) {
+    let Cookie { descriptor, request, limit } = cookie;
+    // More than was asked for has not been moved: a GOOD would hand the initiator what the ring held
+    // before, or lose what it wrote.
+    let outcome =
+        outcome.and_then(|moved| if moved > limit { Err(Errno::EPROTO) } else { Ok(moved) });
     shielded(|| request.done(outcome));
     // SAFETY: this call is still counted, so the descriptor is alive.
     unsafe { (*descriptor).end() };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use libgfapi_sys as gfapi;
 use nix::errno::Errno;
 
-use super::aio::{self, Call};
+use super::aio::{self, Call, Returns};
 use super::caw::Caw;
 use super::connection::Connection;
 use super::descriptor::Descriptor;
@@ -92,44 +92,64 @@ impl Backend for File {
         if request.data().is_empty() {
             return aio::finish_nothing(&self.descriptor, request);
         }
-        aio::submit(&self.descriptor, request, move |Call { fd, iov, count, callback, cookie }| {
-            let Ok(offset) = i64::try_from(offset) else { return refuse(Errno::EINVAL) };
-            // SAFETY: the descriptor is open and counted; the buffers stay valid until the
-            // callback, which owns them.
-            unsafe { gfapi::glfs_preadv_async(fd, iov, count, offset, 0, callback, cookie) }
-        });
+        aio::submit(
+            &self.descriptor,
+            request,
+            Returns::Moved,
+            move |Call { fd, iov, count, callback, cookie }| {
+                let Ok(offset) = i64::try_from(offset) else { return refuse(Errno::EINVAL) };
+                // SAFETY: the descriptor is open and counted; the buffers stay valid until the
+                // callback, which owns them.
+                unsafe { gfapi::glfs_preadv_async(fd, iov, count, offset, 0, callback, cookie) }
+            },
+        );
     }
 
     fn write(&self, request: impl Request, offset: u64) {
         if request.data().is_empty() {
             return aio::finish_nothing(&self.descriptor, request);
         }
-        aio::submit(&self.descriptor, request, move |Call { fd, iov, count, callback, cookie }| {
-            let Ok(offset) = i64::try_from(offset) else { return refuse(Errno::EINVAL) };
-            // SAFETY: the descriptor is open and counted; libgfapi copies the buffers before it
-            // returns.
-            unsafe { gfapi::glfs_pwritev_async(fd, iov, count, offset, 0, callback, cookie) }
-        });
+        aio::submit(
+            &self.descriptor,
+            request,
+            Returns::Moved,
+            move |Call { fd, iov, count, callback, cookie }| {
+                let Ok(offset) = i64::try_from(offset) else { return refuse(Errno::EINVAL) };
+                // SAFETY: the descriptor is open and counted; libgfapi copies the buffers before it
+                // returns.
+                unsafe { gfapi::glfs_pwritev_async(fd, iov, count, offset, 0, callback, cookie) }
+            },
+        );
     }
 
     fn discard(&self, request: impl Request, offset: u64, len: u64) {
-        aio::submit(&self.descriptor, request, move |Call { fd, callback, cookie, .. }| {
-            let (Ok(offset), Ok(len)) = (i64::try_from(offset), usize::try_from(len)) else {
-                return refuse(Errno::EFBIG);
-            };
-            // SAFETY: the descriptor is open and counted.
-            unsafe { gfapi::glfs_discard_async(fd, offset, len, callback, cookie) }
-        });
+        aio::submit(
+            &self.descriptor,
+            request,
+            Returns::Anything,
+            move |Call { fd, callback, cookie, .. }| {
+                let (Ok(offset), Ok(len)) = (i64::try_from(offset), usize::try_from(len)) else {
+                    return refuse(Errno::EFBIG);
+                };
+                // SAFETY: the descriptor is open and counted.
+                unsafe { gfapi::glfs_discard_async(fd, offset, len, callback, cookie) }
+            },
+        );
     }
 
     fn zero(&self, request: impl Request, offset: u64, len: u64) {
-        aio::submit(&self.descriptor, request, move |Call { fd, callback, cookie, .. }| {
-            let (Ok(offset), Ok(len)) = (i64::try_from(offset), i64::try_from(len)) else {
-                return refuse(Errno::EFBIG);
-            };
-            // SAFETY: the descriptor is open and counted.
-            unsafe { gfapi::glfs_zerofill_async(fd, offset, len, callback, cookie) }
-        });
+        aio::submit(
+            &self.descriptor,
+            request,
+            Returns::Anything,
+            move |Call { fd, callback, cookie, .. }| {
+                let (Ok(offset), Ok(len)) = (i64::try_from(offset), i64::try_from(len)) else {
+                    return refuse(Errno::EFBIG);
+                };
+                // SAFETY: the descriptor is open and counted.
+                unsafe { gfapi::glfs_zerofill_async(fd, offset, len, callback, cookie) }
+            },
+        );
     }
 
     fn nothing(&self, request: impl Request) {
@@ -149,10 +169,15 @@ impl Backend for File {
     }
 
     fn sync(&self, request: impl Request) {
-        aio::submit(&self.descriptor, request, move |Call { fd, callback, cookie, .. }| {
-            // SAFETY: the descriptor is open and counted.
-            unsafe { gfapi::glfs_fdatasync_async(fd, callback, cookie) }
-        });
+        aio::submit(
+            &self.descriptor,
+            request,
+            Returns::Anything,
+            move |Call { fd, callback, cookie, .. }| {
+                // SAFETY: the descriptor is open and counted.
+                unsafe { gfapi::glfs_fdatasync_async(fd, callback, cookie) }
+            },
+        );
     }
 
     fn stat(&self) -> Result<ImageStat, Errno> {

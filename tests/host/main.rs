@@ -2,6 +2,7 @@
 //! The real plugin in a fake tcmu-runner, on a brick in this process: one behaviour a test, one
 //! subject a file.
 
+mod answers;
 mod cancellation;
 mod check_config;
 mod closing;

@@ -33,6 +33,13 @@ pub enum Fault {
     Synchronous,
     /// Claims to have moved nothing.
     Nothing,
+    /// Moves half of what it is asked for.
+    Half,
+    /// Moves what it is asked for, and claims to have moved twice as much.
+    Twice,
+    /// Not answered until there is another fault, or none; then with ENOTCONN, as what is in
+    /// flight on a connection that is lost.
+    Never,
     /// Served, but only after this time.
     Slow(Duration),
     /// Served, but passed on only after this time, by another thread.
@@ -215,8 +222,11 @@ impl Call {
                 | Fault::NoSpace
                 | Fault::NoSync(_)
                 | Fault::HeldSync
+                | Fault::Twice
                 | Fault::Delayed(_),
             ) => return Ok(len),
+            Some(Fault::Half) => return Ok(len.div_ceil(2)),
+            Some(Fault::Never) => self.answer_when_released(),
             Some(Fault::Short(limit)) => return Ok(len.min(limit)),
             Some(Fault::Slow(time)) => {
                 thread::sleep(time);
@@ -232,6 +242,16 @@ impl Call {
             Some(Fault::Late(errno)) => self.answer_late(errno),
         }
         Err(0)
+    }
+
+    fn answer_when_released(self) {
+        thread::spawn(move || {
+            let call = { self };
+            while wanted(call.fd) == Some(Fault::Never) {
+                thread::sleep(Duration::from_millis(5));
+            }
+            call.answer(-1, libc::ENOTCONN);
+        });
     }
 
     fn answer_late(self, errno: c_int) {
@@ -289,6 +309,17 @@ macro_rules! vectored {
                 // SAFETY: the caller's arguments, passed on.
                 let moved = unsafe { blocking(fd, cut.as_ptr(), count, offset, flags) };
                 (Call { fd, callback, cookie }).answer(moved, nix::errno::Errno::last_raw());
+                return 0;
+            }
+            if wanted(fd) == Some(Fault::Twice) {
+                let blocking = $blocking;
+                let late = Late { call: Call { fd, callback, cookie }, cut };
+                thread::spawn(move || {
+                    let Late { call, cut } = { late };
+                    // SAFETY: the caller's arguments; its data stays until the call is answered.
+                    let moved = unsafe { blocking(call.fd, cut.as_ptr(), count, offset, flags) };
+                    call.answer(2 * moved, nix::errno::Errno::last_raw());
+                });
                 return 0;
             }
             let call = real!($name, c"GFAPI_6.0", Vectored);
