@@ -10,7 +10,7 @@ UNIT_DIR ?= /usr/lib/systemd/system
 DESTDIR ?=
 built := $(or $(CARGO_TARGET_DIR),target)/release
 
-.PHONY: all build demo check test soak bench deb rpm vendor-tarball install uninstall clean
+.PHONY: all build demo check check-long test soak bench deb rpm vendor-tarball install uninstall clean
 all: packages-build build
 
 build:
@@ -24,6 +24,11 @@ demo: packages-build packages-vm build
 # two CPUs (QEMU).
 check: packages-build packages-vm packages-check packages-package $(if $(SMP),packages-qemu)
 	tests/check $(if $(SMP),smp)
+
+# What hunts for defects instead of looking for known ones: fuzzers, each for a minute (SECONDS=N),
+# and sanitizers.
+check-long: packages-build packages-check
+	FUZZ_SECONDS=$(or $(SECONDS),60) tests/check sanitize fuzz
 
 # While you work: what needs no cluster and no guest.
 test: packages-build packages-check

@@ -71,6 +71,13 @@ impl Glusterd {
         Ok(Self { stream, server: server.clone(), xid: 0, changed: false })
     }
 
+    /// A connection to whoever has the other end of `stream`.
+    #[cfg(fuzzing)]
+    pub(super) fn over(stream: UnixStream) -> Self {
+        let server = Server::Unix { socket: String::new() };
+        Self { stream: Stream::Unix(stream), server, xid: 0, changed: false }
+    }
+
     pub(super) fn server(&self) -> &Server {
         &self.server
     }

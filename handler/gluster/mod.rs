@@ -12,6 +12,8 @@ mod directory;
 mod entry;
 mod error;
 mod file;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod glusterd;
 mod graph;
 mod identity;

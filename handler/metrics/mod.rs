@@ -12,6 +12,8 @@
 
 mod encode;
 mod exporter;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod histogram;
 mod http;
 mod lun;

@@ -3,7 +3,7 @@
 //! through here.
 
 use std::cell::Cell;
-use std::ffi::{c_int, c_void};
+use std::ffi::{CStr, c_int, c_void};
 use std::sync::LazyLock;
 
 use libc::{pthread_attr_t, pthread_t};
@@ -33,8 +33,16 @@ extern "C" fn pthread_create(
     argument: *mut c_void,
 ) -> c_int {
     static REAL: LazyLock<usize> = LazyLock::new(|| {
-        // SAFETY: a NUL-terminated name.
-        unsafe { libc::dlsym(libc::RTLD_NEXT, c"pthread_create".as_ptr()) }.addr()
+        let function = |place: *mut c_void, name: &CStr| {
+            // SAFETY: a NUL-terminated name.
+            unsafe { libc::dlsym(place, name.as_ptr()) }.addr()
+        };
+        // A sanitizer wants to know of all threads. It is part of this executable, in which its
+        // pthread_create gives way to this one.
+        match function(libc::RTLD_DEFAULT, c"___interceptor_pthread_create") {
+            0 => function(libc::RTLD_NEXT, c"pthread_create"),
+            sanitizer => sanitizer,
+        }
     });
     if REFUSED.get() {
         return libc::EAGAIN;
