@@ -29,7 +29,8 @@ fn bad_configurations_are_answered_with_what_would_be_right() {
             "glfs/vol@host/disk.img;cahce=none",
             "Unknown key \"cahce\"; did you mean cache? known are server, port",
         ),
-        ("glfs/vol@host:24007/disk.img", "write %3A"),
+        ("glfs/vol@host:24007/disk.img", "vol@host/disk.img;port=24007"),
+        ("glfs/vol@host/a:b", "write %3A"),
         ("", "does not begin with glfs/"),
     ] {
         let why = check(bad).unwrap();
