@@ -8,7 +8,7 @@ use std::process::exit;
 
 /// Every libgfapi function the project calls. A new one is added here, and nowhere else. Some are
 /// those of the command `tcmu-glfs`; the plugin does not import them.
-const FUNCTIONS: [&str; 37] = [
+const FUNCTIONS: [&str; 38] = [
     "glfs_new",
     "glfs_set_volfile",
     "glfs_set_logging",
@@ -39,6 +39,7 @@ const FUNCTIONS: [&str; 37] = [
     "glfs_fallocate",
     "glfs_fsync",
     "glfs_lseek",
+    "glfs_dup",
     "glfs_unlink",
     "glfs_mkdir",
     "glfs_statvfs",

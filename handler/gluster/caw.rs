@@ -30,6 +30,7 @@ use nix::errno::Errno;
 
 use super::aio;
 use super::descriptor::Descriptor;
+use super::file::flags;
 use crate::log;
 use crate::lun::backend::{CompareAndWrite, Compared};
 
@@ -308,7 +309,7 @@ impl CompareAndWrite {
                     rest.as_ptr().cast(),
                     rest.len(),
                     offset,
-                    0,
+                    flags(self.durability),
                     none,
                     none,
                 )

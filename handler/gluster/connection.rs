@@ -127,6 +127,7 @@ pub(super) struct Connection {
     volume: Volume,
     volfile: Volfile,
     layout: Layout,
+    holds_writes_back: bool,
     generation: Generation,
     /// Which server gave the volfile.
     volfile_server: String,
@@ -178,6 +179,7 @@ impl Connection {
         }
         Ok(Self {
             layout: Layout::of(&volfile),
+            holds_writes_back: target.graph.holds_writes_back(),
             volume,
             volfile,
             generation,
@@ -203,6 +205,11 @@ impl Connection {
 
     pub(super) fn layout(&self) -> Layout {
         self.layout
+    }
+
+    /// Whether a translator of the graph may hold back writes that it has acknowledged.
+    pub(super) fn holds_writes_back(&self) -> bool {
+        self.holds_writes_back
     }
 
     /// The server that gave the volfile.

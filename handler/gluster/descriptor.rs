@@ -4,8 +4,8 @@
 use std::ffi::{CString, c_int};
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use libgfapi_sys as gfapi;
@@ -30,12 +30,14 @@ pub(super) struct Descriptor {
     closed: AtomicBool,
     /// For what accompanies the calls.
     slab: Slab,
+    /// A duplicate whose position belongs to `SEEK_DATA` and `SEEK_HOLE`, from the first of them on.
+    duplicate: Mutex<Option<NonNull<glfs_fd_t>>>,
     /// Must outlive the descriptor.
     connection: Arc<Connection>,
 }
 
-// SAFETY: libgfapi's descriptors may be used from any thread, concurrently; the counters are
-// atomics.
+// SAFETY: libgfapi's descriptors may be used from any thread, concurrently, and the duplicate is
+// used by one at a time; the counters are atomics.
 unsafe impl Send for Descriptor {}
 // SAFETY: as above.
 unsafe impl Sync for Descriptor {}
@@ -70,6 +72,7 @@ impl Descriptor {
             in_flight: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             slab: Slab::new(),
+            duplicate: Mutex::new(None),
             connection,
         })
     }
@@ -90,6 +93,10 @@ impl Descriptor {
 
     pub(super) fn slab(&self) -> &Slab {
         &self.slab
+    }
+
+    pub(super) fn duplicate(&self) -> &Mutex<Option<NonNull<glfs_fd_t>>> {
+        &self.duplicate
     }
 
     /// The raw descriptor, for those who have counted themselves.
@@ -168,6 +175,13 @@ impl Descriptor {
             // Their answers may still come, and will look at this.
             let _leaked = Arc::into_raw(Arc::clone(self));
             return Err(Errno::EBUSY);
+        }
+        // Not before, and no other descriptor of the image either: that drops the image's lock.
+        if let Some(duplicate) =
+            self.duplicate.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
+            // SAFETY: open, and nobody seeks: that would be counted.
+            unsafe { gfapi::glfs_close(duplicate.as_ptr()) };
         }
         // SAFETY: the descriptor is open, no call is in flight, and none will come (`closed`).
         if unsafe { gfapi::glfs_close(self.as_ptr()) } == 0 { Ok(()) } else { Err(Errno::last()) }

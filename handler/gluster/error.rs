@@ -10,6 +10,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use super::server::Unreachable;
+use crate::lun::backend::OpenErrorKind;
 
 /// Why an image could not be opened, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -90,19 +91,20 @@ impl OpenError {
         }
     }
 
-    /// Whether it may go well later, without anybody changing the configuration.
+    /// Whether another attempt may succeed.
     #[must_use]
-    pub fn passes(&self) -> bool {
-        match self {
+    pub fn kind(&self) -> OpenErrorKind {
+        let is_transient = match self {
             Self::NoServer(_) | Self::NoBricks { .. } | Self::TimedOut { .. } => true,
             Self::Init { errno, .. } => is_outage(*errno) || *errno == Errno::EIO,
             Self::Open { errno, .. } => is_outage(*errno),
-            Self::Again(why) => why.passes(),
+            Self::Again(why) => return why.kind(),
             Self::NoVolfile(..)
             | Self::BrickInVolfile(_)
             | Self::Setup(..)
             | Self::NotRegular(_) => false,
-        }
+        };
+        if is_transient { OpenErrorKind::Transient } else { OpenErrorKind::Permanent }
     }
 }
 
@@ -238,7 +240,10 @@ mod tests {
             ),
         ];
         for (error, errno, step) in errors {
-            let outcome = if error.passes() { "not ready yet, tries on" } else { "not opened" };
+            let outcome = match error.kind() {
+                OpenErrorKind::Transient => "not ready yet, tries on",
+                OpenErrorKind::Permanent => "not opened",
+            };
             let line = format!("{LABEL}: {outcome}: {}", OpenError::Again(Arc::new(error)));
             assert!(line.contains(errno) && line.contains(step), "{line}");
             assert!(line.len() <= LINE, "{} bytes: {line}", line.len());

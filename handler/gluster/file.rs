@@ -12,22 +12,30 @@ use super::aio::{self, Call, Returns};
 use super::caw::Caw;
 use super::connection::Connection;
 use super::descriptor::Descriptor;
+use super::space::BlockStatus;
 use super::status;
 use super::volfile::Translator;
 use super::worker::{hand_over, run_with_timeout};
 use crate::log;
 use crate::lun::backend::{
-    Backend, Bricks, CompareAndWrite, Compared, ImageStat, Request, Unsupported,
+    Backend, Bricks, CompareAndWrite, Compared, Durability, Extent, ImageStat, Request, Space,
+    Unsupported,
 };
 
 /// How long a close, or a look at the size, may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long a look at the volume's space may take.
+const SPACE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// A regular file, open. Dropping it closes it.
 #[derive(Debug)]
 pub struct File {
     descriptor: Arc<Descriptor>,
+    /// Its path on the volume.
+    path: String,
     caw: Caw,
+    block_status: BlockStatus,
     /// How closing it has ended.
     closed: Arc<Mutex<Option<Result<(), Errno>>>>,
     /// The bricks that hold it, by their numbers.
@@ -45,15 +53,17 @@ impl File {
         flags: c_int,
     ) -> Result<Self, Errno> {
         let holders = status::holders(&connection, path);
-        let mut file = Descriptor::open(connection, path, flags).map(Self::new)?;
+        let mut file = Self::new(Descriptor::open(connection, path, flags)?, path);
         file.holders = holders;
         Ok(file)
     }
 
-    pub(super) fn new(descriptor: Descriptor) -> Self {
+    pub(super) fn new(descriptor: Descriptor, path: &str) -> Self {
         Self {
             descriptor: Arc::new(descriptor),
+            path: path.to_owned(),
             caw: Caw::default(),
+            block_status: BlockStatus::default(),
             closed: Arc::default(),
             holders: Vec::new(),
         }
@@ -105,7 +115,8 @@ impl Backend for File {
         );
     }
 
-    fn write(&self, request: impl Request, offset: u64) {
+    fn write(&self, request: impl Request, offset: u64, durability: Durability) {
+        let flags = flags(durability);
         if request.data().is_empty() {
             return aio::finish_nothing(&self.descriptor, request);
         }
@@ -117,7 +128,7 @@ impl Backend for File {
                 let Ok(offset) = i64::try_from(offset) else { return refuse(Errno::EINVAL) };
                 // SAFETY: the descriptor is open and counted; libgfapi copies the buffers before it
                 // returns.
-                unsafe { gfapi::glfs_pwritev_async(fd, iov, count, offset, 0, callback, cookie) }
+                unsafe { gfapi::glfs_pwritev_async(fd, iov, count, offset, flags, callback, cookie) }
             },
         );
     }
@@ -152,7 +163,7 @@ impl Backend for File {
         );
     }
 
-    fn nothing(&self, request: impl Request) {
+    fn noop(&self, request: impl Request) {
         aio::finish_nothing(&self.descriptor, request);
     }
 
@@ -166,6 +177,23 @@ impl Backend for File {
         done: impl FnOnce(Result<Compared, Errno>) + Send + 'static,
     ) {
         self.caw.submit(Arc::clone(&self.descriptor), call, Box::new(done));
+    }
+
+    fn block_status(
+        &self,
+        offset: u64,
+        len: u64,
+        done: impl FnOnce(Result<Extent, Errno>) + Send + 'static,
+    ) {
+        self.block_status.submit(Arc::clone(&self.descriptor), offset, len, done);
+    }
+
+    /// Of the folder that the image is in.
+    fn space(&self) -> Result<Space, Errno> {
+        let folder = self.path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
+        self.blocking(SPACE_TIMEOUT, move |descriptor| {
+            descriptor.connection().volume().space(&folder)
+        })
     }
 
     fn sync(&self, request: impl Request) {
@@ -259,6 +287,17 @@ impl Drop for File {
                 "A file that was not in use any more could not be closed: {errno}"
             );
         }
+    }
+}
+
+/// Flags of a write. libgfapi hands them through all translators to the brick, which calls fsync
+/// before it answers (6 to 11: `glfs_pwritev_async_common`, `posix_writev`). On their way
+/// performance/write-behind does not hold such a write back, and cluster/replicate need not flush
+/// it (`wb_writev`, `afr_writev`).
+pub(super) fn flags(durability: Durability) -> c_int {
+    match durability {
+        Durability::Volatile => 0,
+        Durability::Durable => libc::O_DSYNC,
     }
 }
 

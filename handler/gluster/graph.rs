@@ -89,6 +89,11 @@ impl Graph {
         Self { untouched: true, ..Self::new(config) }
     }
 
+    /// Whether acknowledged writes may be held back on this host.
+    pub(super) fn holds_writes_back(self) -> bool {
+        self.untouched || self.cache == Cache::Writeback
+    }
+
     pub(super) fn options(self) -> impl Iterator<Item = Option> {
         let writes: &'static [Fixed] = match self.cache {
             Cache::None => &WRITE_THROUGH,

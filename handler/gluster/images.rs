@@ -5,7 +5,6 @@
 
 use std::ffi::{CString, c_int};
 use std::io;
-use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +19,7 @@ use super::lock;
 use super::makeup::Makeup;
 use super::volume::check;
 use super::{OpenError, Opener, pool, server, worker};
-use crate::lun::backend::NotOpened;
+use crate::lun::backend::{self, Space};
 
 /// How long a question may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -60,7 +59,7 @@ impl Opener {
     ///
     /// # Errors
     /// Why not.
-    pub fn connect(&self, patience: Duration) -> Result<Store, NotOpened> {
+    pub fn connect(&self, patience: Duration) -> Result<Store, backend::OpenError> {
         let (target, wish) = (self.target.clone(), Arc::clone(&self.log_level));
         let connected =
             worker::run_with_timeout(patience, move || pool::acquire(&target, None, &wish));
@@ -100,34 +99,23 @@ impl Store {
     /// # Errors
     /// The volume's.
     pub fn free(&self) -> Result<u64, Errno> {
-        let mut found = MaybeUninit::<libc::statvfs>::zeroed();
-        // SAFETY: the volume is connected; the path is NUL-terminated; there is room for the
-        // result.
-        check(unsafe {
-            gfapi::glfs_statvfs(
-                self.connection.volume().as_ptr(),
-                c"/".as_ptr(),
-                found.as_mut_ptr(),
-            )
-        })?;
-        // SAFETY: all bytes were initialised, with zeros, and any bytes are a valid statvfs.
-        let found = unsafe { found.assume_init() };
-        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+        self.connection.volume().space("").map(|Space { free, .. }| free)
     }
 
     /// Creates a file that is not there yet, for its owner alone.
     ///
     /// # Errors
     /// The volume's; EEXIST.
-    pub fn create(&self, path: &str) -> Result<File, Errno> {
+    pub fn create(&self, image: &str) -> Result<File, Errno> {
         const OWNER_ONLY: libc::mode_t = 0o600;
-        let path = absolute(path)?;
+        let path = absolute(image)?;
         let flags = libc::O_CREAT | libc::O_EXCL | libc::O_RDWR;
         // SAFETY: the volume is connected; the path is NUL-terminated.
         let fd = unsafe {
             gfapi::glfs_creat(self.connection.volume().as_ptr(), path.as_ptr(), flags, OWNER_ONLY)
         };
-        Descriptor::new(fd, Arc::clone(&self.connection)).map(File::new)
+        let descriptor = Descriptor::new(fd, Arc::clone(&self.connection))?;
+        Ok(File::new(descriptor, image))
     }
 
     /// Creates the folders on the way to `path` that are missing.
@@ -256,7 +244,7 @@ impl File {
     /// # Errors
     /// The volume's; EINVAL or EOPNOTSUPP where it does not know.
     pub fn next_data(&self, at: u64) -> Result<Option<u64>, Errno> {
-        match self.seek(at, libc::SEEK_DATA) {
+        match self.descriptor().seek(at, libc::SEEK_DATA) {
             Err(Errno::ENXIO) => Ok(None),
             other => other.map(Some),
         }
@@ -267,7 +255,7 @@ impl File {
     /// # Errors
     /// As of [`next_data`](Self::next_data).
     pub fn next_hole(&self, at: u64) -> Result<u64, Errno> {
-        self.seek(at, libc::SEEK_HOLE)
+        self.descriptor().seek(at, libc::SEEK_HOLE)
     }
 
     /// Asks the volume for something that it should know, and not for ever.
@@ -276,16 +264,6 @@ impl File {
         question: impl FnOnce(&Descriptor) -> Result<T, Errno> + Send + 'static,
     ) -> Result<T, Errno> {
         self.blocking(PATIENCE, question)
-    }
-
-    fn seek(&self, at: u64, whence: c_int) -> Result<u64, Errno> {
-        let (at, mut found) = (offset(at)?, -1);
-        self.descriptor().with(|fd| {
-            // SAFETY: the descriptor is open and counted.
-            found = unsafe { gfapi::glfs_lseek(fd, at, whence) };
-            found >= 0
-        })?;
-        u64::try_from(found).map_err(|_| Errno::EIO)
     }
 
     /// Waits until everything written is on the bricks' disks.

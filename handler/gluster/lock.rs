@@ -42,11 +42,14 @@ const REVOCATION_DELAY: Duration = Duration::from_millis(2200);
 
 /// What of a volume's graph decides how its files can be owned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent facts of a graph")]
 pub(super) struct Layout {
     /// Pieces of a file are files of their own, which its lock does not cover.
     sharded: bool,
     /// A client takes locks of its own for a write.
     replicated: bool,
+    /// Redundancy is not in copies.
+    dispersed: bool,
     /// Replicas of which one is an arbiter, or that are not three: there a mandatory lock brings
     /// the client down (`afr_lk_transaction`), and an advisory one, which the volume option makes
     /// mandatory all the same, does not.
@@ -56,9 +59,11 @@ pub(super) struct Layout {
 impl Layout {
     /// Reads a volfile.
     pub(super) fn of(volfile: &Volfile) -> Self {
-        let mut layout = Self { sharded: false, replicated: false, advisory: false };
+        let mut layout =
+            Self { sharded: false, replicated: false, dispersed: false, advisory: false };
         for translator in volfile.translators() {
             layout.sharded |= translator.kind == "features/shard";
+            layout.dispersed |= translator.kind == "cluster/disperse";
             layout.replicated |=
                 matches!(translator.kind, "cluster/replicate" | "cluster/disperse");
             layout.advisory |= ["arbiter-count", "thin-arbiter"]
@@ -71,6 +76,10 @@ impl Layout {
 
     pub(super) fn is_sharded(self) -> bool {
         self.sharded
+    }
+
+    pub(super) fn is_dispersed(self) -> bool {
+        self.dispersed
     }
 
     /// Whether there is more than one copy of each byte, or redundancy.
@@ -339,7 +348,8 @@ mod tests {
     use super::*;
 
     fn layout(text: &str) -> (bool, bool, bool) {
-        let Layout { sharded, replicated, advisory } = Layout::of(&Volfile::local(text.to_owned()));
+        let Layout { sharded, replicated, advisory, .. } =
+            Layout::of(&Volfile::local(text.to_owned()));
         (sharded, replicated, advisory)
     }
 

@@ -27,6 +27,7 @@ mod rpc;
 mod server;
 mod shards;
 mod slab;
+mod space;
 mod status;
 mod tls;
 mod volfile;
@@ -45,7 +46,7 @@ use self::entry::Wish;
 use self::graph::Graph;
 use self::server::Server;
 use crate::config::{Access, Config, Connection, Fence, LogLevel};
-use crate::lun::backend::{NotOpened, Opened, Source};
+use crate::lun::backend::{self, Opened, Source};
 
 pub use directory::{Entry, EntryKind};
 pub use error::OpenError;
@@ -89,7 +90,11 @@ impl Opener {
 impl Source for Opener {
     type Backend = File;
 
-    fn open(&self, patience: Duration, after: Option<Instant>) -> Result<Opened<File>, NotOpened> {
+    fn open(
+        &self,
+        patience: Duration,
+        after: Option<Instant>,
+    ) -> Result<Opened<File>, backend::OpenError> {
         // Behind others who wait for the same server, it has had its share of patience.
         let patience = patience.saturating_sub(pool::connecting(&self.target));
         let this = self.clone();
@@ -104,9 +109,9 @@ impl Source for Opener {
     }
 }
 
-impl From<OpenError> for NotOpened {
+impl From<OpenError> for backend::OpenError {
     fn from(why: OpenError) -> Self {
-        Self { errno: why.errno(), passes: why.passes(), why: why.to_string() }
+        Self { kind: why.kind(), errno: why.errno(), why: why.to_string() }
     }
 }
 

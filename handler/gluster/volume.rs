@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::ffi::{CString, c_int};
 use std::fs::File;
 use std::io::Write as _;
+use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd as _;
 use std::path::Path;
 use std::ptr::NonNull;
@@ -23,6 +24,7 @@ use super::graph::Option as GraphOption;
 use super::logging::Logging;
 use super::volfile::Volfile;
 use crate::log;
+use crate::lun::backend::Space;
 
 /// Bytes: one place, with the names of a brick, its host and the image.
 const LONGEST_PATHINFO: usize = 16 << 10;
@@ -137,6 +139,23 @@ impl Volume {
         };
         value.truncate(usize::try_from(found).map_err(|_| Errno::last())?);
         Ok(String::from_utf8_lossy(&value).into_owned())
+    }
+
+    /// Space of the volume, as its folder `path` sees it: a quota of the folder counts, if the
+    /// volume has `features.quota-deem-statfs on`. Blocks.
+    ///
+    /// # Errors
+    /// The volume's.
+    pub(super) fn space(&self, path: &str) -> Result<Space, Errno> {
+        let path = c_string(&format!("/{path}"))?;
+        let mut found = MaybeUninit::<libc::statvfs>::zeroed();
+        // SAFETY: the volume is connected; the path is NUL-terminated; there is room for the
+        // result.
+        check(unsafe { gfapi::glfs_statvfs(self.as_ptr(), path.as_ptr(), found.as_mut_ptr()) })?;
+        // SAFETY: all bytes were initialised, with zeros, and any bytes are a valid statvfs.
+        let found = unsafe { found.assume_init() };
+        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+        Ok(Space { total: bytes(found.f_blocks), free: bytes(found.f_bavail) })
     }
 
     /// The volume's name.

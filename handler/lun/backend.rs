@@ -2,6 +2,8 @@
 //! The port between a LUN and what stores its bytes. `gluster` implements it with libgfapi; tests
 //! do in memory.
 
+mod lock;
+
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
@@ -11,6 +13,8 @@ use crate::config::LogLevel;
 
 /// The data of a request.
 pub use crate::iovec::IoVecs as Data;
+
+pub use self::lock::{AcquireError, Acquired, Enforcement, ImageLock, Preempt};
 
 /// One request to a [`Backend`]: owns everything it needs until it is done.
 pub trait Request: Send + Sized + 'static {
@@ -69,6 +73,33 @@ impl Unsupported {
     }
 }
 
+/// When a write may be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// The storage has it: a flush makes it durable.
+    Volatile,
+    /// It is on stable storage, as after a flush. What was written before may not be.
+    Durable,
+}
+
+/// A range of an image, and whether bytes are stored for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Whether bytes are stored, or may be. If not, the range reads as zeros.
+    pub allocated: bool,
+    /// How many bytes from the one that was asked for are alike; more that follow may be, too.
+    pub len: u64,
+}
+
+/// The space of the volume that an image is on, in bytes, as far as quotas let the image have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// All.
+    pub total: u64,
+    /// Of it, what can still be written.
+    pub free: u64,
+}
+
 /// What a [`Backend::compare_and_write`] is to do.
 #[derive(Debug)]
 pub struct CompareAndWrite {
@@ -80,6 +111,8 @@ pub struct CompareAndWrite {
     pub new: Vec<u8>,
     /// The image is ours: nobody else can touch it meanwhile.
     pub owned: bool,
+    /// When it may be answered that the new bytes were written.
+    pub durability: Durability,
     /// Nothing is written from then on.
     pub deadline: Option<Instant>,
 }
@@ -95,107 +128,6 @@ pub enum Compared {
     Expired,
 }
 
-/// What a volume can do to keep out a gateway that does not own the image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Enforcement {
-    /// Nothing, and why.
-    Impossible(&'static str),
-    /// It would, but nobody has asked for it on this image.
-    Possible,
-    /// Whoever does not own the image is refused.
-    Active,
-}
-
-/// From whom a lock may be taken.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Preempt {
-    /// From nobody: only a free lock is taken.
-    Never,
-    /// Like `Never`, for a caller that has seen to it that the owner of the last heartbeat serves
-    /// nobody.
-    Silent,
-    /// From whoever holds it.
-    Always,
-    /// From another descriptor of this LUN, whose heartbeats begin like this. If the last heartbeat
-    /// is none of them, another gateway has served commands since: the lock is given back then.
-    Own(String),
-}
-
-/// The lock of an image, held.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Acquired {
-    /// The last heartbeat of the holder that lost it; None: it was free.
-    pub previous: Option<String>,
-}
-
-/// Why a lock was not acquired.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AcquireError {
-    /// Another gateway holds it.
-    #[error("another gateway holds it")]
-    Held,
-    /// No holder is seen, but this heartbeat of one: it may hold the lock on other replicas.
-    #[error("another gateway may hold it: {0}")]
-    Unconfirmed(String),
-    /// [`Preempt::Own`], but another gateway has served commands since. Its heartbeat.
-    #[error("another gateway has held it: {0}")]
-    Foreign(String),
-    /// Commands of ours are in flight: an answer may be missing.
-    #[error("commands are in flight")]
-    InFlight,
-    /// The image must be opened anew: its locks have an owner of their own (COMPARE AND WRITE
-    /// without a lock).
-    #[error("the image must be opened anew")]
-    Reopen,
-    /// What the storage said.
-    #[error("{0}")]
-    Storage(Errno),
-}
-
-/// The lock over a whole image: one connection at a time may use it, and the bricks refuse all
-/// others. What blocks does so within bounds.
-pub trait ImageLock {
-    /// What the volume can do.
-    ///
-    /// # Errors
-    /// It could not be asked.
-    fn enforcement(&self) -> Result<Enforcement, Errno>;
-
-    /// Acquires the lock, which the bricks enforce from then on; waits until commands of the last
-    /// holder cannot be in the way any more; leaves the heartbeat. In this order, and nothing stays
-    /// acquired where one of it fails.
-    ///
-    /// # Errors
-    /// [`AcquireError`].
-    fn acquire(&self, heartbeat: &str, preempt: Preempt) -> Result<Acquired, AcquireError>;
-
-    /// Takes the heartbeat away, and gives the lock back.
-    ///
-    /// # Errors
-    /// What the storage said.
-    fn release(&self) -> Result<(), Errno>;
-
-    /// Whether another connection than this image's holds the lock.
-    ///
-    /// # Errors
-    /// What the storage said.
-    fn has_other_holder(&self) -> Result<bool, Errno>;
-
-    /// The last heartbeat that was left with the image; empty if its owner has given the lock back.
-    ///
-    /// # Errors
-    /// What the storage said; ENODATA if there has never been one.
-    fn heartbeat(&self) -> Result<String, Errno>;
-
-    /// Leaves a heartbeat with the image. Does not block: `done` is called later, on another
-    /// thread, or dropped if there is none.
-    fn send_heartbeat(
-        &self,
-        heartbeat: String,
-        done: impl FnOnce(Result<(), Errno>) + Send + 'static,
-    );
-}
-
 /// An open image. Requests may be submitted from any thread and finish in any order. None of the
 /// methods takes ownership of failure: whatever goes wrong reaches [`Request::done`].
 pub trait Backend: ImageLock + Send + Sync + 'static {
@@ -203,8 +135,9 @@ pub trait Backend: ImageLock + Send + Sync + 'static {
     /// of the file.
     fn read(&self, request: impl Request, offset: u64);
 
-    /// Writes the request's data at `offset` (bytes). May move less than asked.
-    fn write(&self, request: impl Request, offset: u64);
+    /// Writes the request's data at `offset` (bytes). May move less than asked: what was moved is
+    /// as durable as asked.
+    fn write(&self, request: impl Request, offset: u64, durability: Durability);
 
     /// Frees `len` bytes at `offset`: they read as zeros afterwards. All or an error. The request's
     /// data is not looked at.
@@ -214,7 +147,7 @@ pub trait Backend: ImageLock + Send + Sync + 'static {
     fn zero(&self, request: impl Request, offset: u64, len: u64);
 
     /// Finishes a request that asks for nothing, as it finishes every other: not inside this call.
-    fn nothing(&self, request: impl Request);
+    fn noop(&self, request: impl Request);
 
     /// What the volume has turned out not to support: known to all its images.
     fn unsupported(&self) -> &Unsupported;
@@ -227,6 +160,22 @@ pub trait Backend: ImageLock + Send + Sync + 'static {
         call: CompareAndWrite,
         done: impl FnOnce(Result<Compared, Errno>) + Send + 'static,
     );
+
+    /// Tells whether bytes are stored at `offset`, and for how many of the `len` bytes from there
+    /// (neither is 0) this is so. Where the storage cannot tell, all of it is allocated. `done` is
+    /// called as [`Request::done`] is, within bounds.
+    fn block_status(
+        &self,
+        offset: u64,
+        len: u64,
+        done: impl FnOnce(Result<Extent, Errno>) + Send + 'static,
+    );
+
+    /// Space of the volume. Blocks, within bounds: not for the command thread.
+    ///
+    /// # Errors
+    /// What the storage said.
+    fn space(&self) -> Result<Space, Errno>;
 
     /// Makes every write that was done before this call durable.
     fn sync(&self, request: impl Request);
@@ -319,7 +268,7 @@ pub trait Source: Send + Sync + 'static {
         &self,
         patience: Duration,
         after: Option<Instant>,
-    ) -> Result<Opened<Self::Backend>, NotOpened>;
+    ) -> Result<Opened<Self::Backend>, OpenError>;
 
     /// How detailed a log of its own the storage's library is to keep, from now on.
     fn set_log_level(&self, level: LogLevel);
@@ -335,12 +284,22 @@ pub struct Opened<B> {
 }
 
 /// Why an image was not opened.
-#[derive(Debug, Clone)]
-pub struct NotOpened {
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct OpenError {
+    /// Whether another attempt may succeed.
+    pub kind: OpenErrorKind,
     /// The nearest number.
     pub errno: Errno,
-    /// It may go well later: the storage is away.
-    pub passes: bool,
-    /// A sentence for the admin.
+    /// A sentence for the admin: the cause, and what to do about it.
     pub why: String,
+}
+
+/// Whether another attempt to open an image may succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenErrorKind {
+    /// The storage is away: it may, without a change of the configuration.
+    Transient,
+    /// Not before an admin changes the configuration or the volume.
+    Permanent,
 }

@@ -11,7 +11,7 @@ use super::Lun;
 use super::backend::{Backend, CompareAndWrite, Compared};
 use super::error::Op;
 use super::gate::Lock;
-use super::rw::{expire, fail, finish};
+use super::rw::{durability, expire, fail, failed_op};
 use crate::runner::Command;
 use crate::scsi::{Sense, Status};
 
@@ -21,18 +21,21 @@ pub(super) fn start<B: Backend>(lun: Arc<Lun<B>>, image: &B, command: Command, o
     let mut expected = command.data().to_vec();
     let new = expected.split_off(expected.len() / 2);
     let (owned, deadline) = (lun.gate.lock() == Lock::Held, command.deadline());
-    let call = CompareAndWrite { offset, expected, new, owned, deadline };
+    let durability = durability(&command);
+    let call = CompareAndWrite { offset, expected, new, owned, durability, deadline };
     image.compare_and_write(call, move |outcome| {
         if matches!(outcome, Ok(Compared::Written | Compared::Miscompare(_))) {
             lun.served(OP);
         }
         match outcome {
-            Ok(Compared::Written) => finish(lun, command, OP, offset),
+            Ok(Compared::Written) => command.complete(Status::Ok),
             Ok(Compared::Miscompare(byte)) => {
                 command.complete(Status::Sense(Sense::miscompare(byte)));
             }
             Ok(Compared::Expired) => expire(&lun, command, OP, offset),
-            Err(errno) => fail(&lun, command, OP, offset, errno),
+            Err(errno) => {
+                fail(&lun, command, failed_op(OP, durability, errno), offset, errno);
+            }
         }
     });
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! SYNCHRONIZE CACHE, and the second half of a WRITE with FUA.
+//! SYNCHRONIZE CACHE.
 //!
 //! A flush makes durable what was written before it began, so commands can share one: each may wait
 //! for any flush that begins after it has arrived. At most one is at the backend. Commands that

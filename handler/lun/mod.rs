@@ -32,7 +32,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use self::backend::{Backend, Opened, Source};
+use self::backend::{Backend, OpenErrorKind, Opened, Source};
 use self::durability::Durability;
 use self::flush::Flushes;
 use self::gate::{Gate, Lock};
@@ -129,7 +129,7 @@ impl<B: Backend> Lun<B> {
         };
         let opened = match source.open(patience, None) {
             Ok(opened) => Some(opened),
-            Err(not) if deferrable && not.passes => {
+            Err(not) if deferrable && not.kind == OpenErrorKind::Transient => {
                 log::warning_always!(log, "not ready yet, keeps trying: {}", not.why);
                 meter.set_last_error(not.why);
                 None

@@ -18,7 +18,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use self::bricks::BrickWait;
-use super::backend::{Backend, Opened};
+use super::backend::{Backend, OpenErrorKind, Opened};
 use super::gate::Storage;
 use super::{Lun, image, lock, threads};
 use crate::log;
@@ -158,7 +158,8 @@ impl<B: Backend> Worker<B> {
             // An outage has been reported when it began; that nothing will come of it when it ends
             // has not.
             Err(not) => {
-                if !not.passes && !mem::replace(&mut self.complained, true) {
+                if not.kind == OpenErrorKind::Permanent && !mem::replace(&mut self.complained, true)
+                {
                     log::error_always!(lun.log, "cannot be opened: {}", not.why);
                 }
                 lun.meter.set_last_error(not.why);

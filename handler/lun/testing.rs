@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! A volume in memory, its images and LUNs: for all tests of LUNs.
 
+mod allocation;
 mod calls;
 mod luns;
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
@@ -13,10 +14,11 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
+use self::allocation::extent;
 use self::calls::Calls;
 use super::backend::{
-    AcquireError, Acquired, Backend, Bricks, CompareAndWrite, Compared, Enforcement, ImageLock,
-    ImageStat, NotOpened, Preempt, Request, Unsupported,
+    AcquireError, Acquired, Backend, Bricks, CompareAndWrite, Compared, Durability, Enforcement,
+    Extent, ImageLock, ImageStat, OpenError, Preempt, Request, Space, Unsupported,
 };
 
 pub(super) use self::luns::{
@@ -49,7 +51,7 @@ pub(super) struct VolumeState {
     pub(super) heartbeat: Option<String>,
     pub(super) enforcement: Result<Enforcement, Errno>,
     /// How the next opens fail.
-    pub(super) refused: VecDeque<NotOpened>,
+    pub(super) refused: VecDeque<OpenError>,
     /// An open panics.
     pub(super) open_panics: bool,
     /// Of images that are opened from now on.
@@ -101,6 +103,8 @@ impl Volume {
             closed: Mutex::new(None),
             close_outcome: Mutex::new(Ok(())),
             size: Mutex::new(Ok(SIZE as u64)),
+            space: Mutex::new(Ok(Space { total: 1 << 30, free: 1 << 29 })),
+            durable_writes: AtomicUsize::new(0),
             panics: AtomicBool::new(false),
             has_lock_owner: AtomicBool::new(false),
             sees_no_holder: AtomicBool::new(false),
@@ -124,6 +128,9 @@ pub(super) struct Memory {
     pub(super) closed: Mutex<Option<Instant>>,
     pub(super) close_outcome: Mutex<Result<(), Errno>>,
     pub(super) size: Mutex<Result<u64, Errno>>,
+    pub(super) space: Mutex<Result<Space, Errno>>,
+    /// How many writes were to be durable.
+    pub(super) durable_writes: AtomicUsize,
     /// A look at its size panics.
     pub(super) panics: AtomicBool,
     /// A COMPARE AND WRITE has given its locks an owner.
@@ -260,7 +267,9 @@ impl Backend for Memory {
         });
     }
 
-    fn write(&self, request: impl Request, offset: u64) {
+    fn write(&self, request: impl Request, offset: u64, durability: Durability) {
+        let durable = usize::from(durability == Durability::Durable);
+        self.durable_writes.fetch_add(durable, Ordering::SeqCst);
         self.later(request, move |request, bytes, limit| {
             let to = usize::try_from(offset).unwrap();
             let mut data = request.data().to_vec();
@@ -282,7 +291,7 @@ impl Backend for Memory {
         });
     }
 
-    fn nothing(&self, request: impl Request) {
+    fn noop(&self, request: impl Request) {
         self.later(request, |_, _, _| 0);
     }
 
@@ -296,6 +305,8 @@ impl Backend for Memory {
         done: impl FnOnce(Result<Compared, Errno>) + Send + 'static,
     ) {
         self.has_lock_owner.fetch_or(!exchange.owned, Ordering::SeqCst);
+        let durable = usize::from(exchange.durability == Durability::Durable);
+        self.durable_writes.fetch_add(durable, Ordering::SeqCst);
         let (volume, calls) = (Arc::clone(&self.volume), Arc::clone(&self.calls));
         calls.in_flight.fetch_add(1, Ordering::SeqCst);
         let job = move || {
@@ -311,6 +322,31 @@ impl Backend for Memory {
             calls.in_flight.fetch_sub(1, Ordering::SeqCst);
         };
         self.jobs.lock().unwrap().send(Box::new(job)).unwrap();
+    }
+
+    fn block_status(
+        &self,
+        offset: u64,
+        len: u64,
+        done: impl FnOnce(Result<Extent, Errno>) + Send + 'static,
+    ) {
+        let fault = self.faults.lock().unwrap().pop();
+        let (volume, calls) = (Arc::clone(&self.volume), Arc::clone(&self.calls));
+        calls.in_flight.fetch_add(1, Ordering::SeqCst);
+        let job = move || {
+            calls.wait();
+            done(match fault {
+                Some(Fault::Fails(errno)) => Err(errno),
+                _ => Ok(extent(&volume.state().bytes, offset, len)),
+            });
+            calls.in_flight.fetch_sub(1, Ordering::SeqCst);
+        };
+        self.jobs.lock().unwrap().send(Box::new(job)).unwrap();
+    }
+
+    fn space(&self) -> Result<Space, Errno> {
+        self.calls.wait();
+        *self.space.lock().unwrap()
     }
 
     fn sync(&self, request: impl Request) {

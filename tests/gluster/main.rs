@@ -15,6 +15,7 @@ mod model;
 mod outages;
 mod relay;
 mod resizing;
+mod space;
 mod types;
 
 use std::process::ExitCode;
@@ -41,6 +42,10 @@ fn main() -> ExitCode {
         test("a_sharded_image_gives_back_what_was_written_across_shards", types::sharded),
         test("the_first_changes_on_a_sharded_volume_do_not_fail", types::first_shards),
         test("a_volume_that_becomes_sharded_promises_no_fence", types::sharded_under_way),
+        test("the_holes_of_an_image_are_seen", space::holes),
+        test("commands_beside_it_do_not_disturb_a_look_for_holes", space::holes_under_load),
+        test("nothing_is_a_hole_where_a_volume_cannot_tell", space::unknown),
+        test("space_is_the_volumes_or_a_quotas", space::space),
         test("random_commands_agree_with_a_model_on_a_single_brick", model::single),
         test(
             "random_commands_agree_with_a_model_on_a_replica_that_loses_a_brick",

@@ -50,7 +50,7 @@ pub enum Fault {
     NoZerofill(c_int),
     /// Writes, discards and zero-fills fail; other calls work.
     NoSpace,
-    /// Only flushes fail.
+    /// Only flushes fail, and writes with `O_DSYNC`.
     NoSync(c_int),
     /// Writes are served after this time, each beside the others; a range can be neither punched
     /// nor zeroed.
@@ -66,6 +66,8 @@ pub enum Fault {
 enum Kind {
     Read,
     Write,
+    /// With `O_DSYNC`.
+    DurableWrite,
     Discard,
     Zerofill,
     Sync,
@@ -91,8 +93,8 @@ pub fn set(file: &str, fault: Option<Fault>) {
     };
 }
 
-/// How many calls of a kind there have been on a file: "discard", "zerofill", "write", "sync",
-/// "read".
+/// How many calls of a kind there have been on a file: "discard", "zerofill", "write",
+/// "durablewrite" (with `O_DSYNC`), "sync", "read".
 pub fn calls(file: &str, kind: &str) -> usize {
     let faults = FAULTS.lock().unwrap();
     faults.calls.get(&format!("{file} {kind}")).copied().unwrap_or(0)
@@ -208,7 +210,9 @@ impl Call {
             Some(Fault::NoSpace) if !matches!(kind, Kind::Read | Kind::Sync) => {
                 self.answer_late(libc::ENOSPC);
             }
-            Some(Fault::NoSync(errno)) if kind == Kind::Sync => self.answer_late(errno),
+            Some(Fault::NoSync(errno)) if matches!(kind, Kind::Sync | Kind::DurableWrite) => {
+                self.answer_late(errno);
+            }
             Some(Fault::SlowWrites(_)) if matches!(kind, Kind::Discard | Kind::Zerofill) => {
                 self.answer_late(libc::EOPNOTSUPP);
             }
@@ -291,7 +295,11 @@ macro_rules! vectored {
             // SAFETY: the caller's array.
             let given = unsafe { std::slice::from_raw_parts(iov, usize::try_from(count).unwrap()) };
             let len = given.iter().map(|entry| entry.iov_len).sum();
-            let mut room = match (Call { fd, callback, cookie }).disturb(Kind::$kind, len) {
+            let kind = match Kind::$kind {
+                Kind::Write if flags & libc::O_DSYNC != 0 => Kind::DurableWrite,
+                kind => kind,
+            };
+            let mut room = match (Call { fd, callback, cookie }).disturb(kind, len) {
                 Ok(room) => room,
                 Err(returned) => return returned,
             };
@@ -323,8 +331,8 @@ macro_rules! vectored {
                 return 0;
             }
             let call = real!($name, c"GFAPI_6.0", Vectored);
-            let delay = match (Kind::$kind, wanted(fd)) {
-                (Kind::Write, Some(Fault::SlowWrites(time)))
+            let delay = match (kind, wanted(fd)) {
+                (Kind::Write | Kind::DurableWrite, Some(Fault::SlowWrites(time)))
                 | (_, Some(Fault::Delayed(time))) => Some(time),
                 _ => None,
             };
@@ -446,8 +454,42 @@ blocking! {
     fn glfs_pread(
         buffer: *mut c_void, len: usize, offset: off_t, flags: c_int, after: *mut c_void
     ) -> isize, c"GFAPI_6.0";
-    fn glfs_pwrite(
-        buffer: *const c_void, len: usize, offset: off_t, flags: c_int,
-        before: *mut c_void, after: *mut c_void
-    ) -> isize, c"GFAPI_6.0";
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn glfs_pwrite(
+    fd: *mut c_void,
+    buffer: *const c_void,
+    len: usize,
+    offset: off_t,
+    flags: c_int,
+    before: *mut c_void,
+    after: *mut c_void,
+) -> isize {
+    type Write = unsafe extern "C" fn(
+        *mut c_void,
+        *const c_void,
+        usize,
+        off_t,
+        c_int,
+        *mut c_void,
+        *mut c_void,
+    ) -> isize;
+    let is_durable = flags & libc::O_DSYNC != 0;
+    if is_durable {
+        count(fd, Kind::DurableWrite);
+    }
+    let refused = match wanted(fd) {
+        Some(Fault::AtSubmit(errno)) => Some(errno),
+        Some(Fault::NoSync(errno)) if is_durable => Some(errno),
+        _ => None,
+    };
+    if let Some(errno) = refused {
+        // SAFETY: this thread's errno.
+        unsafe { *libc::__errno_location() = errno };
+        return -1;
+    }
+    let write = real!(glfs_pwrite, c"GFAPI_6.0", Write);
+    // SAFETY: the caller's arguments, passed on.
+    unsafe { write(fd, buffer, len, offset, flags, before, after) }
 }

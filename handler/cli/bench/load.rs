@@ -5,7 +5,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use handler_glfs::iovec::Buffer;
-use handler_glfs::lun::backend::{Backend, Data, Request};
+use handler_glfs::lun::backend::{Backend, Data, Durability, Request};
 use nix::errno::Errno;
 
 use crate::interrupt::Interrupt;
@@ -133,7 +133,7 @@ impl Load {
         command.begin = Instant::now();
         match self.work {
             Work::Read => file.read(command, offset),
-            Work::Write | Work::Flush => file.write(command, offset),
+            Work::Write | Work::Flush => file.write(command, offset, Durability::Volatile),
         }
     }
 }

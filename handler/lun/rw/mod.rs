@@ -6,9 +6,8 @@ use std::sync::Arc;
 use nix::errno::Errno;
 
 use super::Lun;
-use super::backend::{Backend, Data, Request};
+use super::backend::{Backend, Data, Durability, Request};
 use super::error::{Op, kind};
-use super::flush;
 use crate::runner::Command;
 use crate::scsi::Status;
 
@@ -19,6 +18,8 @@ struct Transfer<B: Backend> {
     op: Op,
     /// Where in the image the data that is left begins, in bytes.
     offset: u64,
+    /// Of a WRITE.
+    durability: Durability,
 }
 
 /// Starts a READ or WRITE at `offset`.
@@ -29,19 +30,24 @@ pub(super) fn transfer<B: Backend>(
     op: Op,
     offset: u64,
 ) {
-    Transfer { lun, command, op, offset }.submit(image);
+    let durability = durability(&command);
+    Transfer { lun, command, op, offset, durability }.submit(image);
 }
 
 impl<B: Backend> Transfer<B> {
     fn submit(self, image: &B) {
         let offset = self.offset;
-        if self.op == Op::Read { image.read(self, offset) } else { image.write(self, offset) }
+        if self.op == Op::Read {
+            return image.read(self, offset);
+        }
+        let durability = self.durability;
+        image.write(self, offset, durability);
     }
 
     /// Goes on with what a short transfer has left.
     fn go_on(self) {
         if self.command.data().is_empty() {
-            return finish(self.lun, self.command, self.op, self.offset);
+            return self.command.complete(Status::Ok);
         }
         if self.command.is_expired() {
             return expire(&self.lun, self.command, self.op, self.offset);
@@ -68,7 +74,10 @@ impl<B: Backend> Request for Transfer<B> {
             other => other,
         };
         match moved {
-            Err(errno) => fail(&self.lun, self.command, self.op, self.offset, errno),
+            Err(errno) => {
+                let op = failed_op(self.op, self.durability, errno);
+                fail(&self.lun, self.command, op, self.offset, errno);
+            }
             Ok(bytes) => {
                 self.lun.served(self.op);
                 self.command.data_mut().advance(bytes);
@@ -79,17 +88,17 @@ impl<B: Backend> Request for Transfer<B> {
     }
 }
 
-/// All data is where it belongs. If the command asks for that (FUA), it must also be durable.
-pub(super) fn finish<B: Backend>(lun: Arc<Lun<B>>, command: Command, op: Op, offset: u64) {
-    if op == Op::Read || !command.cdb().is_durable() {
-        return command.complete(Status::Ok);
-    }
-    if command.is_expired() {
-        return expire(&lun, command, op, offset);
-    }
-    match lun.gate.image() {
-        Some(image) => flush::start(lun, &*image, command),
-        None => fail(&lun, command, op, offset, Errno::ENOTCONN),
+/// How durable the data of a command must be before it is answered (FUA).
+pub(super) fn durability(command: &Command) -> Durability {
+    if command.cdb().is_durable() { Durability::Durable } else { Durability::Volatile }
+}
+
+/// The kind of work that `errno` is of. EIO of a durable write is a failed flush: it may also be of
+/// writes that were acknowledged before, which no later flush would report again.
+pub(super) fn failed_op(op: Op, durability: Durability, errno: Errno) -> Op {
+    match (durability, errno) {
+        (Durability::Durable, Errno::EIO) => Op::Flush,
+        _ => op,
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::super::Lun;
-use super::super::backend::{NotOpened, Opened, Source};
+use super::super::backend::{OpenError, OpenErrorKind, Opened, Source};
 use super::super::durability::Durability;
 use super::super::flush::Flushes;
 use super::super::gate::Gate;
@@ -33,7 +33,7 @@ struct Opener(Arc<Volume>);
 impl Source for Opener {
     type Backend = Memory;
 
-    fn open(&self, _: Duration, _: Option<Instant>) -> Result<Opened<Memory>, NotOpened> {
+    fn open(&self, _: Duration, _: Option<Instant>) -> Result<Opened<Memory>, OpenError> {
         let refused = {
             let mut state = self.0.state();
             let panics = std::mem::take(&mut state.open_panics);
@@ -50,8 +50,8 @@ impl Source for Opener {
 }
 
 /// A failure to open that may pass.
-pub(in crate::lun) fn away() -> NotOpened {
-    NotOpened { errno: Errno::ENOTCONN, passes: true, why: String::from("away") }
+pub(in crate::lun) fn away() -> OpenError {
+    OpenError { kind: OpenErrorKind::Transient, errno: Errno::ENOTCONN, why: String::from("away") }
 }
 
 /// A LUN whose image is not open yet, with these options.

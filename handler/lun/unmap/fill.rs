@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use nix::errno::Errno;
 
 use super::super::Lun;
-use super::super::backend::{Backend, Data, Request, ZeroMethod};
+use super::super::backend::{Backend, Data, Durability, Request, ZeroMethod};
 use super::super::error::{Op, kind};
 use super::submit;
 use crate::iovec::Window;
@@ -254,10 +254,10 @@ impl<B: Backend> Piece<B> {
     pub(super) fn submit(self, image: &B) {
         let (offset, len) = (self.range.start, self.range.end.saturating_sub(self.range.start));
         match self.method {
-            _ if len == 0 => image.nothing(self),
+            _ if len == 0 => image.noop(self),
             ZeroMethod::Discard => image.discard(self, offset, len),
             ZeroMethod::Zerofill => image.zero(self, offset, len),
-            ZeroMethod::Write => image.write(self, offset),
+            ZeroMethod::Write => image.write(self, offset, Durability::Volatile),
         }
     }
 }

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! Space: which ranges of an image are allocated, and how much its volume has.
+
+use std::ptr::NonNull;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use libgfapi_sys as gfapi;
+use nix::errno::Errno;
+
+use super::aio;
+use super::descriptor::Descriptor;
+use super::worker::{Worker, run_with_timeout};
+use crate::lun::backend::Extent;
+
+/// Bounds a block status. Each of its three calls waits for one brick at most.
+const BLOCK_STATUS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Serves the block status calls of one image, one after the other, on a thread that begins with
+/// the first.
+#[derive(Debug)]
+pub(super) struct BlockStatus {
+    worker: Worker,
+}
+
+impl Default for BlockStatus {
+    fn default() -> Self {
+        Self { worker: Worker::new("glfs-call") }
+    }
+}
+
+impl BlockStatus {
+    /// Serves a call later, and says `done`.
+    pub(super) fn submit(
+        &self,
+        descriptor: Arc<Descriptor>,
+        offset: u64,
+        len: u64,
+        done: impl FnOnce(Result<Extent, Errno>) + Send + 'static,
+    ) {
+        // Counted from now on, so that the file stays open until the call is answered.
+        let is_open = descriptor.begin().is_some();
+        self.worker.run(Box::new(move || {
+            let outcome = match is_open {
+                true if !can_seek(&descriptor) => Ok(Extent { allocated: true, len }),
+                // One that hangs still has the position: another thread would hang behind it.
+                true if descriptor.is_seeking() => Err(Errno::ETIMEDOUT),
+                true => {
+                    let descriptor = Arc::clone(&descriptor);
+                    run_with_timeout(BLOCK_STATUS_TIMEOUT, move || extent(&descriptor, offset, len))
+                        .unwrap_or(Err(Errno::ETIMEDOUT))
+                }
+                false => Err(Errno::EBADF),
+            };
+            aio::shielded(|| done(outcome));
+            descriptor.end();
+        }));
+    }
+}
+
+/// Whether the volume can tell where an image has holes. features/shard refuses (6 to 11,
+/// `shard_seek`); performance/write-behind lets the call pass writes that it holds back; and
+/// cluster/disperse takes a brick that knows of no further data for a bad one: it does not write
+/// down the versions of what it wrote before, and the descriptor is bad from then on (10.3,
+/// `ec_lock_update_good`, `ec_update_size_version_done`).
+fn can_seek(descriptor: &Descriptor) -> bool {
+    let connection = descriptor.connection();
+    let layout = connection.layout();
+    !layout.is_sharded() && !layout.is_dispersed() && !connection.holds_writes_back()
+}
+
+/// The extent that begins at `offset`. Blocks.
+///
+/// A hole is believed if two calls see it, with an `fstat` between them: the brick that a rebalance
+/// has just moved the file from answers ENXIO, which cluster/distribute takes for the end of the
+/// data (6 to 11, `dht_seek_cbk`), while `fstat` notices that the file has moved. If it moved before
+/// the first call, the second is right; if after the `fstat`, the first was.
+fn extent(descriptor: &Descriptor, offset: u64, len: u64) -> Result<Extent, Errno> {
+    let first = seen(descriptor, offset, len)?;
+    if first.allocated {
+        return Ok(first);
+    }
+    descriptor.stat()?;
+    let second = seen(descriptor, offset, len)?;
+    let len = if second.allocated { second.len } else { first.len.min(second.len) };
+    Ok(Extent { len, ..second })
+}
+
+fn seen(descriptor: &Descriptor, offset: u64, len: u64) -> Result<Extent, Errno> {
+    let allocated = |len| Ok(Extent { allocated: true, len });
+    let hole = |len| Ok(Extent { allocated: false, len });
+    let up_to = |end: u64| end.saturating_sub(offset).min(len);
+    match descriptor.seek(offset, libc::SEEK_DATA) {
+        Ok(data) if data > offset => hole(up_to(data)),
+        Err(Errno::ENXIO) => hole(len),
+        Ok(_) => match descriptor.seek(offset, libc::SEEK_HOLE) {
+            Ok(end) if end > offset => allocated(up_to(end)),
+            // The file has changed meanwhile.
+            Ok(_) | Err(Errno::ENXIO) => allocated(len),
+            Err(errno) => Err(errno),
+        },
+        Err(Errno::EINVAL | Errno::EOPNOTSUPP | Errno::ENOSYS) => allocated(len),
+        Err(errno) => Err(errno),
+    }
+}
+
+impl Descriptor {
+    /// The next byte from `offset` on that `whence`, `SEEK_DATA` or `SEEK_HOLE`, looks for. Blocks,
+    /// also while another call seeks.
+    ///
+    /// `glfs_lseek` leaves its result in the descriptor's position and reads it from there, where
+    /// the callback of every READ and WRITE puts its own (10.3, `glfs_io_async_cbk`). So it gets a
+    /// duplicate that nothing else uses.
+    ///
+    /// # Errors
+    /// The volume's: ENXIO if there is none; EINVAL or EOPNOTSUPP where it cannot tell.
+    pub(super) fn seek(&self, offset: u64, whence: std::ffi::c_int) -> Result<u64, Errno> {
+        let offset = i64::try_from(offset).map_err(|_| Errno::EFBIG)?;
+        let mut duplicate = self.duplicate().lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = -1;
+        self.with(|fd| {
+            if duplicate.is_none() {
+                // SAFETY: the descriptor is open and counted.
+                *duplicate = NonNull::new(unsafe { gfapi::glfs_dup(fd) });
+            }
+            let Some(duplicate) = *duplicate else { return false };
+            // SAFETY: it is closed with the descriptor, which is counted.
+            found = unsafe { gfapi::glfs_lseek(duplicate.as_ptr(), offset, whence) };
+            found >= 0
+        })?;
+        u64::try_from(found).map_err(|_| Errno::EIO)
+    }
+
+    /// Whether a call seeks now.
+    fn is_seeking(&self) -> bool {
+        self.duplicate().try_lock().is_err()
+    }
+}
