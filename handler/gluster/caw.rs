@@ -32,7 +32,7 @@ use super::aio;
 use super::descriptor::Descriptor;
 use super::file::flags;
 use crate::log;
-use crate::lun::backend::{CompareAndWrite, Compared};
+use crate::lun::backend::{CompareAndWrite, Compared, Durability};
 
 /// Bounds the wait for the lock, counted from when the call was submitted: its initiator repeats
 /// it.
@@ -296,6 +296,8 @@ impl CompareAndWrite {
         {
             return Ok(Compared::Miscompare(byte));
         }
+        let flags =
+            if descriptor.connection().honours_dsync() { flags(self.durability) } else { 0 };
         let mut done = 0;
         while let Some(rest) = self.new.get(done..).filter(|rest| !rest.is_empty()) {
             if self.is_expired() {
@@ -309,12 +311,15 @@ impl CompareAndWrite {
                     rest.as_ptr().cast(),
                     rest.len(),
                     offset,
-                    flags(self.durability),
+                    flags,
                     none,
                     none,
                 )
             };
             done += moved_on(moved)?;
+        }
+        if self.durability == Durability::Durable && flags == 0 {
+            descriptor.sync()?;
         }
         Ok(Compared::Written)
     }

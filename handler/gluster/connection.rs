@@ -4,7 +4,7 @@
 use std::ffi::c_int;
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Instant;
 
@@ -128,6 +128,7 @@ pub(super) struct Connection {
     volfile: Volfile,
     layout: Layout,
     holds_writes_back: bool,
+    honours_dsync: AtomicBool,
     generation: Generation,
     /// Which server gave the volfile.
     volfile_server: String,
@@ -179,6 +180,7 @@ impl Connection {
         }
         Ok(Self {
             layout: Layout::of(&volfile),
+            honours_dsync: AtomicBool::new(false),
             holds_writes_back: target.graph.holds_writes_back(),
             volume,
             volfile,
@@ -210,6 +212,15 @@ impl Connection {
     /// Whether a translator of the graph may hold back writes that it has acknowledged.
     pub(super) fn holds_writes_back(&self) -> bool {
         self.holds_writes_back
+    }
+
+    /// Whether the bricks call fsync for a write with `O_DSYNC`, as far as is known.
+    pub(super) fn honours_dsync(&self) -> bool {
+        self.honours_dsync.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_honours_dsync(&self, honours: bool) {
+        self.honours_dsync.store(honours, Ordering::Relaxed);
     }
 
     /// The server that gave the volfile.

@@ -3,7 +3,7 @@
 
 use std::ffi::{CString, c_int};
 use std::mem::MaybeUninit;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -151,6 +151,16 @@ impl Descriptor {
         self.with(|fd| unsafe { gfapi::glfs_fstat(fd, stat.as_mut_ptr()) } == 0)?;
         // SAFETY: all bytes were initialised, with zeros, and any bytes are a valid stat.
         Ok(unsafe { stat.assume_init() })
+    }
+
+    /// Makes durable what was written before. Blocks.
+    ///
+    /// # Errors
+    /// The volume's.
+    pub(super) fn sync(&self) -> Result<(), Errno> {
+        let none = ptr::null_mut();
+        // SAFETY: the descriptor is open and counted.
+        self.with(|fd| unsafe { gfapi::glfs_fsync(fd, none, none) } == 0)
     }
 
     /// Lets no further call begin. False if that was so already.

@@ -18,8 +18,8 @@ use super::volfile::Translator;
 use super::worker::{hand_over, run_with_timeout};
 use crate::log;
 use crate::lun::backend::{
-    Backend, Bricks, CompareAndWrite, Compared, Durability, Extent, ImageStat, Request, Space,
-    Unsupported,
+    Backend, Bricks, CompareAndWrite, Compared, Data, Durability, Extent, ImageStat, Request,
+    Space, Unsupported,
 };
 
 /// How long a close, or a look at the size, may take.
@@ -116,21 +116,11 @@ impl Backend for File {
     }
 
     fn write(&self, request: impl Request, offset: u64, durability: Durability) {
-        let flags = flags(durability);
-        if request.data().is_empty() {
-            return aio::finish_nothing(&self.descriptor, request);
+        if durability == Durability::Durable && !self.descriptor.connection().honours_dsync() {
+            let descriptor = Arc::clone(&self.descriptor);
+            return write(&self.descriptor, Flushed { request, descriptor }, offset, 0);
         }
-        aio::submit(
-            &self.descriptor,
-            request,
-            Returns::Moved,
-            move |Call { fd, iov, count, callback, cookie }| {
-                let Ok(offset) = i64::try_from(offset) else { return refuse(Errno::EINVAL) };
-                // SAFETY: the descriptor is open and counted; libgfapi copies the buffers before it
-                // returns.
-                unsafe { gfapi::glfs_pwritev_async(fd, iov, count, offset, flags, callback, cookie) }
-            },
-        );
+        write(&self.descriptor, request, offset, flags(durability));
     }
 
     fn discard(&self, request: impl Request, offset: u64, len: u64) {
@@ -197,15 +187,7 @@ impl Backend for File {
     }
 
     fn sync(&self, request: impl Request) {
-        aio::submit(
-            &self.descriptor,
-            request,
-            Returns::Anything,
-            move |Call { fd, callback, cookie, .. }| {
-                // SAFETY: the descriptor is open and counted.
-                unsafe { gfapi::glfs_fdatasync_async(fd, callback, cookie) }
-            },
-        );
+        sync(&self.descriptor, request);
     }
 
     fn stat(&self) -> Result<ImageStat, Errno> {
@@ -288,6 +270,67 @@ impl Drop for File {
             );
         }
     }
+}
+
+/// A write that is flushed before it is done: for bricks that do not honour `O_DSYNC`.
+struct Flushed<R> {
+    request: R,
+    descriptor: Arc<Descriptor>,
+}
+
+/// The flush of a write that moved so many bytes.
+struct Flush<R>(R, usize);
+
+impl<R: Request> Request for Flushed<R> {
+    fn data(&self) -> &Data {
+        self.request.data()
+    }
+
+    fn done(self, outcome: Result<usize, Errno>) {
+        match outcome {
+            Ok(bytes) if bytes > 0 => sync(&self.descriptor, Flush(self.request, bytes)),
+            outcome => self.request.done(outcome),
+        }
+    }
+}
+
+impl<R: Request> Request for Flush<R> {
+    fn data(&self) -> &Data {
+        self.0.data()
+    }
+
+    fn done(self, outcome: Result<usize, Errno>) {
+        self.0.done(outcome.map(|_| self.1));
+    }
+}
+
+fn write(descriptor: &Descriptor, request: impl Request, offset: u64, flags: c_int) {
+    if request.data().is_empty() {
+        return aio::finish_nothing(descriptor, request);
+    }
+    aio::submit(
+        descriptor,
+        request,
+        Returns::Moved,
+        move |Call { fd, iov, count, callback, cookie }| {
+            let Ok(offset) = i64::try_from(offset) else { return refuse(Errno::EINVAL) };
+            // SAFETY: the descriptor is open and counted; libgfapi copies the buffers before it
+            // returns.
+            unsafe { gfapi::glfs_pwritev_async(fd, iov, count, offset, flags, callback, cookie) }
+        },
+    );
+}
+
+fn sync(descriptor: &Descriptor, request: impl Request) {
+    aio::submit(
+        descriptor,
+        request,
+        Returns::Anything,
+        move |Call { fd, callback, cookie, .. }| {
+            // SAFETY: the descriptor is open and counted.
+            unsafe { gfapi::glfs_fdatasync_async(fd, callback, cookie) }
+        },
+    );
 }
 
 /// Flags of a write. libgfapi hands them through all translators to the brick, which calls fsync

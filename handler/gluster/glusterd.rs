@@ -17,6 +17,7 @@ use nix::errno::Errno;
 use super::rpc::{self, Encoder, Message, Procedure, invalid};
 use super::server::Server;
 use super::tls::{self, TlsStream};
+use super::volfile::{Volfile, brick_honours_dsync};
 
 /// Bounds the connect to one address, a ping, and an answer from its first byte to its last.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -88,13 +89,30 @@ impl Glusterd {
     /// # Errors
     /// [`SpecError`].
     pub(super) fn volfile(&mut self, volume: &str, op_version: u32) -> Result<String, SpecError> {
+        self.spec(volume, op_version, VOLFILE_TIMEOUT)
+    }
+
+    fn spec(&mut self, id: &str, op_version: u32, timeout: Duration) -> Result<String, SpecError> {
         const NO_FLAGS: u32 = 0;
         let mut request = Encoder::default();
         request.number(NO_FLAGS);
-        request.opaque(volume.as_bytes());
+        request.opaque(id.as_bytes());
         request.opaque(&versions(op_version));
-        let reply = self.ask(GETSPEC, request, VOLFILE_TIMEOUT).map_err(SpecError::Server)?;
+        let reply = self.ask(GETSPEC, request, timeout).map_err(SpecError::Server)?;
         read_spec(&reply)
+    }
+
+    /// Asks whether the bricks call fsync for a write with `O_DSYNC`. An option of the volume, so the
+    /// first brick speaks for all. False where that cannot be found out. Blocks, within bounds.
+    ///
+    /// On a connection of its own: glusterd remembers for each what it has asked for last, and lets
+    /// no option be set that a client of the volume does not support (10.3, `__server_getspec`,
+    /// `glusterd_check_client_op_version_support`).
+    pub(super) fn honours_dsync(&self, volfile: &Volfile, volume: &str, op_version: u32) -> bool {
+        let Some(brick) = volfile.brick_volfile_id(volume) else { return false };
+        let Ok(mut other) = Self::connect(&self.server) else { return false };
+        let answer = other.spec(&brick, op_version, ANSWER_TIMEOUT);
+        answer.is_ok_and(|text| brick_honours_dsync(&text))
     }
 
     /// Asks for a sign of life. Blocks, for `patience` at most.

@@ -271,9 +271,7 @@ impl File {
     /// # Errors
     /// The volume's.
     pub fn sync_all(&self) -> Result<(), Errno> {
-        let none = ptr::null_mut();
-        // SAFETY: the descriptor is open and counted.
-        self.descriptor().with(|fd| unsafe { gfapi::glfs_fsync(fd, none, none) } == 0)
+        self.descriptor().sync()
     }
 
     /// Makes a call that moves bytes: how many.

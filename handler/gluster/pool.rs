@@ -108,19 +108,22 @@ fn connect(
     entry: &Entry,
     slot: &Slot,
 ) -> Result<(Connection, Option<Glusterd>), OpenError> {
-    let (volfile, glusterd) = match &target.origin {
+    let (volfile, honours_dsync, glusterd) = match &target.origin {
         Origin::Servers(servers) => {
-            let Fetched { volfile, glusterd } = target.fetch(servers)?;
-            (volfile, Some(glusterd))
+            let Fetched { volfile, honours_dsync, glusterd } = target.fetch(servers)?;
+            (volfile, honours_dsync, Some(glusterd))
         }
-        Origin::Volfile(path) => (Target::local_volfile(path)?, None),
+        // Of the bricks nothing is known.
+        Origin::Volfile(path) => (Target::local_volfile(path)?, false, None),
     };
     let is_new =
         slot.connection.as_ref().is_some_and(|present| !present.volfile().is_graph_of(&volfile));
     let generation = if is_new { slot.generation.next() } else { slot.generation.clone() };
     let (log, level) = entry.logging();
     let server = glusterd.as_ref().map(Glusterd::server);
-    Ok((Connection::open(target, volfile, server, generation, (&log, level))?, glusterd))
+    let connection = Connection::open(target, volfile, server, generation, (&log, level))?;
+    connection.set_honours_dsync(honours_dsync);
+    Ok((connection, glusterd))
 }
 
 /// Keeps a connection until its last user has left, and ends it then.

@@ -52,6 +52,8 @@ impl Server {
 #[derive(Debug)]
 pub(super) struct Fetched {
     pub(super) volfile: Volfile,
+    /// Whether the bricks call fsync for a write with `O_DSYNC`.
+    pub(super) honours_dsync: bool,
     pub(super) glusterd: Glusterd,
 }
 
@@ -113,7 +115,8 @@ fn fetch_from(
     let text = glusterd.volfile(volume, op_version)?;
     let volfile =
         Volfile::from_glusterd(text, volume).map_err(|why| SpecError::Server(rpc::invalid(why)))?;
-    Ok(Fetched { volfile, glusterd })
+    let honours_dsync = glusterd.honours_dsync(&volfile, volume, op_version);
+    Ok(Fetched { volfile, honours_dsync, glusterd })
 }
 
 /// Tries all of them at once. One that has not answered within `patience` is taken not to.

@@ -55,6 +55,19 @@ pub fn translators(volfile: &str) -> Vec<Translator<'_>> {
     translators
 }
 
+/// Whether a brick with this volfile calls fsync for a write with `O_DSYNC` before it answers.
+/// storage/posix does; not so the calls that replace its own where the volume has one of these
+/// options on (6 to 11: `posix_aio_writev`, `posix_io_uring_writev`).
+pub(super) fn brick_honours_dsync(volfile: &str) -> bool {
+    let translators = translators(volfile);
+    let posix = translators.iter().find(|translator| translator.kind == "storage/posix");
+    posix.is_some_and(|posix| {
+        ["linux-aio", "linux-io_uring"].iter().all(|key| {
+            matches!(posix.option(key), None | Some("off" | "no" | "false" | "disable" | "0"))
+        })
+    })
+}
+
 impl Volfile {
     /// A volfile of this host's, taken as it is.
     pub(super) fn local(text: String) -> Self {
@@ -103,6 +116,14 @@ impl Volfile {
             translator.kind == "protocol/client" && !is_snapd(translator)
         };
         self.translators().into_iter().filter(is_client).collect()
+    }
+
+    /// glusterd's name for the volfile of the first brick (10.3, `build_volfile_path`).
+    pub(super) fn brick_volfile_id(&self, volume: &str) -> Option<String> {
+        let clients = self.clients();
+        let brick = clients.first()?;
+        let (host, path) = (brick.option("remote-host")?, brick.option("remote-subvolume")?);
+        Some(format!("{volume}.{host}.{}", path.trim_start_matches('/').replace('/', "-")))
     }
 
     /// Whether it describes the graph of `other`. glusterd gives clients on its own host a user
@@ -163,6 +184,26 @@ mod tests {
         let found: Vec<_> =
             volfile.clients().iter().map(|client| (client.name, client.is_encrypted())).collect();
         assert_eq!(found, [("v-client-0", true), ("v-client-1", false)]);
+    }
+
+    #[test]
+    fn a_brick_honours_o_dsync_unless_it_has_calls_of_its_own() {
+        let brick =
+            |options: &str| format!("volume p\n    type storage/posix\n{options}end-volume\n");
+        assert!(brick_honours_dsync(&brick("    option directory /b\n")));
+        assert!(brick_honours_dsync(&brick("    option linux-aio off\n")));
+        assert!(!brick_honours_dsync(&brick("    option linux-aio on\n")));
+        assert!(!brick_honours_dsync(&brick("    option linux-io_uring enable\n")));
+        assert!(!brick_honours_dsync("volume p\n    type storage/other\nend-volume\n"));
+        assert!(!brick_honours_dsync(""));
+    }
+
+    #[test]
+    fn a_bricks_volfile_is_named_after_its_place() {
+        let text = "volume c\n    type protocol/client\n    option remote-host 10.0.0.1\n    option remote-subvolume /bricks/a/b\nend-volume\n";
+        let volfile = Volfile::local(text.to_owned());
+        assert_eq!(volfile.brick_volfile_id("v").as_deref(), Some("v.10.0.0.1.bricks-a-b"));
+        assert_eq!(Volfile::local(String::new()).brick_volfile_id("v"), None);
     }
 
     #[test]

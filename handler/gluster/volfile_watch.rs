@@ -94,7 +94,8 @@ impl Watch {
             let Some(entry) = self.entry.upgrade() else { break };
             if let Some(current) = entry.current() {
                 status::refresh(&current, status::MAX_AGE);
-                if is_due && let Some(volfile) = self.ask() {
+                if is_due && let Some((volfile, honours_dsync)) = self.ask() {
+                    current.set_honours_dsync(honours_dsync);
                     self.follow(&entry, &current, volfile);
                 }
                 self.advance(&entry, &current);
@@ -141,8 +142,9 @@ impl Watch {
         }
     }
 
-    /// Asks for the volfile: the server that is connected, or the next ones in their order.
-    fn ask(&mut self) -> Option<Volfile> {
+    /// Asks for the volfile, and whether the bricks honour `O_DSYNC`: the server that is connected,
+    /// or the next ones in their order.
+    fn ask(&mut self) -> Option<(Volfile, bool)> {
         let (volume, servers) = (&self.target.volume, self.target.servers());
         if servers.is_empty() {
             return None;
@@ -150,7 +152,11 @@ impl Watch {
         if let Some(glusterd) = &mut self.glusterd {
             match glusterd.volfile(volume, status::op_version()) {
                 Ok(text) => match Volfile::from_glusterd(text, volume) {
-                    Ok(volfile) => return Some(volfile),
+                    Ok(volfile) => {
+                        let version = status::op_version();
+                        let honours_dsync = glusterd.honours_dsync(&volfile, volume, version);
+                        return Some((volfile, honours_dsync));
+                    }
                     Err(why) => {
                         log::warning!(log::PLUGIN, "Volume {volume}: {}: {why}", glusterd.server());
                     }
@@ -173,7 +179,7 @@ impl Watch {
             servers.iter().position(|server| Some(server) == self.server.as_ref()).unwrap_or(0);
         let in_turn = servers.iter().cycle().skip(last + 1).take(servers.len());
         match self.target.fetch(in_turn) {
-            Ok(Fetched { volfile, glusterd }) => {
+            Ok(Fetched { volfile, honours_dsync, glusterd }) => {
                 log::info_always!(
                     log::PLUGIN,
                     "Volume {volume}: {} is asked for changes",
@@ -181,7 +187,7 @@ impl Watch {
                 );
                 self.server = Some(glusterd.server().clone());
                 self.glusterd = Some(glusterd);
-                Some(volfile)
+                Some((volfile, honours_dsync))
             }
             Err(why) => {
                 log::warning!(log::PLUGIN, "Volume {volume}: changes of it are not seen: {why}");
@@ -268,6 +274,7 @@ impl Watch {
             "Volume {volume}: new graph, number {number}; LUNs move to it"
         );
         self.reported = false;
+        connection.set_honours_dsync(current.honours_dsync());
         entry.supersede(connection);
         Next::None
     }

@@ -7,8 +7,8 @@ use std::os::unix::fs::FileExt;
 use std::process::{Command, Stdio};
 
 use support::cluster::Volume;
-use support::pattern;
 use support::runner::{Lun, OK};
+use support::{faults, pattern};
 
 const MIB: u64 = 1 << 20;
 
@@ -72,5 +72,21 @@ pub(crate) fn gateways_agree() {
         let data = pattern(round, 4096);
         assert_eq!(writer.write(4096, &data), OK);
         assert!(reader.read(4096, 4096) == (OK, data), "stale in round {round}");
+    }
+}
+
+/// The bricks call fsync for a write with `O_DSYNC`, unless the volume has them take another way to
+/// their disks. (Only a volume that is stopped can be told to.)
+pub(crate) fn forced_writes() {
+    for (options, flushes) in [(&[][..], 0), (&[("storage.linux-aio", "on")][..], 2)] {
+        let volume = Volume::start(&[], 1, options);
+        let image = format!("{flushes}.img");
+        volume.image(&image, MIB);
+        let lun = Lun::opened(&volume.cfgstring(&image, ""), MIB);
+        assert_eq!(lun.submit_forced_write(0, &[1; 512]).wait().0, OK);
+        assert_eq!(lun.submit_forced_compare_and_write(0, &[1; 512], &[2; 512]).wait().0, OK);
+        let calls = (faults::calls(&image, "durablewrite"), faults::calls(&image, "sync"));
+        assert_eq!(calls, (2 - flushes, flushes), "{options:?}");
+        assert_eq!(lun.read(0, 512), (OK, vec![2; 512]));
     }
 }

@@ -55,7 +55,7 @@ const LAYERS: [(&str, &[&str]); 12] = [
     ("handler/config", &[SCSI, LOG, METRICS]),
     ("handler/runner", &[SCSI, LOG, METRICS, IOVEC]),
     // The port: all that storage knows of LUNs.
-    ("handler/lun/backend.rs", &[SCSI, CONFIG, IOVEC]),
+    ("handler/lun/backend", &[SCSI, CONFIG, IOVEC]),
     ("handler/lun", &[SCSI, LOG, METRICS, CONFIG, IOVEC, RUNNER, PORT]),
     ("handler/gluster", &[LOG, METRICS, CONFIG, IOVEC, PORT]),
     ("handler/lib.rs", &[SCSI, LOG, METRICS, CONFIG, RUNNER, LUN, GLUSTER]),
@@ -69,7 +69,7 @@ const IOVEC: &str = "handler/iovec.rs";
 const METRICS: &str = "handler/metrics";
 const CONFIG: &str = "handler/config";
 const RUNNER: &str = "handler/runner";
-const PORT: &str = "handler/lun/backend.rs";
+const PORT: &str = "handler/lun/backend";
 const LUN: &str = "handler/lun";
 const GLUSTER: &str = "handler/gluster";
 
@@ -102,7 +102,7 @@ fn product() -> Imports {
 }
 
 /// Folders whose circles are still to be cut.
-const KNOWN_CIRCLES: [&str; 2] = ["handler/gluster/", "handler/lun/"];
+const KNOWN_CIRCLES: [&str; 1] = ["handler/gluster/"];
 
 #[test]
 fn no_file_imports_from_a_layer_above() {

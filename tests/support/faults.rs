@@ -386,6 +386,21 @@ extern "C" fn glfs_fdatasync_async(
     }
 }
 
+/// The flush of a COMPARE AND WRITE, which blocks.
+#[unsafe(no_mangle)]
+extern "C" fn glfs_fsync(fd: *mut c_void, before: *mut c_void, after: *mut c_void) -> c_int {
+    type Sync = unsafe extern "C" fn(*mut c_void, *mut c_void, *mut c_void) -> c_int;
+    count(fd, Kind::Sync);
+    if let Some(Fault::NoSync(errno)) = wanted(fd) {
+        // SAFETY: this thread's errno.
+        unsafe { *libc::__errno_location() = errno };
+        return -1;
+    }
+    let sync = real!(glfs_fsync, c"GFAPI_6.0", Sync);
+    // SAFETY: the caller's arguments, passed on.
+    unsafe { sync(fd, before, after) }
+}
+
 type Range = unsafe extern "C" fn(*mut c_void, off_t, usize, Callback, *mut c_void) -> c_int;
 
 macro_rules! ranges {
