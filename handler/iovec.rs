@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The data of a command: a scatter list over memory that the kernel shares with us.
 
+use std::ffi::c_void;
 use std::ops::Deref;
 use std::ptr;
 use std::sync::Arc;
@@ -129,6 +130,31 @@ impl IoVecs {
         bytes
     }
 
+    /// Copies the beginning into `bytes`; how much there was.
+    pub fn copy_to(&self, bytes: &mut [u8]) -> usize {
+        let mut rest = bytes;
+        let whole = rest.len();
+        for entry in self.entries() {
+            let (now, later) = rest.split_at_mut(entry.iov_len.min(rest.len()));
+            // SAFETY: the entry describes memory of this command that may be read (invariant).
+            unsafe { ptr::copy_nonoverlapping(entry.iov_base.cast(), now.as_mut_ptr(), now.len()) };
+            rest = later;
+        }
+        whole - rest.len()
+    }
+
+    /// Where the byte `index` is; NULL beyond the end.
+    pub(crate) fn address(&self, index: usize) -> *mut c_void {
+        let mut left = index;
+        for entry in self.entries() {
+            if left < entry.iov_len {
+                return entry.iov_base.wrapping_byte_add(left);
+            }
+            left -= entry.iov_len;
+        }
+        ptr::null_mut()
+    }
+
     fn entries(&self) -> &[iovec] {
         if self.count == 0 {
             return &[];
@@ -164,6 +190,22 @@ impl Buffer {
         let bytes = block.repeat(len.checked_div(block.len()).unwrap_or(0));
         let entry = Box::new(iovec { iov_base: ptr::null_mut(), iov_len: 0 });
         Self { bytes, entry, list: IoVecs::empty() }
+    }
+
+    /// These bytes, all of which are the data of the next request.
+    #[must_use]
+    pub fn of(bytes: Vec<u8>) -> Self {
+        let mut buffer = Self::empty();
+        let len = bytes.len();
+        buffer.bytes = bytes;
+        buffer.set_window(0, len);
+        buffer
+    }
+
+    /// The bytes, when no request is in flight.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
     }
 
     /// Whether there are no bytes.

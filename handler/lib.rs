@@ -64,7 +64,7 @@ use nix::errno::Errno;
 
 use config::{Config, Site};
 use lun::Lun;
-use runner::{Device, Geometry, Verdict};
+use runner::{Arrival, Device, Verdict};
 use scsi::Cdb;
 
 /// The handler of the subtype `glfs`.
@@ -86,12 +86,8 @@ impl runner::Handler for Glfs {
         Config::read(cfgstring, &Site::current()).map(drop).map_err(|e| e.to_string())
     }
 
-    fn filter(&self, cdb: &Cdb, device: &Geometry) -> Verdict {
-        lun::filter(cdb, device)
-    }
-
-    fn has_short_response(&self, cdb: &Cdb) -> bool {
-        lun::has_short_response(cdb)
+    fn filter(&self, cdb: &Cdb, arrival: &Arrival) -> Verdict {
+        lun::filter(cdb, arrival, lun::Attributes::UNKNOWN)
     }
 
     fn open(&self, device: &Device<'_>) -> Result<Arc<dyn runner::Lun>, Errno> {

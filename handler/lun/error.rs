@@ -44,12 +44,7 @@ pub(super) fn status<B: Backend>(op: Op, errno: Errno, gate: &Gate<B>) -> Status
 }
 
 fn medium_error(op: Op) -> Status {
-    match op {
-        Op::Read => Status::ReadError,
-        Op::Write | Op::Flush | Op::Unmap | Op::WriteSame | Op::CompareAndWrite => {
-            Status::WriteError
-        }
-    }
+    if op.writes() || op == Op::Flush { Status::WriteError } else { Status::ReadError }
 }
 
 #[cfg(test)]

@@ -4,27 +4,33 @@
 //!
 //! # Decision table
 //! From top to bottom, the first line that applies. *repeat*: BUSY, and NOT READY 04/00 once the
-//! outage has lasted longer than `outage=`. *others*: WRITE SAME and COMPARE AND WRITE are WRITEs
-//! here.
+//! outage has lasted longer than `outage=`.
 //!
-//! | state | READ | WRITE, others | UNMAP | SYNCHRONIZE CACHE | TEST UNIT READY |
-//! |---|---|---|---|---|---|
-//! | `Opening` | NOT READY 04/01 | NOT READY 04/01 | NOT READY 04/01 | NOT READY 04/01 | NOT READY 04/01 |
-//! | `Closed` | BUSY | BUSY | BUSY | BUSY | BUSY |
-//! | a sense is pending | that sense, once | that sense, once | that sense, once | that sense, once | that sense, once |
-//! | `Standby`, the owner serves | NOT READY 04/0B | NOT READY 04/0B | NOT READY 04/0B | NOT READY 04/0B | as below |
-//! | `Standby` else | BUSY | BUSY | BUSY | BUSY | as below |
-//! | the image is being moved | waits | waits | waits | waits | as below |
-//! | `Settling` | *repeat* | *repeat* | *repeat* | *repeat* | GOOD, or NOT READY 04/00 |
-//! | `Down`, nothing failed for 3 s | served | served | served | served | GOOD, or NOT READY 04/00 |
-//! | `Down` else | served | served | *repeat* | served | GOOD, or NOT READY 04/00 |
-//! | beyond the end | ILLEGAL REQUEST 21/00 | ILLEGAL REQUEST 21/00 | ILLEGAL REQUEST 21/00 | | |
-//! | beyond the end of an image that was cut off | served | MEDIUM ERROR 0C/00 | MEDIUM ERROR 0C/00 | | |
-//! | the image is read-only | served | DATA PROTECT 27/00 | DATA PROTECT 27/00 | served | GOOD |
-//! | `Up` | served | served | served | served | GOOD |
+//! | state | READ | WRITE | SYNCHRONIZE CACHE | TEST UNIT READY |
+//! |---|---|---|---|---|
+//! | `Opening` | NOT READY 04/01 | NOT READY 04/01 | NOT READY 04/01 | NOT READY 04/01 |
+//! | `Closed` | BUSY | BUSY | BUSY | BUSY |
+//! | a sense is pending | that sense, once | that sense, once | that sense, once | that sense, once |
+//! | `Standby`, the owner serves | NOT READY 04/0B | NOT READY 04/0B | NOT READY 04/0B | as below |
+//! | `Standby` else | BUSY | BUSY | BUSY | as below |
+//! | the image is being moved | waits | waits | waits | as below |
+//! | `Settling` | *repeat* | *repeat* | *repeat* | GOOD, or NOT READY 04/00 |
+//! | `Down` | served | served | served | GOOD, or NOT READY 04/00 |
+//! | beyond the end | ILLEGAL REQUEST 21/00 | ILLEGAL REQUEST 21/00 | | |
+//! | beyond the end of an image that was cut off | served | MEDIUM ERROR 0C/00 | | |
+//! | the image is read-only | served | DATA PROTECT 27/00 | served | GOOD |
+//! | `Up` | served | served | served | GOOD |
 //!
-//! What is served during an outage is what finds out that it is over. An UNMAP is not: once it is
-//! taken on, its failure cannot be told.
+//! The column of a command:
+//!
+//! | command | column |
+//! |---|---|
+//! | READ, VERIFY, PRE-FETCH, GET LBA STATUS, LOG SENSE of the space | READ |
+//! | WRITE, WRITE AND VERIFY, WRITE SAME, UNMAP, COMPARE AND WRITE, ORWRITE, EXTENDED COPY | WRITE |
+//! | SYNCHRONIZE CACHE | SYNCHRONIZE CACHE |
+//! | TEST UNIT READY; REQUEST SENSE, whose data is that sense | TEST UNIT READY |
+//!
+//! What is served during an outage is what finds out that it is over.
 
 mod transitions;
 
@@ -117,9 +123,7 @@ struct State<B> {
     storage: Storage,
     lock: Lock,
     /// What the next command tells in place of its own outcome: a change that initiators must know
-    /// of, or an error that the command it belongs to could not carry (the core reports GOOD for an
-    /// UNMAP whatever its completion says). The core does not tell initiators apart: it goes to the
-    /// one that asks first.
+    /// of. The core does not tell initiators apart: it goes to the one that asks first.
     pending: Option<Sense>,
     /// The commands that wait, while the image is being moved.
     waiting: Option<Vec<Waiter>>,
@@ -165,19 +169,13 @@ impl<B: Backend> State<B> {
         if self.waiting.is_some() {
             return Verdict::Wait;
         }
-        match self.storage {
-            Storage::Settling { since } => {
-                return Verdict::Answer(self.outage.status(since, Instant::now()));
-            }
-            Storage::Down { since } if op == Op::Unmap && !self.outage.is_quiet(Instant::now()) => {
-                return Verdict::Answer(self.outage.status(since, Instant::now()));
-            }
-            _ => {}
+        if let Storage::Settling { since } = self.storage {
+            return Verdict::Answer(self.outage.status(since, Instant::now()));
         }
         if let Some(status) = refusal {
             return Verdict::Answer(status);
         }
-        if !self.writable && !matches!(op, Op::Read | Op::Flush) {
+        if !self.writable && op.writes() {
             return Verdict::Answer(Status::Sense(Sense::WRITE_PROTECTED));
         }
         Verdict::Serve(Arc::clone(image))
@@ -278,6 +276,7 @@ impl<B: Backend> Gate<B> {
     }
 
     /// The next command tells this.
+    #[cfg(test)]
     pub(super) fn set_pending(&self, sense: Sense) {
         self.state().pending = Some(sense);
     }

@@ -3,9 +3,12 @@
 //! stores the bytes ([`backend`]), has no `unsafe`, and sees no status number.
 
 mod admission;
+mod admit;
+mod answers;
 pub mod backend;
 mod commands;
 mod compare_and_write;
+mod copy;
 mod durability;
 mod error;
 mod filter;
@@ -14,16 +17,26 @@ mod gate;
 mod geometry;
 mod heartbeat;
 mod image;
+mod inquiry;
+mod intercept;
+mod lba_status;
 mod lock;
+mod mode_pages;
 mod monitor;
+mod or_write;
 mod outage;
+mod queue;
 mod recovery;
 mod rw;
 mod size;
+mod space;
+mod supported_opcodes;
 #[cfg(test)]
 mod testing;
 mod threads;
 mod unmap;
+mod verify;
+mod whole;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -33,6 +46,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 
 use self::backend::{Backend, OpenErrorKind, Opened, Source};
+use self::copy::Results;
 use self::durability::Durability;
 use self::flush::Flushes;
 use self::gate::{Gate, Lock};
@@ -41,6 +55,7 @@ use self::image::Moves;
 use self::lock::ImageLocking;
 use self::recovery::Recovery;
 use self::size::Size;
+use self::space::AskingForSpace;
 use self::unmap::Fills;
 use crate::config::{Cache, Config, OnUnreachable};
 use crate::log::{self, Log};
@@ -48,7 +63,8 @@ use crate::metrics::{self, FenceState, Identity, LunMetrics, LunState, Observed}
 use crate::runner::{Device, DeviceHandle, Limits};
 use crate::scsi::Sense;
 
-pub use self::filter::{filter, has_short_response};
+pub use self::answers::Attributes;
+pub use self::filter::filter;
 
 /// One exported disk.
 pub struct Lun<B: Backend> {
@@ -76,6 +92,8 @@ pub struct Lun<B: Backend> {
     durability: Durability,
     fills: Fills<B>,
     flushes: Flushes,
+    copies: Results,
+    asking_for_space: AskingForSpace,
     meter: Arc<LunMetrics>,
 }
 
@@ -168,6 +186,8 @@ impl<B: Backend> Lun<B> {
             durability: Durability::default(),
             fills: Fills::new(),
             flushes: Flushes::default(),
+            copies: Results::default(),
+            asking_for_space: AskingForSpace::default(),
             meter,
             cfgstring: device.cfgstring().unwrap_or_default().to_owned(),
             log,

@@ -91,7 +91,7 @@ impl Size {
     /// # Errors
     /// What the initiator is told.
     pub(super) fn admit(&self, op: Op, offset: u64, len: u64) -> Result<Option<Admission>, Status> {
-        let writes = !matches!(op, Op::Read | Op::Flush);
+        let writes = op.writes();
         // Before the look at the size: `shrink` either sees the command, or the command sees the
         // new size.
         let admission = writes.then(|| self.admissions.begin());
@@ -107,7 +107,7 @@ impl Size {
     /// Notes that a command has been served.
     pub(super) fn served(&self, op: Op) {
         // A load first: the line is shared by all commands of the LUN.
-        if !matches!(op, Op::Read | Op::Flush) && !self.has_written.load(Ordering::Relaxed) {
+        if op.writes() && !self.has_written.load(Ordering::Relaxed) {
             self.has_written.store(true, Ordering::Relaxed);
         }
     }

@@ -312,12 +312,15 @@ impl Backend for Memory {
         let job = move || {
             calls.wait();
             let at = usize::try_from(exchange.offset).unwrap();
-            let bytes = &mut volume.state().bytes[at..at + exchange.new.len()];
-            let differs =
-                bytes.iter().zip(&exchange.expected).position(|(is, expected)| is != expected);
-            if differs.is_none() {
-                bytes.copy_from_slice(&exchange.new);
-            }
+            let differs = {
+                let bytes = &mut volume.state().bytes[at..at + exchange.new.len()];
+                let differs =
+                    bytes.iter().zip(&exchange.expected).position(|(is, expected)| is != expected);
+                if differs.is_none() {
+                    bytes.copy_from_slice(&exchange.new);
+                }
+                differs
+            };
             done(Ok(differs.map_or(Compared::Written, Compared::Miscompare)));
             calls.in_flight.fetch_sub(1, Ordering::SeqCst);
         };

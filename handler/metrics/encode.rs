@@ -471,6 +471,6 @@ mod tests {
         let series = |text: &str| text.lines().filter(|line| !line.starts_with('#')).count();
         let one = series(&snapshot(vec![lun("a")]).text(Format::Prometheus));
         let two = series(&snapshot(vec![lun("a"), lun("b")]).text(Format::Prometheus));
-        assert_eq!(two - one, 1 + 6 + 5 + 60 + 6 * 26 + 1 + 2 + 1 + 1 + 1 + 2 + 2 + 1 + 3 + 2);
+        assert_eq!(two - one, 1 + 10 + 9 + 100 + 10 * 26 + 1 + 2 + 1 + 1 + 1 + 2 + 2 + 1 + 3 + 2);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use super::command::{Command, Rejected};
+use super::command::{Command, Overlay, Rejected};
 use super::device::Device;
 use crate::metrics::{IoDescriptor, Span};
 use crate::scsi::{Cdb, Status};
@@ -24,13 +24,8 @@ pub trait Handler: Sync {
     /// A sentence for the admin who typed it.
     fn check_config(&self, cfgstring: &str) -> Result<(), String>;
 
-    /// Looks at every command before the core does. Runs on the command thread of every LUN, for
-    /// every command.
-    fn filter(&self, cdb: &Cdb, device: &Geometry) -> Verdict;
-
-    /// Whether the core may answer this command with less than the initiator's buffer, and leave
-    /// old data in the rest of it. Then it is cleared before.
-    fn has_short_response(&self, cdb: &Cdb) -> bool;
+    /// Looks at a command of a LUN that is not open, before the core does.
+    fn filter(&self, cdb: &Cdb, arrival: &Arrival) -> Verdict;
 
     /// Opens a LUN. The daemon's main thread (first open) or a recovery thread (reopen) waits. The
     /// reason of a failure is the callee's to log.
@@ -47,30 +42,30 @@ pub trait Handler: Sync {
     fn destroy(&self);
 }
 
-/// What initiators are told of the shape of a device.
+/// What is known of a command beside its CDB, when it comes.
 #[derive(Debug, Clone, Copy)]
-pub struct Geometry {
+pub struct Arrival {
     /// Bytes of a logical block.
     pub block_size: u32,
-    /// Logical blocks.
+    /// Logical blocks that initiators are told of.
     pub blocks: u64,
     /// Blocks of the largest READ or WRITE.
     pub max_transfer: u32,
+    /// Bytes of the initiator's buffer.
+    pub data_len: usize,
 }
 
 /// What becomes of a command before the core looks at it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// The core goes on with it.
+    /// Whoever the table of commands names goes on with it.
     Pass,
-    /// The core goes on with a WRITE SAME, and does not see its UNMAP bit: it would take it for
-    /// UNMAPs, of which it reports GOOD whatever they complete with (`unmap_put`), and submit them
-    /// all at once (`align_and_split_unmap`). [`Lun::write_same`] sees the bit.
-    HideUnmap,
     /// It ends here.
     End(Status),
-    /// It is GOOD, with this VPD page.
-    Page([u8; 64]),
+    /// It is GOOD, with this data, or as much of it as the initiator has room for.
+    Data(Vec<u8>),
+    /// The core answers it, and some bytes of the answer are ours.
+    Overlay(Overlay),
 }
 
 /// What became of a request for the lock.
@@ -112,21 +107,6 @@ pub trait Lun: Send + Sync {
     /// The command, if it cannot be served at all.
     fn write(self: Arc<Self>, command: Command, offset: u64) -> Result<(), Rejected>;
 
-    /// UNMAP: `len` bytes at `offset` are freed. Comes once for each descriptor of the initiator's
-    /// command, with `len` 0 too. **An error by completion is lost**: the core reports GOOD.
-    ///
-    /// # Errors
-    /// The command, if it cannot be served at all.
-    fn unmap(self: Arc<Self>, command: Command, offset: u64, len: u64) -> Result<(), Rejected>;
-
-    /// WRITE SAME, with or without the UNMAP bit: `len` bytes at `offset` are filled with the
-    /// command's data, one block.
-    ///
-    /// # Errors
-    /// The command, if it cannot be served at all.
-    fn write_same(self: Arc<Self>, command: Command, offset: u64, len: u64)
-    -> Result<(), Rejected>;
-
     /// COMPARE AND WRITE at `offset`: the command's data is the expected blocks, then the new ones.
     ///
     /// # Errors
@@ -139,9 +119,19 @@ pub trait Lun: Send + Sync {
     /// The command, if it cannot be served at all.
     fn flush(self: Arc<Self>, command: Command) -> Result<(), Rejected>;
 
-    /// A TEST UNIT READY or SYNCHRONIZE CACHE has come. Some: its final status; None leaves it to
-    /// the core. On the command thread: must not block.
-    fn prior(self: Arc<Self>, cdb: &Cdb) -> Option<Status>;
+    /// A command has come that the table of commands leaves to the LUN ([`Server::Queue`]).
+    ///
+    /// [`Server::Queue`]: crate::scsi::Server::Queue
+    ///
+    /// # Errors
+    /// The command, if it cannot be served at all.
+    fn serve(self: Arc<Self>, command: Command) -> Result<(), Rejected>;
+
+    /// Such a command, as it is measured.
+    fn work(&self, cdb: &Cdb) -> IoDescriptor;
+
+    /// Looks at every command before the core does. On the command thread: must not block.
+    fn intercept(self: Arc<Self>, cdb: &Cdb, arrival: &Arrival) -> Verdict;
 
     /// The core wants to pass on WRITEs of a LUN with an implicit ALUA group, through this gateway
     /// and no other. No command is in flight. Runs on a thread of the core's own, possibly while

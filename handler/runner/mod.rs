@@ -9,9 +9,11 @@
 mod abi;
 mod command;
 mod control;
+mod data;
 mod device;
 mod device_handle;
 mod devices;
+mod dispatch;
 mod entry;
 mod handler;
 mod log;
@@ -21,9 +23,9 @@ pub(crate) mod testing;
 mod timeout;
 mod vtable;
 
-pub use command::{Command, Rejected};
+pub use command::{Command, Overlay, Rejected};
 pub use device::{Device, Limits, log_file};
 pub use device_handle::DeviceHandle;
-pub use handler::{Geometry, Handler, LockOutcome, LockState, Lun, Verdict};
+pub use handler::{Arrival, Handler, LockOutcome, LockState, Lun, Verdict};
 pub use symbols::{Unsupported, names as symbol_names};
 pub use vtable::register;

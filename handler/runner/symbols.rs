@@ -55,14 +55,19 @@ macro_rules! symbols {
             /// The names of all of them, for the test that holds them against the installed daemon.
             const NAMES: &'static [&'static str] = &[$(stringify!($name)),*];
 
-            /// For commands in unit tests: nothing but their completion is called.
+            /// For commands in unit tests: nothing but their completion and the serial number is asked for.
             #[cfg(test)]
             pub(super) fn fake(complete: unsafe extern "C" fn(*mut TcmuDevice, *mut TcmurCmd, c_int)) -> Self {
+                extern "C" fn serial(_: *mut TcmuDevice) -> *mut c_char {
+                    // SAFETY: a NUL-terminated string; the result is the caller's.
+                    unsafe { libc::strdup(super::testing::SERIAL.as_ptr()) }
+                }
                 extern "C" fn never() {
                     unreachable!("not for unit tests");
                 }
                 Self {
                     tcmur_cmd_complete: complete,
+                    tcmu_cfgfs_dev_get_wwn: serial,
                     ..Self { $($name: {
                         // SAFETY: never called, see above.
                         unsafe { mem::transmute::<extern "C" fn(), $type>(never) }
@@ -108,6 +113,7 @@ symbols! {
     tcmu_dev_set_write_cache_enabled: unsafe extern "C" fn(*mut TcmuDevice, bool),
     tcmu_dev_set_solid_state_media: unsafe extern "C" fn(*mut TcmuDevice, bool),
     tcmu_cfgfs_dev_get_attr_int: unsafe extern "C" fn(*mut TcmuDevice, *const c_char) -> c_int,
+    tcmu_cfgfs_dev_get_wwn: unsafe extern "C" fn(*mut TcmuDevice) -> *mut c_char,
     tcmu_get_log_level: unsafe extern "C" fn() -> u32,
     tcmu_make_absolute_logfile: unsafe extern "C" fn(*mut c_char, *const c_char) -> c_int,
     tcmu_err_message: Message,

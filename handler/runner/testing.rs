@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Commands without a daemon, for the unit tests of other modules.
 
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 use std::mem;
 use std::ptr::NonNull;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -14,10 +14,15 @@ use super::{Command, DeviceHandle};
 use crate::iovec::IoVecs;
 use crate::scsi::Cdb;
 
+/// The serial number of every device.
+pub(crate) const SERIAL: &CStr = c"0123456789abcdef0123456789abcdef";
+
 /// What the initiator would see of a command.
 pub(crate) struct Answer {
     pub(crate) status: c_int,
     pub(crate) data: Vec<u8>,
+    /// Sense key, additional sense code and qualifier, and the sense-key specific bytes.
+    pub(crate) sense: (u8, u8, u8, [u8; 3]),
 }
 
 /// Stands for a `tcmur_cmd`, and owns what the core owns for it.
@@ -33,6 +38,11 @@ struct FakeCmd {
 
 /// A command whose data lies in pieces of `piece` bytes, and its answer to come.
 pub(crate) fn command(data: Vec<u8>, piece: usize) -> (Command, Receiver<Answer>) {
+    command_of(&[], data, piece)
+}
+
+/// One with this CDB.
+pub(crate) fn command_of(cdb: &[u8], data: Vec<u8>, piece: usize) -> (Command, Receiver<Answer>) {
     let (answer, answers) = channel();
     let mut cmd = Box::new(FakeCmd {
         lib_cmd: std::ptr::null_mut(),
@@ -56,7 +66,7 @@ pub(crate) fn command(data: Vec<u8>, piece: usize) -> (Command, Receiver<Answer>
     let symbols: &'static Symbols = Box::leak(Box::new(Symbols::fake(complete)));
     let cmd = NonNull::from(Box::leak(cmd)).cast();
     // SAFETY: nobody else answers this command; `complete` takes it back.
-    (unsafe { Command::new(symbols, NonNull::dangling(), cmd, Cdb::new(&[]), data) }, answers)
+    (unsafe { Command::new(symbols, NonNull::dangling(), cmd, Cdb::new(cdb), data) }, answers)
 }
 
 /// For a LUN without a device.
@@ -71,5 +81,8 @@ pub(crate) fn device_handle() -> DeviceHandle {
 unsafe extern "C" fn complete(_: *mut TcmuDevice, cmd: *mut TcmurCmd, status: c_int) {
     // SAFETY: leaked by `command`, and completed once.
     let cmd = unsafe { Box::from_raw(cmd.cast::<FakeCmd>()) };
-    cmd.answer.send(Answer { status, data: cmd.data }).unwrap();
+    // SAFETY: the head is zeroed before the plugin writes to it.
+    let sense = unsafe { cmd.head.assume_init_ref() }.sense_buf;
+    let sense = (sense[2], sense[12], sense[13], [sense[15], sense[16], sense[17]]);
+    cmd.answer.send(Answer { status, data: cmd.data, sense }).unwrap();
 }

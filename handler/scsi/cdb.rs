@@ -80,6 +80,32 @@ impl Cdb {
         (self.flags() & EVPD != 0).then_some(self.byte(2))
     }
 
+    /// ALLOCATION LENGTH, or PARAMETER LIST LENGTH: at the same place as a transfer length.
+    #[must_use]
+    pub fn parameter_length(&self) -> usize {
+        let short = |bytes| usize::from(u16::from_be_bytes(bytes));
+        let long = |bytes| usize::try_from(u32::from_be_bytes(bytes)).unwrap_or(usize::MAX);
+        match (self.operation(), Self::length(self.opcode())) {
+            (Some(Operation::Inquiry), _) => short(self.field(3)),
+            (_, 6) => self.byte(4).into(),
+            (_, 10) => short(self.field(7)),
+            (_, 12) => long(self.field(6)),
+            (_, 16) => long(self.field(10)),
+            _ => 0,
+        }
+    }
+
+    /// The first byte of TRANSFER LENGTH, for a field pointer.
+    #[must_use]
+    pub fn length_field(&self) -> u16 {
+        match Self::length(self.opcode()) {
+            6 => 4,
+            10 => 7,
+            12 => 6,
+            _ => 10,
+        }
+    }
+
     /// LOGICAL BLOCK ADDRESS and TRANSFER LENGTH of a 10, 12 or 16-byte command that has both. None
     /// for other sizes.
     #[must_use]
@@ -107,6 +133,19 @@ impl Cdb {
             Some(Operation::WriteAndVerify) => true,
             _ => false,
         }
+    }
+
+    /// BYTCHK of VERIFY and WRITE AND VERIFY.
+    #[must_use]
+    pub fn byte_check(&self) -> u8 {
+        (self.flags() >> 1) & 0b11
+    }
+
+    /// Whether the blocks of a WRITE SAME become zeros, without data that says so (NDOB).
+    #[must_use]
+    pub fn has_no_data(&self) -> bool {
+        const NDOB: u8 = 1;
+        self.opcode() == 0x93 && self.flags() & NDOB != 0
     }
 
     /// Whether the range of a WRITE SAME may be freed.
@@ -146,7 +185,7 @@ mod tests {
         for opcode in [0x2a, 0xaa, 0x8a, 0x89] {
             assert!(durable(opcode) && !Cdb::new(&[opcode]).is_durable(), "{opcode:02x}");
         }
-        assert!([0x2e, 0x8e].iter().all(|&opcode| Cdb::new(&[opcode]).is_durable()));
+        assert!([0x2e, 0x8e, 0xae].iter().all(|&opcode| Cdb::new(&[opcode]).is_durable()));
         assert!([0x0a, 0x28, 0x41, 0x93].iter().all(|&opcode| !durable(opcode)));
     }
 }

@@ -13,4 +13,4 @@ pub use cdb::Cdb;
 pub use op::{ErrorClass, Op};
 pub use opcode::{DataDirection, Operation, Server, SupportedCommand};
 pub use sense::{FieldPointer, SENSE_LEN, Sense, Status};
-pub use table::{COMMANDS, find};
+pub use table::{COMMANDS, find, has_opcode};

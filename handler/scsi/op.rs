@@ -16,12 +16,36 @@ pub enum Op {
     WriteSame,
     /// COMPARE AND WRITE.
     CompareAndWrite,
+    /// VERIFY.
+    Verify,
+    /// ORWRITE.
+    OrWrite,
+    /// EXTENDED COPY.
+    Copy,
+    /// GET LBA STATUS.
+    LbaStatus,
 }
 
 impl Op {
     /// All variants, in declaration order.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Read, Self::Write, Self::Flush, Self::Unmap, Self::WriteSame, Self::CompareAndWrite];
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Read,
+        Self::Write,
+        Self::Flush,
+        Self::Unmap,
+        Self::WriteSame,
+        Self::CompareAndWrite,
+        Self::Verify,
+        Self::OrWrite,
+        Self::Copy,
+        Self::LbaStatus,
+    ];
+
+    /// Whether it changes blocks.
+    #[must_use]
+    pub fn writes(self) -> bool {
+        !matches!(self, Self::Read | Self::Flush | Self::Verify | Self::LbaStatus)
+    }
 
     /// Name in log lines, as in SBC.
     #[must_use]
@@ -33,6 +57,10 @@ impl Op {
             Self::Unmap => "UNMAP",
             Self::WriteSame => "WRITE SAME",
             Self::CompareAndWrite => "COMPARE AND WRITE",
+            Self::Verify => "VERIFY",
+            Self::OrWrite => "ORWRITE",
+            Self::Copy => "EXTENDED COPY",
+            Self::LbaStatus => "GET LBA STATUS",
         }
     }
 
@@ -45,6 +73,10 @@ impl Op {
             Self::Unmap => "unmap",
             Self::WriteSame => "write_same",
             Self::CompareAndWrite => "compare_and_write",
+            Self::Verify => "verify",
+            Self::OrWrite => "or_write",
+            Self::Copy => "extended_copy",
+            Self::LbaStatus => "get_lba_status",
         }
     }
 }

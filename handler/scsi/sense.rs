@@ -38,8 +38,6 @@ pub struct Sense {
     key: u8,
     asc: u8,
     ascq: u8,
-    /// About an earlier command than the one that carries it.
-    deferred: bool,
     /// The INFORMATION field.
     information: Option<u32>,
     field: Option<FieldPointer>,
@@ -86,11 +84,30 @@ impl Sense {
     pub const STANDBY: Self = Self::new(0x02, 0x04, 0x0b);
     /// UNIT ATTENTION, not ready to ready change.
     pub const BECAME_READY: Self = Self::new(0x06, 0x28, 0x00);
-    /// MEDIUM ERROR, write error.
-    pub const WRITE_ERROR: Self = Self::new(0x03, 0x0c, 0x00);
+
+    /// ILLEGAL REQUEST, parameter list length error.
+    pub const PARAMETER_LIST_LENGTH_ERROR: Self = Self::new(0x05, 0x1a, 0x00);
+    /// ILLEGAL REQUEST, saving parameters not supported.
+    pub const SAVING_NOT_SUPPORTED: Self = Self::new(0x05, 0x39, 0x00);
+    /// ILLEGAL REQUEST, too many target descriptors: of an EXTENDED COPY.
+    pub const TOO_MANY_TARGETS: Self = Self::new(0x05, 0x26, 0x06);
+    /// ILLEGAL REQUEST, unsupported target descriptor type code.
+    pub const UNSUPPORTED_TARGET: Self = Self::new(0x05, 0x26, 0x07);
+    /// ILLEGAL REQUEST, too many segment descriptors.
+    pub const TOO_MANY_SEGMENTS: Self = Self::new(0x05, 0x26, 0x08);
+    /// ILLEGAL REQUEST, unsupported segment descriptor type code.
+    pub const UNSUPPORTED_SEGMENT: Self = Self::new(0x05, 0x26, 0x09);
+    /// COPY ABORTED, no additional sense: a segment lies beyond the end of the LUN.
+    pub const COPY_ABORTED: Self = Self::new(0x0a, 0x00, 0x00);
+    /// COPY ABORTED, unreachable copy target: a segment names a descriptor that there is not.
+    pub const UNREACHABLE_TARGET: Self = Self::new(0x0a, 0x08, 0x04);
+    /// COPY ABORTED, copy target device not reachable: it is not this LUN.
+    pub const TARGET_NOT_REACHABLE: Self = Self::new(0x0a, 0x0d, 0x02);
+    /// NO SENSE.
+    pub const NONE: Self = Self::new(0x00, 0x00, 0x00);
 
     const fn new(key: u8, asc: u8, ascq: u8) -> Self {
-        Self { key, asc, ascq, deferred: false, information: None, field: None }
+        Self { key, asc, ascq, information: None, field: None }
     }
 
     /// MISCOMPARE, with the offset of the first byte that differs.
@@ -117,26 +134,32 @@ impl Sense {
         Self { field: Some(field), ..Self::new(0x05, 0x26, 0x00) }
     }
 
-    /// About an earlier command.
+    /// Points at the descriptor that is wrong: its first byte in the parameter list.
     #[must_use]
-    pub fn deferred(self) -> Self {
-        Self { deferred: true, ..self }
+    pub fn at(self, byte: usize) -> Self {
+        let byte = u16::try_from(byte).unwrap_or(u16::MAX);
+        Self { field: Some(FieldPointer { in_cdb: false, byte, bit: None }), ..self }
+    }
+
+    /// Descriptor format (SPC-4, 4.5.2), without descriptors.
+    #[must_use]
+    pub fn to_descriptor_format(self) -> [u8; 8] {
+        const CURRENT: u8 = 0x72;
+        [CURRENT, self.key, self.asc, self.ascq, 0, 0, 0, 0]
     }
 
     /// Fixed format (SPC-4, 4.5.3).
     #[must_use]
     pub fn to_bytes(self) -> [u8; SENSE_LEN] {
         const CURRENT: u8 = 0x70;
-        const DEFERRED: u8 = 0x71;
         const VALID: u8 = 0x80;
         const ADDITIONAL_LENGTH: u8 = 0x0a;
-        let code = if self.deferred { DEFERRED } else { CURRENT };
         let valid = if self.information.is_some() { VALID } else { 0 };
         let [i0, i1, i2, i3] = self.information.unwrap_or(0).to_be_bytes();
         let [specific, pointer_high, pointer_low] =
             self.field.map_or([0; 3], FieldPointer::to_bytes);
         let head = [
-            code | valid,
+            CURRENT | valid,
             0,
             self.key,
             i0,
@@ -198,7 +221,6 @@ mod tests {
             (0x70, 0x07, 0x0a, 0x27, 0x07)
         );
         assert!(bytes[14..].iter().all(|&b| b == 0));
-        assert_eq!(Sense::WRITE_ERROR.deferred().to_bytes()[0], 0x71);
         assert_eq!(
             Sense::invalid_field_in_cdb(0x0102, 3).to_bytes()[12..18],
             [0x24, 0, 0, 0xcb, 1, 2]
@@ -219,7 +241,6 @@ mod tests {
             (Sense::BECOMING_READY, ErrorClass::NotReady),
             (Sense::STANDBY, ErrorClass::Standby),
             (Sense::BECAME_READY, ErrorClass::Other),
-            (Sense::WRITE_ERROR.deferred(), ErrorClass::Medium),
             (Sense::miscompare(1), ErrorClass::Miscompare),
         ] {
             assert_eq!(Status::Sense(sense).error_class(), Some(class), "{sense:?}");

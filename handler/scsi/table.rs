@@ -4,7 +4,7 @@
 
 use super::opcode::{DataDirection, Operation as O, Server, SupportedCommand};
 use DataDirection::{In, None as NoData, Out};
-use Server::{Core, Intercept, Kernel};
+use Server::{Core, Intercept, Kernel, Queue};
 
 /// A command without service actions.
 const fn command(
@@ -38,7 +38,7 @@ const X: u8 = 0xff;
 #[rustfmt::skip]
 pub const COMMANDS: &[SupportedCommand] = &[
     command(&[0x00, 0, 0, 0, 0, 0], O::TestUnitReady, NoData, Intercept),
-    command(&[0x03, 0x01, 0, 0, X, 0], O::RequestSense, In, Core),
+    command(&[0x03, 0x01, 0, 0, X, 0], O::RequestSense, In, Intercept),
     command(&[0x04, 0, 0, 0, 0, 0], O::FormatUnit, NoData, Core),
     command(&[0x08, 0x1f, X, X, X, 0], O::Read, In, Core),
     command(&[0x0a, 0x1f, X, X, X, 0], O::Write, Out, Core),
@@ -46,19 +46,23 @@ pub const COMMANDS: &[SupportedCommand] = &[
     command(&[0x15, 0x11, 0, 0, X, 0], O::ModeSelect, Out, Core),
     command(&[0x16, 0, 0, 0, 0, 0], O::Reservation, NoData, Kernel),
     command(&[0x17, 0, 0, 0, 0, 0], O::Reservation, NoData, Kernel),
-    command(&[0x1a, 0x08, X, X, X, 0], O::ModeSense, In, Core),
+    command(&[0x1a, 0x08, X, X, X, 0], O::ModeSense, In, Intercept),
     command(&[0x1b, 0x01, 0, 0x0f, 0xf7, 0], O::StartStopUnit, NoData, Core),
     command(&[0x25, 0, X, X, X, X, 0, 0, 0x01, 0], O::ReadCapacity10, In, Core),
     command(&[0x28, 0xf8, X, X, X, X, 0, X, X, 0], O::Read, In, Core),
     command(&[0x2a, 0xf8, X, X, X, X, 0, X, X, 0], O::Write, Out, Core),
-    command(&[0x2e, 0xf0, X, X, X, X, 0, X, X, 0], O::WriteAndVerify, Out, Core),
+    command(&[0x2e, 0xf6, X, X, X, X, 0, X, X, 0], O::WriteAndVerify, Out, Queue),
+    command(&[0x2f, 0xf6, X, X, X, X, 0, X, X, 0], O::Verify, Out, Queue),
+    command(&[0x34, 0x02, X, X, X, X, 0, X, X, 0], O::PreFetch, NoData, Intercept),
     command(&[0x35, 0, 0, 0, 0, 0, 0, 0, 0, 0], O::SynchronizeCache, NoData, Core),
-    command(&[0x41, 0xf8, X, X, X, X, 0, X, X, 0], O::WriteSame, Out, Core),
-    command(&[0x42, 0x01, 0, 0, 0, 0, 0, X, X, 0], O::Unmap, Out, Core),
+    command(&[0x37, 0, 0x1f, 0, 0, 0, 0, X, X, 0], O::ReadDefectData, In, Intercept),
+    command(&[0x41, 0xf8, X, X, X, X, 0, X, X, 0], O::WriteSame, Out, Queue),
+    command(&[0x42, 0x01, 0, 0, 0, 0, 0, X, X, 0], O::Unmap, Out, Queue),
+    command(&[0x4d, 0x01, X, X, 0, X, X, X, X, 0], O::LogSense, In, Queue),
     command(&[0x55, 0x11, 0, 0, 0, 0, 0, X, X, 0], O::ModeSelect, Out, Core),
     command(&[0x56, 0, 0, 0, 0, 0, 0, 0, 0, 0], O::Reservation, NoData, Kernel),
     command(&[0x57, 0, 0, 0, 0, 0, 0, 0, 0, 0], O::Reservation, NoData, Kernel),
-    command(&[0x5a, 0x18, X, X, 0, 0, 0, X, X, 0], O::ModeSense, In, Core),
+    command(&[0x5a, 0x18, X, X, 0, 0, 0, X, X, 0], O::ModeSense, In, Intercept),
     action(&[0x5e, 0x00, 0, 0, 0, 0, 0, X, X, 0], O::Reservation, In, Kernel),
     action(&[0x5e, 0x01, 0, 0, 0, 0, 0, X, X, 0], O::Reservation, In, Kernel),
     action(&[0x5e, 0x02, 0, 0, 0, 0, 0, X, X, 0], O::Reservation, In, Kernel),
@@ -71,18 +75,29 @@ pub const COMMANDS: &[SupportedCommand] = &[
     action(&[0x5f, 0x05, X, 0, 0, X, X, X, X, 0], O::Reservation, Out, Kernel),
     action(&[0x5f, 0x06, X, 0, 0, X, X, X, X, 0], O::Reservation, Out, Kernel),
     action(&[0x5f, 0x07, X, 0, 0, X, X, X, X, 0], O::Reservation, Out, Kernel),
+    action(&[0x83, 0x00, 0, 0, 0, 0, 0, 0, 0, 0, X, X, X, X, 0, 0], O::ExtendedCopy, Out, Queue),
+    action(&[0x84, 0x00, X, 0, 0, 0, 0, 0, 0, 0, X, X, X, X, 0, 0], O::ReceiveCopyResults, In, Intercept),
+    action(&[0x84, 0x03, 0, 0, 0, 0, 0, 0, 0, 0, X, X, X, X, 0, 0], O::ReceiveCopyResults, In, Intercept),
     command(&[0x88, 0xf8, X, X, X, X, X, X, X, X, X, X, X, X, 0, 0], O::Read, In, Core),
     command(&[0x89, 0xf8, X, X, X, X, X, X, X, X, 0, 0, 0, X, 0, 0], O::CompareAndWrite, Out, Core),
     command(&[0x8a, 0xf8, X, X, X, X, X, X, X, X, X, X, X, X, 0, 0], O::Write, Out, Core),
-    command(&[0x8e, 0xf0, X, X, X, X, X, X, X, X, X, X, X, X, 0, 0], O::WriteAndVerify, Out, Core),
+    command(&[0x8b, 0xf8, X, X, X, X, X, X, X, X, X, X, X, X, 0, 0], O::OrWrite, Out, Queue),
+    command(&[0x8e, 0xf6, X, X, X, X, X, X, X, X, X, X, X, X, 0, 0], O::WriteAndVerify, Out, Queue),
+    command(&[0x8f, 0xf6, X, X, X, X, X, X, X, X, X, X, X, X, 0, 0], O::Verify, Out, Queue),
+    command(&[0x90, 0x02, X, X, X, X, X, X, X, X, X, X, X, X, 0, 0], O::PreFetch, NoData, Intercept),
     command(&[0x91, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], O::SynchronizeCache, NoData, Core),
-    command(&[0x93, 0xf8, X, X, X, X, X, X, X, X, X, X, X, X, 0, 0], O::WriteSame, Out, Core),
-    action(&[0x9e, 0x10, X, X, X, X, X, X, X, X, X, X, X, X, 0x01, 0], O::ReadCapacity16, In, Core),
+    command(&[0x93, 0xf9, X, X, X, X, X, X, X, X, X, X, X, X, 0, 0], O::WriteSame, Out, Queue),
+    action(&[0x9e, 0x10, X, X, X, X, X, X, X, X, X, X, X, X, 0x01, 0], O::ReadCapacity16, In, Intercept),
+    action(&[0x9e, 0x12, X, X, X, X, X, X, X, X, X, X, X, X, 0, 0], O::GetLbaStatus, In, Queue),
     command(&[0xa0, 0, X, 0, 0, 0, X, X, X, X, 0, 0], O::ReportLuns, In, Kernel),
     action(&[0xa3, 0xea, 0, 0, 0, 0, X, X, X, X, 0, 0], O::ReportTargetPortGroups, In, Core),
+    action(&[0xa3, 0x0c, 0x87, X, X, X, X, X, X, X, 0, 0], O::ReportSupportedOpcodes, In, Intercept),
     action(&[0xa4, 0x0a, 0, 0, 0, 0, X, X, X, X, 0, 0], O::SetTargetPortGroups, Out, Core),
     command(&[0xa8, 0xf8, X, X, X, X, X, X, X, X, 0, 0], O::Read, In, Core),
     command(&[0xaa, 0xf8, X, X, X, X, X, X, X, X, 0, 0], O::Write, Out, Core),
+    command(&[0xae, 0xf6, X, X, X, X, X, X, X, X, 0, 0], O::WriteAndVerify, Out, Queue),
+    command(&[0xaf, 0xf6, X, X, X, X, X, X, X, X, 0, 0], O::Verify, Out, Queue),
+    command(&[0xb7, 0x1f, X, X, X, X, X, X, X, X, 0, 0], O::ReadDefectData, In, Intercept),
 ];
 
 /// The row of a command. `action` is the lower five bits of byte 1.
@@ -107,6 +122,12 @@ const fn first_rows() -> [usize; 256] {
         first[COMMANDS[row].opcode as usize] = row;
     }
     first
+}
+
+/// Whether some command has this operation code, with whatever service action.
+#[must_use]
+pub fn has_opcode(opcode: u8) -> bool {
+    FIRST.get(usize::from(opcode)).is_some_and(|first| *first < COMMANDS.len())
 }
 
 #[cfg(test)]

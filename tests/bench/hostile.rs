@@ -208,6 +208,8 @@ struct Fate {
     slowest: Duration,
 }
 
+const SYNCHRONIZE_CACHE: u8 = 0x35;
+
 impl Kind {
     /// Of the command in this slot: half of them are from the 64 initiators with a COMPARE AND
     /// WRITE.
@@ -263,11 +265,17 @@ impl Kind {
             // Answered by the handler at once, or later.
             return answer(handled);
         }
+        if command.cdb().first() == Some(&SYNCHRONIZE_CACHE) {
+            // A command of the handler's own, in disguise.
+            // SAFETY: as above.
+            return answer(unsafe { (table().flush)(device, cmd) });
+        }
         let bytes = u64::from(u32::MAX) * BLOCK;
         match self {
             Self::WriteSame | Self::WriteSameOfZeros => {
+                let writesame = table().writesame.expect("a callback for WRITE SAME");
                 // SAFETY: as above.
-                answer(unsafe { (table().writesame)(device, cmd, 0, bytes, iov, count) })
+                answer(unsafe { writesame(device, cmd, 0, bytes, iov, count) })
             }
             Self::CompareAndWrite => {
                 // SAFETY: as above.
@@ -317,9 +325,9 @@ fn split(
             let part = command.part();
             let cmd = part.as_ptr();
             parts.push(part);
+            let unmap = table().unmap.expect("a callback for UNMAP");
             // SAFETY: as the daemon does, with a part that is alive until it is answered.
-            let status =
-                unsafe { (table().unmap)(device, cmd, offset, longest.min(bytes - offset)) };
+            let status = unsafe { unmap(device, cmd, offset, longest.min(bytes - offset)) };
             submitted += 1;
             if status != OK {
                 completed(std::ptr::null_mut(), cmd, status);

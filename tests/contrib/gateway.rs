@@ -62,7 +62,7 @@ impl Gateway {
         let (lun, path) = (&self.unlucky, self.volume.path("unlucky.img"));
         faults::set(&path, Some(Fault::NoSpace));
         assert_ne!(lun.submit_unmap(0, 4096).wait().0, OK);
-        assert_ne!(lun.write(0, &[1; 512]), OK, "tells of the UNMAP");
+        assert_ne!(lun.write(0, &[1; 512]), OK);
         for errno in [ENOSPC, EROFS, libc::ENXIO] {
             faults::set(&path, Some(Fault::Late(errno)));
             assert_ne!(lun.write(0, &[1; 512]), OK);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! FUA, which the core does not look at, and flushes. Of the bricks of a volfile nothing is known,
-//! so a durable write is flushed here; tests/gluster has those that honour `O_DSYNC`.
+//! FUA, which the core does not look at, and flushes. Of the bricks of a volfile nothing is known, so
+//! a durable write is flushed here; tests/gluster has those that honour `O_DSYNC`.
 
 use libc::EIO;
 
@@ -54,18 +54,30 @@ fn a_write_and_verify_and_a_compare_and_write_with_fua_are_flushed_before_they_a
     volume.image("disk.img", MIB);
     let path = volume.path("disk.img");
     let lun = Lun::opened(&volume.cfgstring("disk.img", ""), MIB);
-    for (flushes, opcode) in [0x2e, 0x8e].into_iter().enumerate() {
-        assert_eq!(lun.submit_write_of(&[opcode], 0, &[1; 512]).wait().0, OK);
+    for (flushes, opcode) in [0x2e, 0x8e, 0xae].into_iter().enumerate() {
+        assert_eq!(lun.submit_cdb(&of_one_block(opcode), vec![1; 512]).wait().0, OK);
         assert_eq!(faults::calls(&path, "sync"), flushes + 1, "{opcode:02x}");
     }
     assert_eq!(lun.submit_compare_and_write(0, &[1; 512], &[2; 512]).wait().0, OK);
-    assert_eq!(faults::calls(&path, "sync"), 2, "without FUA");
+    assert_eq!(faults::calls(&path, "sync"), 3, "without FUA");
     assert_eq!(lun.submit_forced_compare_and_write(0, &[2; 512], &[3; 512]).wait().0, OK);
-    assert_eq!(faults::calls(&path, "sync"), 3);
+    assert_eq!(faults::calls(&path, "sync"), 4);
     assert_ne!(lun.submit_forced_compare_and_write(0, &[2; 512], &[4; 512]).wait().0, OK);
-    assert_eq!(faults::calls(&path, "sync"), 3, "nothing was written");
+    assert_eq!(faults::calls(&path, "sync"), 4, "nothing was written");
     faults::set(&path, Some(Fault::NoSync(EIO)));
-    assert_eq!(lun.submit_write_of(&[0x8e], 0, &[1; 512]).wait().0, WR_ERR);
+    assert_eq!(lun.submit_cdb(&of_one_block(0x8e), vec![1; 512]).wait().0, WR_ERR);
     assert_eq!(lun.submit_forced_compare_and_write(0, &[1; 512], &[2; 512]).wait().0, WR_ERR);
     faults::set(&path, None);
+}
+
+/// The CDB of a WRITE AND VERIFY of the first block.
+fn of_one_block(opcode: u8) -> Vec<u8> {
+    let (length, at) = match opcode {
+        0x2e => (10, 8),
+        0x8e => (16, 13),
+        _ => (12, 9),
+    };
+    let mut cdb = vec![0; length];
+    (cdb[0], cdb[at]) = (opcode, 1);
+    cdb
 }

@@ -7,11 +7,13 @@ use std::thread;
 use std::time::Duration;
 
 use support::faults::{self, Fault};
-use support::runner::{BUSY, INVALID_CDB, Lun, NOT_HANDLED, OK};
+use support::runner::{BUSY, Lun, NOT_HANDLED, OK, PASSTHROUGH_ERR};
 use support::usage::Usage;
 use support::volume::LocalVolume;
 
 const GIB: u64 = 1 << 30;
+/// The status and sense of a CDB with a field that is wrong.
+const INVALID_FIELD: (i32, (u8, u8, u8)) = (PASSTHROUGH_ERR, (5, 0x24, 0));
 /// More than the daemon may take for hostile commands.
 const ALLOWED_KIB: u64 = 100 << 10;
 
@@ -43,16 +45,16 @@ fn a_write_same_with_the_unmap_bit_over_200_gib_does_not_take_gigabytes() {
             thread::sleep(Duration::from_millis(50));
         }
     };
-    let mut steps = lun.submit_from_the_ring(0, 200 * GIB, &[7; 512]);
+    let (status, command) = lun.submit_unmapping_write_same(0, 200 * GIB, &[7; 512]).wait();
     stays_small("one command");
-    assert_eq!((steps.len(), steps.remove(0).wait().0), (1, INVALID_CDB), "longer than announced");
+    assert_eq!((status, command.sense()), INVALID_FIELD, "longer than announced");
     let largest = announced(&lun);
-    for n in 0..128 {
-        for block in [[7; 512], [0; 512]] {
-            steps.extend(lun.submit_from_the_ring(n * GIB, largest, &block));
-        }
-    }
-    assert_eq!(steps.len(), 256, "each in one piece");
+    let blocks = [[7; 512], [0; 512]];
+    let steps: Vec<_> = (0..256)
+        .map(|n| {
+            lun.submit_unmapping_write_same(n / 2 * GIB, largest, &blocks[usize::from(n % 2 == 1)])
+        })
+        .collect();
     stays_small("many that are as long as may be");
     faults::set(&path, None);
     for step in steps {
@@ -75,7 +77,7 @@ fn block_limits_announce_what_can_end_in_time_and_what_is_longer_is_refused_when
         let transfer = u64::from(lun.device.max_xfer_len.load(Ordering::SeqCst));
         assert_eq!((number(&page[8..12]), number(&page[12..16])), (transfer, transfer));
         let unmap = u64::from(lun.device.max_unmap_len.load(Ordering::SeqCst));
-        assert_eq!((number(&page[20..24]), number(&page[24..28])), (unmap, 4));
+        assert_eq!((number(&page[20..24]), number(&page[24..28])), (unmap, 256));
         assert_eq!((number(&page[28..32]), number(&page[32..36])), (1, 1 << 31 | 1));
         let most = blocks(64 << 20);
         assert_eq!(number(&page[36..44]), most);
@@ -86,11 +88,16 @@ fn block_limits_announce_what_can_end_in_time_and_what_is_longer_is_refused_when
             cdb
         };
         for flags in [0, 8] {
-            assert_eq!(lun.screen(&cdb16(flags, most)).0, NOT_HANDLED);
-            assert_eq!(lun.screen(&cdb16(flags, most + 1)).0, INVALID_CDB);
-            assert_eq!(lun.screen(&cdb16(flags, u64::from(u32::MAX))).0, INVALID_CDB);
+            let block = vec![0; usize::try_from(block_size).unwrap()];
+            let status = |blocks| {
+                let (status, command) = lun.submit_cdb(&cdb16(flags, blocks), block.clone()).wait();
+                (status, if status == PASSTHROUGH_ERR { command.sense() } else { (0, 0, 0) })
+            };
+            assert_eq!(status(most), (OK, (0, 0, 0)));
+            assert_eq!(status(most + 1), INVALID_FIELD);
+            assert_eq!(status(u32::MAX.into()), INVALID_FIELD);
         }
-        assert_eq!(lun.screen(&[0x12, 1, 0xb2, 0, 255, 0]).0, NOT_HANDLED, "another page");
+        assert_eq!(lun.screen(&[0x12, 1, 0x83, 0, 255, 0]).0, NOT_HANDLED, "another page");
         assert_eq!(lun.screen(&[0x12, 0, 0, 0, 255, 0]).0, NOT_HANDLED, "no page");
     }
 }

@@ -3,6 +3,7 @@
 //! subject a file.
 
 mod answers;
+mod any_cdb;
 mod cancellation;
 mod check_config;
 mod closing;
@@ -17,6 +18,7 @@ mod limits;
 mod metrics;
 mod metrics_settings;
 mod open_failures;
+mod own_commands;
 #[cfg(feature = "inject-panics")]
 mod panics;
 mod screening;

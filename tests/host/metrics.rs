@@ -128,24 +128,6 @@ fn an_outage_is_seen_and_a_lun_that_was_reopened_keeps_its_numbers() {
 }
 
 #[test]
-fn a_deferred_error_is_counted() {
-    let volume = LocalVolume::new();
-    volume.image("deferred.img", MIB);
-    let path = volume.path("deferred.img");
-    let lun = Lun::opened(&volume.cfgstring("deferred.img", ""), MIB);
-    faults::set(&path, Some(Fault::NoSpace));
-    assert_eq!(lun.submit_unmap(0, 4096).wait().0, PASSTHROUGH_ERR);
-    faults::set(&path, None);
-    assert_eq!(lun.read(0, 512).0, PASSTHROUGH_ERR, "which tells it");
-    let numbers = Numbers::of(&path);
-    assert_eq!(numbers.get("deferred_errors_total", &[]), 1);
-    assert_eq!(
-        (numbers.of_op("unmap", "space"), numbers.of_op("read", "space")),
-        ([1, 1, 0], [1, 1, 0])
-    );
-}
-
-#[test]
 fn a_command_that_is_being_served_is_in_flight() {
     let volume = LocalVolume::new();
     volume.image("held.img", MIB);

@@ -168,59 +168,52 @@ impl Lun {
         self.submit(command, |device, cmd, _, _, _| unsafe { (table().flush)(device, cmd) })
     }
 
-    /// Submits an UNMAP.
+    /// Submits an UNMAP of one range.
     pub fn submit_unmap(&self, offset: u64, len: u64) -> Pending {
-        self.submit_unmap_of(FakeCommand::with_cdb(vec![0; 24], &[0x42]), offset, len)
+        let size = u64::from(self.device.block_size);
+        let mut list = vec![0; 24];
+        (list[1], list[3]) = (22, 16);
+        list[8..16].copy_from_slice(&(offset / size).to_be_bytes());
+        list[16..20].copy_from_slice(&blocks(len, size).to_be_bytes());
+        self.submit_cdb(&[0x42, 0, 0, 0, 0, 0, 0, 0, 24, 0], list)
     }
 
     /// Submits a WRITE SAME(16) with the UNMAP bit.
     pub fn submit_unmapping_write_same(&self, offset: u64, len: u64, block: &[u8]) -> Pending {
-        let mut steps = self.submit_from_the_ring(offset, len, block);
-        assert_eq!(steps.len(), 1, "cut into pieces");
-        steps.remove(0)
+        self.submit_write_same_of(0x08, offset, len, block)
     }
 
-    /// A WRITE SAME(16) with the UNMAP bit, as the core takes it from the ring (1.5.4): it asks
-    /// `handle_cmd` first. If the bit is still set then, the range is cut into pieces of
-    /// `max_unmap_len`, and all of them are unmapped at once (`align_and_split_unmap`).
-    pub fn submit_from_the_ring(&self, offset: u64, len: u64, block: &[u8]) -> Vec<Pending> {
+    /// Submits a WRITE SAME(16).
+    pub fn submit_write_same(&self, offset: u64, len: u64, block: &[u8]) -> Pending {
+        self.submit_write_same_of(0, offset, len, block)
+    }
+
+    fn submit_write_same_of(&self, flags: u8, offset: u64, len: u64, block: &[u8]) -> Pending {
         let size = u64::from(self.device.block_size);
         let mut cdb = [0_u8; 16];
-        cdb[..2].copy_from_slice(&[0x93, 0x08]);
+        cdb[..2].copy_from_slice(&[0x93, flags]);
         cdb[2..10].copy_from_slice(&(offset / size).to_be_bytes());
-        cdb[10..14].copy_from_slice(&u32::try_from(len / size).unwrap().to_be_bytes());
-        let command = || FakeCommand::in_pieces(block.to_vec(), &cdb, &[usize::MAX]);
-        let first = command();
-        // SAFETY: as the daemon does, with a live command.
-        let screened = unsafe { (table().handle_cmd)(&raw const *self.device, first.as_ptr()) };
-        if screened != NOT_HANDLED {
-            return vec![Pending { command: first, answers: channel().1, returned: screened }];
-        }
-        if first.cdb()[1] & 0x08 == 0 {
-            return vec![self.submit(first, |device, cmd, iov, count, _| {
-                // SAFETY: as the daemon does, with a live command.
-                unsafe { (table().writesame)(device, cmd, offset, len, iov, count) }
-            })];
-        }
-        let piece = u64::from(self.device.max_unmap_len.load(Ordering::SeqCst)) * size;
-        let starts = (offset..offset + len).step_by(usize::try_from(piece).unwrap());
-        starts
-            .map(|start| self.submit_unmap_of(command(), start, piece.min(offset + len - start)))
-            .collect()
+        cdb[10..14].copy_from_slice(&blocks(len, size).to_be_bytes());
+        self.submit_cdb(&cdb, block.to_vec())
     }
 
-    fn submit_unmap_of(&self, command: FakeCommand, offset: u64, len: u64) -> Pending {
+    /// A command as the core takes it from the ring (1.5.4): it asks `handle_cmd` first; what that
+    /// makes a SYNCHRONIZE CACHE of goes to `flush`. Any other that it leaves to the core ends here,
+    /// with -1.
+    pub fn submit_cdb(&self, cdb: &[u8], data: Vec<u8>) -> Pending {
+        const SYNCHRONIZE_CACHE: u8 = 0x35;
+        let command = FakeCommand::with_cdb(data, cdb);
+        // SAFETY: as the daemon does, with a live command.
+        let screened = unsafe { (table().handle_cmd)(&raw const *self.device, command.as_ptr()) };
+        if screened != NOT_HANDLED || command.cdb()[0] != SYNCHRONIZE_CACHE {
+            let (sender, answers) = channel();
+            // GOOD at once.
+            sender.send((screened, thread::current().id())).unwrap();
+            return Pending { command, answers, returned: screened };
+        }
         self.submit(command, |device, cmd, _, _, _| {
             // SAFETY: as the daemon does, with a live command.
-            unsafe { (table().unmap)(device, cmd, offset, len) }
-        })
-    }
-
-    pub fn submit_write_same(&self, offset: u64, len: u64, block: &[u8]) -> Pending {
-        let command = FakeCommand::with_cdb(block.to_vec(), &[0x93]);
-        self.submit(command, |device, cmd, iov, count, _| {
-            // SAFETY: as the daemon does, with a live command.
-            unsafe { (table().writesame)(device, cmd, offset, len, iov, count) }
+            unsafe { (table().flush)(device, cmd) }
         })
     }
 
@@ -418,4 +411,9 @@ impl Pending {
         }
         self.answers.try_recv().ok().map(|(status, _)| status)
     }
+}
+
+/// Blocks that so many bytes have, as a CDB can say it.
+fn blocks(bytes: u64, size: u64) -> u32 {
+    u32::try_from(bytes / size).unwrap_or(u32::MAX)
 }

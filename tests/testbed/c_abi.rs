@@ -34,8 +34,9 @@ pub struct Table {
     pub read: Data,
     pub write: Data,
     pub flush: unsafe extern "C" fn(*const FakeDevice, *mut c_void) -> c_int,
-    pub unmap: unsafe extern "C" fn(*const FakeDevice, *mut c_void, u64, u64) -> c_int,
-    pub writesame: Ranged,
+    /// NULL in a plugin that serves the command in the disguise of a SYNCHRONIZE CACHE.
+    pub unmap: Option<unsafe extern "C" fn(*const FakeDevice, *mut c_void, u64, u64) -> c_int>,
+    pub writesame: Option<Ranged>,
     pub caw: Ranged,
     /// What fencing adds: NULL in a plugin without it.
     pub report_event: Option<unsafe extern "C" fn(*const FakeDevice) -> c_int>,

@@ -7,7 +7,18 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::thread;
 
-const OPS: [&str; 6] = ["read", "write", "flush", "unmap", "write_same", "compare_and_write"];
+const OPS: [&str; 10] = [
+    "read",
+    "write",
+    "flush",
+    "unmap",
+    "write_same",
+    "compare_and_write",
+    "verify",
+    "or_write",
+    "extended_copy",
+    "get_lba_status",
+];
 const CLASSES: [&str; 10] = [
     "busy",
     "not_ready",

@@ -79,6 +79,15 @@ device_functions! {
     fn tcmu_notify_lock_lost(device) { device.locks_lost.fetch_add(1, Ordering::SeqCst); }
 }
 
+/// The serial number of every device, malloc'ed, as configfs has it.
+pub const SERIAL: &CStr = c"0123456789abcdef0123456789abcdef";
+
+#[unsafe(no_mangle)]
+extern "C" fn tcmu_cfgfs_dev_get_wwn(_: *mut FakeDevice) -> *mut c_char {
+    // SAFETY: a NUL-terminated string; the result is the caller's.
+    unsafe { libc::strdup(SERIAL.as_ptr()) }
+}
+
 #[unsafe(no_mangle)]
 extern "C" fn tcmu_cfgfs_dev_get_attr_int(device: *mut FakeDevice, name: *const c_char) -> c_int {
     // SAFETY: the plugin passes the device it was called with, which outlives the call, and a C

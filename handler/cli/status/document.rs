@@ -52,7 +52,8 @@ struct LunDocument {
     server: Option<String>,
     bricks: Option<u64>,
     bricks_connected: Option<u64>,
-    /// By operation: read, write, flush, unmap, `write_same`, `compare_and_write`.
+    /// By operation: read, write, flush, unmap, `write_same`, `compare_and_write`, verify,
+    /// `or_write`, `extended_copy`, `get_lba_status`.
     operations: BTreeMap<String, u64>,
     /// By operation, without flush.
     data_bytes: BTreeMap<String, u64>,

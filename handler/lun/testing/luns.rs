@@ -11,6 +11,7 @@ use nix::errno::Errno;
 
 use super::super::Lun;
 use super::super::backend::{OpenError, OpenErrorKind, Opened, Source};
+use super::super::copy::Results;
 use super::super::durability::Durability;
 use super::super::flush::Flushes;
 use super::super::gate::Gate;
@@ -19,6 +20,7 @@ use super::super::image::Moves;
 use super::super::lock::{ImageLocking, before_open};
 use super::super::recovery::Recovery;
 use super::super::size::Size;
+use super::super::space::AskingForSpace;
 use super::super::unmap::Fills;
 use super::{Fault, Memory, SIZE, Volume};
 use crate::config::{Cache, Config, Grow, LogLevel};
@@ -77,6 +79,8 @@ pub(in crate::lun) fn closed_lun(volume: &Arc<Volume>, options: &str) -> Arc<Lun
         durability: Durability::default(),
         fills: Fills::new(),
         flushes: Flushes::default(),
+        copies: Results::default(),
+        asking_for_space: AskingForSpace::default(),
         cfgstring: String::new(),
         log,
         meter,

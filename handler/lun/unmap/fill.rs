@@ -13,9 +13,8 @@ use super::super::error::{Op, kind};
 use super::submit;
 use crate::iovec::Window;
 use crate::log;
-use crate::metrics::Event;
 use crate::runner::Command;
-use crate::scsi::{Sense, Status};
+use crate::scsi::Status;
 
 /// Bytes of the largest piece: no call should take longer than the margin between a command's
 /// deadline and the kernel's.
@@ -65,7 +64,7 @@ impl Pattern {
 pub(super) struct Fill<B: Backend> {
     lun: Arc<Lun<B>>,
     op: Op,
-    /// Where the range begins, in bytes, and the first block with it.
+    /// Where the first range begins, in bytes, and the first block with it.
     offset: u64,
     pattern: Pattern,
     /// The pattern, repeated, from the first piece that is written on.
@@ -113,10 +112,10 @@ impl<B: Backend> Fill<B> {
         command: Command,
         (op, method): (Op, ZeroMethod),
         pattern: Pattern,
-        (offset, len): (u64, u64),
+        mut left: Vec<Range<u64>>,
     ) -> Self {
-        let whole = offset..offset.saturating_add(len);
-        let left = Vec::from_iter([whole]);
+        let offset = left.first().map_or(0, |range| range.start);
+        left.reverse();
         let state = State { command: Some(command), method, left, in_flight: 0, verdict: Ok(()) };
         Self { lun, op, offset, pattern, repeated: OnceLock::new(), state: Mutex::new(state) }
     }
@@ -228,12 +227,6 @@ impl<B: Backend> Fill<B> {
                 Status::Busy
             }
         };
-        if op == Op::Unmap {
-            // The core tells the initiator GOOD (unmap_put).
-            let sense = if let Status::Sense(sense) = status { sense } else { Sense::WRITE_ERROR };
-            lun.meter.count(Event::Deferred);
-            lun.gate.set_pending(sense.deferred());
-        }
         command.complete(status);
     }
 }

@@ -11,14 +11,17 @@
 //! believing that the fill has failed, stays.
 
 mod fill;
+mod parameter_list;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
 
 use self::fill::{Fill, Pattern, Piece, Step};
+pub(super) use self::parameter_list::{LONGEST, MAX_DESCRIPTORS, parse};
 use super::Lun;
 use super::backend::{Backend, Request, ZeroMethod};
 use super::error::Op;
@@ -32,32 +35,35 @@ pub(super) const MAX_WRITE_SAME: u32 = 64 << 20;
 /// memory that fills take: 8 MiB, and the repeated block of each fill that has pieces among them.
 const MAX_IN_FLIGHT: usize = 8;
 
-/// UNMAP.
-pub(super) fn unmap<B: Backend>(lun: &Arc<Lun<B>>, command: Command, offset: u64, len: u64) {
-    start(lun, command, (Op::Unmap, ZeroMethod::Discard), Pattern::Zeros, (offset, len));
+/// UNMAP of `ranges`, in bytes.
+pub(super) fn unmap<B: Backend>(lun: &Arc<Lun<B>>, command: Command, ranges: Vec<Range<u64>>) {
+    start(lun, command, (Op::Unmap, ZeroMethod::Discard), Pattern::Zeros, ranges);
 }
 
 /// WRITE SAME. Without the UNMAP bit its blocks stay allocated.
-pub(super) fn write_same<B: Backend>(lun: &Arc<Lun<B>>, command: Command, offset: u64, len: u64) {
-    let pattern = Pattern::of(command.data().to_vec());
+pub(super) fn write_same<B: Backend>(lun: &Arc<Lun<B>>, command: Command, range: Range<u64>) {
+    let pattern = if command.cdb().has_no_data() {
+        Pattern::Zeros
+    } else {
+        Pattern::of(command.data().to_vec())
+    };
     let cheapest = match pattern {
         Pattern::Zeros if command.cdb().is_unmapping() => ZeroMethod::Discard,
         Pattern::Zeros => ZeroMethod::Zerofill,
         Pattern::Block(_) => ZeroMethod::Write,
     };
-    start(lun, command, (Op::WriteSame, cheapest), pattern, (offset, len));
+    start(lun, command, (Op::WriteSame, cheapest), pattern, vec![range]);
 }
 
-/// The range may be empty: the core passes on descriptors of no blocks.
 fn start<B: Backend>(
     lun: &Arc<Lun<B>>,
     command: Command,
     (op, method): (Op, ZeroMethod),
     pattern: Pattern,
-    (offset, len): (u64, u64),
+    ranges: Vec<Range<u64>>,
 ) {
-    let fill = Arc::new(Fill::new(Arc::clone(lun), command, (op, method), pattern, (offset, len)));
-    lun.fills.queue().fills.push_back(fill);
+    let fill = Fill::new(Arc::clone(lun), command, (op, method), pattern, ranges);
+    lun.fills.queue().fills.push_back(Arc::new(fill));
     submit(lun);
 }
 

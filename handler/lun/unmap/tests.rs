@@ -9,14 +9,16 @@ use std::time::{Duration, Instant};
 use super::super::testing::{Memory, image, lun};
 use super::*;
 use crate::runner::Lun as _;
-use crate::runner::testing::{Answer, command};
+use crate::runner::testing::{Answer, command_of};
 
 /// Submits a WRITE SAME of the block `number`.
 fn fill(lun: &Arc<Lun<Memory>>, number: usize, deadline: Option<Instant>) -> Receiver<Answer> {
     let byte = u8::try_from(number).unwrap();
-    let (mut command, answers) = command(vec![byte; 512], 512);
+    let mut cdb = [0_u8; 16];
+    (cdb[0], cdb[9], cdb[13]) = (0x93, byte % 16, 1);
+    let (mut command, answers) = command_of(&cdb, vec![byte; 512], 512);
     command.set_deadline(deadline);
-    assert!(Arc::clone(lun).write_same(command, 512 * (number as u64 % 16), 512).is_ok());
+    assert!(Arc::clone(lun).serve(command).is_ok());
     answers
 }
 
