@@ -77,7 +77,7 @@ macro_rules! field {
 }
 
 /// Every key of a cfgstring.
-pub(super) const FIELDS: [Field<Config>; 18] = [
+pub(super) const FIELDS: [Field<Config>; 19] = [
     field!(
         "server",
         "HOST",
@@ -121,7 +121,7 @@ pub(super) const FIELDS: [Field<Config>; 18] = [
         |config| config.volfile.iter().cloned().collect()
     ),
     field!(words "cache", cache: Cache,
-        "writeback: writes may be held back until a flush; for LUNs with one path only"),
+        "writeback: writes may be held back until a flush; for LUNs with one path only. through: every write is durable when it is acknowledged"),
     field!(words "access", access: Access,
         "auto: read-only if the volume answers EROFS or EACCES"),
     field!(words "io-threads", io_threads: IoThreads,
@@ -151,6 +151,16 @@ pub(super) const FIELDS: [Field<Config>; 18] = [
             Ok(())
         },
         |config| vec![config.outage.as_secs().to_string()]
+    ),
+    field!(
+        "space-warning",
+        "80",
+        "percent of the volume's space, quota included, from which on initiators are warned; 0: never",
+        |config, key, value| {
+            config.space_warning = number(key, value, 0..=99, "a percentage from 1 to 99, or 0")?;
+            Ok(())
+        },
+        |config| vec![config.space_warning.to_string()]
     ),
     field!(
         "profile",

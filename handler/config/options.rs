@@ -44,6 +44,9 @@ pub struct Config {
     pub ping_timeout: Duration,
     /// `outage=`: how long the volume may be unreachable before commands fail.
     pub outage: Duration,
+    /// `space-warning=`: percentage of the volume's space from which on initiators are warned;
+    /// 0 for never.
+    pub space_warning: u8,
     /// `log-level=`: of libgfapi's own log, and of the LUN's lines.
     pub log_level: LogLevel,
 }
@@ -71,6 +74,7 @@ impl Config {
             // when initiators have given up (Linux: 30 s).
             ping_timeout: Duration::from_secs(10),
             outage: Duration::from_secs(120),
+            space_warning: 80,
             log_level: LogLevel::default(),
         }
     }

@@ -82,7 +82,10 @@ fn mistakes_have_a_place_and_say_what_would_be_right() {
             "\n[defaults]\n  chace = \"none\"\n",
             "/etc/x.toml:3:3: Unknown key \"chace\"; did you mean cache? known are server, port, ",
         ),
-        ("[defaults]\ncache = \"on\"\n", "/etc/x.toml:2:9: cache=on: expected none or writeback"),
+        (
+            "[defaults]\ncache = \"on\"\n",
+            "/etc/x.toml:2:9: cache=on: expected none, writeback or through",
+        ),
         ("[defaults]\ncache = none\n", "/etc/x.toml:2:9: not TOML: "),
         ("[defaults]\nport = 24007\nport = 24007\n", "/etc/x.toml:3:1: not TOML: duplicate key"),
         (

@@ -47,7 +47,7 @@ fn gluster_blocks_images_grow_by_hand_and_others_by_themselves() {
 fn every_key_is_understood() {
     let config = parse(
         "glfs/vol@a/d.img;server=b;server=fd00%3A%3A1;port=24010;cache=none;access=ro;io-threads=on;\
-         connection=own;open-timeout=7;ping-timeout=5;outage=0;log-level=debug;fence=required;grow=manual;open=fail",
+         connection=own;open-timeout=7;ping-timeout=5;outage=0;space-warning=95;log-level=debug;fence=required;grow=manual;open=fail",
     )
     .unwrap();
     assert_eq!(config.hosts, ["a", "b", "fd00::1"]);
@@ -59,7 +59,7 @@ fn every_key_is_understood() {
     assert_eq!(parse("glfs/v@h/d;cache=writeback").unwrap().cache, Cache::Writeback);
     assert_eq!((config.io_threads, config.connection), (IoThreads::On, Connection::Own));
     assert_eq!((config.fence, config.open), (Fence::Required, OnUnreachable::Fail));
-    assert_eq!(config.grow, Grow::Manual);
+    assert_eq!((config.grow, config.space_warning), (Grow::Manual, 95));
     assert_eq!((config.ping_timeout.as_secs(), config.log_level), (5, LogLevel::Debug));
     let local = parse("glfs/vol@a/d.img;transport=unix;socket=/run/g.sock").unwrap();
     assert_eq!((local.transport, local.socket.as_str()), (Transport::Unix, "/run/g.sock"));
@@ -159,7 +159,7 @@ fn mistakes_are_named_with_what_would_be_right() {
             "Unknown key \"chace\"; did you mean cache? known are server, port, ",
         ),
         ("glfs/vol@host/p;cache=none;cache=none", "cache is given twice"),
-        ("glfs/vol@host/p;cache=on", "cache=on: expected none or writeback"),
+        ("glfs/vol@host/p;cache=on", "cache=on: expected none, writeback or through"),
         ("glfs/vol@host/p;port=0", "port=0: expected a port from 1 to 65535"),
         ("glfs/vol@host/p;port=65536", "expected a port"),
         ("glfs/vol@host/p;port=+1", "expected a port"),
@@ -171,6 +171,8 @@ fn mistakes_are_named_with_what_would_be_right() {
         ("glfs/vol@host/p;ping-timeout=1014", "seconds from 1 to 1013"),
         ("glfs/vol@host/p;fence=maybe", "expected auto, off or required"),
         ("glfs/vol@host/p;fence=required;cache=writeback", "fence=required needs cache=none"),
+        ("glfs/vol@host/p;space-warning=100", "expected a percentage from 1 to 99, or 0"),
+        ("glfs/vol@host/p;space-warning=-1", "expected a percentage"),
         ("glfs/vol@host/p;open=later", "expected defer or fail"),
         ("glfs/vol@host/p;outage=long", "expected seconds"),
         ("glfs/vol@host/p;profile=fast", "profile=fast: there is no /etc/tcmu/glfs.toml"),
@@ -242,6 +244,7 @@ fn any_config() -> impl Strategy<Value = Config> {
             open_timeout: Duration::from_secs(timeout),
             ping_timeout: Duration::from_secs(timeout.min(1013)),
             outage: Duration::from_secs(timeout / 2),
+            space_warning: u8::try_from(timeout % 100).unwrap(),
             log_level: LogLevel::Warning,
         },
     )

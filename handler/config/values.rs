@@ -54,6 +54,8 @@ values! {
         None = "none",
         /// Before: the client may hold it back until a flush. For LUNs with one path only.
         Writeback = "writeback",
+        /// When it is on the bricks' disks: initiators need not flush.
+        Through = "through",
     }
 }
 values! {

@@ -96,7 +96,7 @@ impl Graph {
 
     pub(super) fn options(self) -> impl Iterator<Item = Option> {
         let writes: &'static [Fixed] = match self.cache {
-            Cache::None => &WRITE_THROUGH,
+            Cache::None | Cache::Through => &WRITE_THROUGH,
             Cache::Writeback => &WRITE_BEHIND,
         };
         let threads: &'static [Fixed] = match self.io_threads {
@@ -129,6 +129,7 @@ impl fmt::Display for Graph {
         }
         f.write_str(match self.cache {
             Cache::None => "nothing cached (cache=none), ",
+            Cache::Through => "nothing cached, each write durable (cache=through), ",
             Cache::Writeback => "writes held back until a flush (cache=writeback), ",
         })?;
         f.write_str(match self.io_threads {

@@ -80,13 +80,14 @@ impl<B: Backend> runner::Lun for Lun<B> {
     }
 
     fn set_write_cache(&self, enabled: bool) -> Result<(), Errno> {
-        if enabled {
+        if enabled || self.write_through {
             return Ok(());
         }
         // Twice for every LUN of a restored configuration, which says that there is no cache.
         log::info_always!(
             self.log,
-            "the write cache bit stays set: the bricks cache, so initiators must flush"
+            "the write cache bit stays set: the bricks cache, so initiators must flush (cache=through: \
+             every write is durable)"
         );
         Err(Errno::EOPNOTSUPP)
     }
@@ -110,5 +111,46 @@ impl<B: Backend> runner::Lun for Lun<B> {
                 log::error_always!(self.log, "closing failed, cached writes may be lost: {errno}");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::super::testing::{GOOD, Memory, Volume, compare_and_write, image, lun_of, write};
+    use super::*;
+    use crate::runner::Lun as _;
+    use crate::runner::testing::command_of;
+
+    fn write_same(lun: &Arc<Lun<Memory>>, byte: u8) {
+        let mut cdb = [0; 16];
+        (cdb[0], cdb[13]) = (0x93, 2);
+        let (command, answers) = command_of(&cdb, vec![byte; 512], 512);
+        assert!(Arc::clone(lun).serve(command).is_ok());
+        assert_eq!(answers.recv().unwrap().status, 0);
+    }
+
+    #[test]
+    fn with_write_through_every_write_is_durable_and_initiators_need_not_flush() {
+        let lun = lun_of(&Volume::new(), ";cache=through");
+        let durable = || image(&lun).durable_writes.load(Ordering::SeqCst);
+        assert_eq!((compare_and_write(&lun), durable()), (GOOD, 1));
+        assert_eq!((write(&lun), durable()), (GOOD, 2));
+        write_same(&lun, 9);
+        assert_eq!(durable(), 3);
+        let before = image(&lun).calls();
+        write_same(&lun, 0);
+        assert_eq!(image(&lun).calls() - before, 2, "zeros that the bricks write, and a flush");
+        assert_eq!(lun.set_write_cache(false), Ok(()));
+    }
+
+    #[test]
+    fn without_it_the_write_cache_bit_stays_set() {
+        let lun = lun_of(&Volume::new(), "");
+        assert_eq!(write(&lun), GOOD);
+        assert_eq!(image(&lun).durable_writes.load(Ordering::SeqCst), 0);
+        assert_eq!(lun.set_write_cache(true), Ok(()));
+        assert_eq!(lun.set_write_cache(false), Err(Errno::EOPNOTSUPP));
     }
 }

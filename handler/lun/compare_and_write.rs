@@ -21,7 +21,7 @@ pub(super) fn start<B: Backend>(lun: Arc<Lun<B>>, image: &B, command: Command, o
     let mut expected = command.data().to_vec();
     let new = expected.split_off(expected.len() / 2);
     let (owned, deadline) = (lun.gate.lock() == Lock::Held, command.deadline());
-    let durability = durability(&command);
+    let durability = durability(&lun, &command);
     let call = CompareAndWrite { offset, expected, new, owned, durability, deadline };
     image.compare_and_write(call, move |outcome| {
         if matches!(outcome, Ok(Compared::Written | Compared::Miscompare(_))) {

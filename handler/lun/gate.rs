@@ -275,10 +275,15 @@ impl<B: Backend> Gate<B> {
         self.state().outage_since().map(|since| since.elapsed())
     }
 
-    /// The next command tells this.
+    /// Has the next command report this.
     #[cfg(test)]
     pub(super) fn set_pending(&self, sense: Sense) {
         self.state().pending = Some(sense);
+    }
+
+    /// Has the next command report this, unless it has something else to report.
+    pub(super) fn offer_pending(&self, sense: Sense) {
+        self.state().pending.get_or_insert(sense);
     }
 
     /// Does something with the heartbeats.

@@ -30,6 +30,7 @@ mod recovery;
 mod rw;
 mod size;
 mod space;
+mod space_warning;
 mod supported_opcodes;
 #[cfg(test)]
 mod testing;
@@ -56,6 +57,7 @@ use self::lock::ImageLocking;
 use self::recovery::Recovery;
 use self::size::Size;
 use self::space::AskingForSpace;
+use self::space_warning::SpaceWarning;
 use self::unmap::Fills;
 use crate::config::{Cache, Config, OnUnreachable};
 use crate::log::{self, Log};
@@ -79,8 +81,11 @@ pub struct Lun<B: Backend> {
     open_timeout: Duration,
     /// The client may hold writes back (`cache=writeback`).
     holds_writes_back: bool,
+    /// Every write is durable when it is acknowledged (`cache=through`).
+    write_through: bool,
     block_size: BlockSize,
     size: Size,
+    space_warning: SpaceWarning,
     device: DeviceHandle,
     /// A thread looks at the image's size.
     looking: AtomicBool,
@@ -165,18 +170,20 @@ impl<B: Backend> Lun<B> {
         });
         device.set_solid_state();
         // Even without a cache on our side the bricks have one (their page cache): initiators must
-        // flush.
-        device.set_write_cache(true);
+        // flush, unless each write is durable.
+        device.set_write_cache(config.cache != Cache::Through);
         let lun = Arc::new(Self {
             gate: Gate::new(config, lock::before_open(config), &log, &meter),
             source: Box::new(source),
             open_timeout: config.open_timeout,
             holds_writes_back: config.cache == Cache::Writeback,
+            write_through: config.cache == Cache::Through,
             block_size,
             size: Size::new(
                 device.blocks().saturating_mul(device.block_size().into()),
                 config.grow,
             ),
+            space_warning: SpaceWarning::new(config.space_warning),
             device: device.handle(),
             looking: AtomicBool::new(false),
             brick_losses: AtomicU64::new(0),
@@ -276,6 +283,7 @@ impl<B: Backend> Observed for Lun<B> {
                 Lock::Held => FenceState::Owned,
                 Lock::Standby => FenceState::Standby,
             },
+            space: self.space_warning.observe(),
             encrypted: image.and_then(|image| image.encrypted()),
         }
     }

@@ -12,7 +12,7 @@ use ::log::LevelFilter;
 
 use super::backend::Backend;
 use super::recovery::{self, Task};
-use super::{Lun, lock, size, threads};
+use super::{Lun, lock, size, space_warning, threads};
 use crate::config::{Config, LogLevel, Site};
 use crate::log;
 
@@ -96,9 +96,9 @@ impl<B: Backend> Lun<B> {
         }
     }
 
-    /// Follows the size of the image, on a thread of its own: it blocks as long as the storage
-    /// does.
-    fn follow_size(self: &Arc<Self>) {
+    /// Follows the size of the image and the space of the volume, on a thread of its own: it blocks
+    /// as long as the storage does.
+    fn follow_storage(self: &Arc<Self>) {
         /// Ends the look, however it ends.
         struct Looking<B: Backend>(Arc<Lun<B>>);
 
@@ -110,7 +110,10 @@ impl<B: Backend> Lun<B> {
 
         if !self.looking.swap(true, Ordering::AcqRel) {
             let looking = Looking(Arc::clone(self));
-            threads::spawn("glfs-call", move || size::follow(&looking.0));
+            threads::spawn("glfs-call", move || {
+                size::follow(&looking.0);
+                space_warning::check(&looking.0);
+            });
         }
     }
 }
@@ -135,7 +138,7 @@ impl<B: Backend> Monitored for Lun<B> {
         recovery::start(&self);
         // In an outage there is nothing to be seen.
         if self.gate.outage().is_none() {
-            self.follow_size();
+            self.follow_storage();
         }
     }
 }

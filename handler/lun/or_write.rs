@@ -36,7 +36,7 @@ fn exchange<B: Backend>(lun: Arc<Lun<B>>, command: Command, offset: u64, expecte
     command.data().copy_to(&mut new);
     new.iter_mut().zip(&expected).for_each(|(new, old)| *new |= old);
     let (owned, deadline) = (lun.gate.lock() == Lock::Held, command.deadline());
-    let durability = durability(&command);
+    let durability = durability(&lun, &command);
     let call = CompareAndWrite { offset, expected, new, owned, durability, deadline };
     image.compare_and_write(call, move |outcome| match outcome {
         Ok(Compared::Written) => {

@@ -30,7 +30,7 @@ impl Outage {
     pub(super) fn new(config: &Config) -> Self {
         Self {
             budget: config.outage,
-            repeatable: config.cache == Cache::None,
+            repeatable: config.cache != Cache::Writeback,
             last_failure: None,
             transient: None,
         }

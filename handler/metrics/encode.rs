@@ -12,7 +12,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::lun::{Event, LunMetrics};
 use super::prometheus_text;
 use super::registry::{self, Lun, VolumeState};
-use super::source::{FenceState, LunState};
+use super::source::{FenceState, LunState, SpaceState};
 use crate::scsi::{ErrorClass, Op};
 
 /// Exposition formats.
@@ -217,6 +217,20 @@ impl Snapshot {
             let labels = [("lun", lun.name.as_str())];
             family.encode_family(&labels)?.encode_gauge(&lun.metrics.longest_pause().as_secs_f64())
         })?;
+        let known = |value: fn(&SpaceState) -> u64| {
+            move |state: &LunState| state.space.as_ref().map(|space| (None, value(space)))
+        };
+        let name = (
+            "tcmu_glfs_space",
+            "Space of the volume, as far as quotas let the LUN have it",
+            Some(Unit::Bytes),
+        );
+        self.gauges(encoder, name, known(|space| space.total))?;
+        let name = ("tcmu_glfs_space_free", "Space of it that is free", Some(Unit::Bytes));
+        self.gauges(encoder, name, known(|space| space.free))?;
+        let name =
+            ("tcmu_glfs_space_short", "Whether less is free than space-warning= permits", None);
+        self.gauges(encoder, name, flag(|state| state.space.is_some_and(|space| space.short)))?;
         let name = ("tcmu_glfs_read_only", "Whether the image cannot be written", None);
         self.gauges(encoder, name, flag(|state| state.read_only))?;
         let name = (
@@ -395,6 +409,11 @@ mod tests {
                 outage: false,
                 read_only: true,
                 fence: FenceState::Standby,
+                space: Some(super::super::source::SpaceState {
+                    total: 1000,
+                    free: 150,
+                    short: true,
+                }),
                 encrypted: None,
             },
         }
@@ -471,6 +490,9 @@ mod tests {
         let series = |text: &str| text.lines().filter(|line| !line.starts_with('#')).count();
         let one = series(&snapshot(vec![lun("a")]).text(Format::Prometheus));
         let two = series(&snapshot(vec![lun("a"), lun("b")]).text(Format::Prometheus));
-        assert_eq!(two - one, 1 + 10 + 9 + 100 + 10 * 26 + 1 + 2 + 1 + 1 + 1 + 2 + 2 + 1 + 3 + 2);
+        assert_eq!(
+            two - one,
+            1 + 10 + 9 + 100 + 10 * 26 + 1 + 2 + 1 + 1 + 1 + 2 + 2 + 1 + 3 + 3 + 2
+        );
     }
 }

@@ -28,6 +28,6 @@ pub use exporter::configure;
 pub use lun::{Event, IoDescriptor, LunMetrics, Span};
 pub use registry::{Storage, VolumeState, set_site_file_error, set_storage};
 pub use settings::Settings;
-pub use source::{FenceState, Identity, LunState, Observed};
+pub use source::{FenceState, Identity, LunState, Observed, SpaceState};
 
 pub(crate) use registry::{others_on, register};

@@ -155,6 +155,7 @@ mod tests {
                     outage: false,
                     read_only: false,
                     fence,
+                    space: None,
                     encrypted: None,
                 }
             }

@@ -29,6 +29,17 @@ pub enum FenceState {
     Standby,
 }
 
+/// Space of a volume, as far as quotas let the LUN have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpaceState {
+    /// Bytes in all.
+    pub total: u64,
+    /// Bytes that can still be written.
+    pub free: u64,
+    /// Initiators have been warned, and the warning has not ended.
+    pub short: bool,
+}
+
 /// State of a LUN at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LunState {
@@ -42,6 +53,8 @@ pub struct LunState {
     pub read_only: bool,
     /// Which gateway may use the image.
     pub fence: FenceState,
+    /// Space of the volume. `None`: unknown.
+    pub space: Option<SpaceState>,
     /// The connection to the bricks is encrypted. `None`: unknown.
     pub encrypted: Option<bool>,
 }

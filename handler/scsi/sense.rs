@@ -84,6 +84,8 @@ impl Sense {
     pub const STANDBY: Self = Self::new(0x02, 0x04, 0x0b);
     /// UNIT ATTENTION, not ready to ready change.
     pub const BECAME_READY: Self = Self::new(0x06, 0x28, 0x00);
+    /// UNIT ATTENTION, thin provisioning soft threshold reached.
+    pub const SPACE_THRESHOLD_REACHED: Self = Self::new(0x06, 0x38, 0x07);
 
     /// ILLEGAL REQUEST, parameter list length error.
     pub const PARAMETER_LIST_LENGTH_ERROR: Self = Self::new(0x05, 0x1a, 0x00);

@@ -46,6 +46,7 @@ fn main() -> ExitCode {
         test("commands_beside_it_do_not_disturb_a_look_for_holes", space::holes_under_load),
         test("nothing_is_a_hole_where_a_volume_cannot_tell", space::unknown),
         test("space_is_the_volumes_or_a_quotas", space::space),
+        test("initiators_are_warned_before_a_quota_is_full", space::warning),
         test("random_commands_agree_with_a_model_on_a_single_brick", model::single),
         test(
             "random_commands_agree_with_a_model_on_a_replica_that_loses_a_brick",

@@ -10,12 +10,13 @@ use std::time::Duration;
 use handler_glfs::config::Config;
 use handler_glfs::gluster::{File, Opener};
 use handler_glfs::iovec::Buffer;
-use handler_glfs::lun::backend::{Backend, Data, Durability, Extent, Request, Source};
+use handler_glfs::lun::backend::{Backend, Data, Durability, Extent, Request, Source, Space};
 use nix::errno::Errno;
 
 use crate::types::SHARDED;
 use support::cluster::{Volume, gluster};
-use support::eventually;
+use support::runner::{Lun, PASSTHROUGH_ERR};
+use support::{eventually, log};
 
 const MIB: u64 = 1 << 20;
 const SIZE: u64 = 64 * MIB;
@@ -156,4 +157,31 @@ pub(crate) fn space() {
     gluster(&["volume", "quota", &volume.name, "limit-usage", "/folder", "100MB"]);
     eventually("the quota counts", || file.space().unwrap().total == 100 * MIB);
     assert!(file.space().unwrap().free <= 100 * MIB);
+}
+
+/// The soft threshold of thin provisioning (`space-warning=`), of a quota.
+pub(crate) fn warning() {
+    let volume = Volume::start(&["replica", "3"], 3, &[]);
+    volume.mounted(|place| {
+        fs::create_dir(place.join("folder")).unwrap();
+        fs::write(place.join("folder/other"), vec![0x5a; 60 << 20]).unwrap();
+    });
+    volume.image("folder/disk.img", SIZE);
+    gluster(&["volume", "quota", &volume.name, "enable"]);
+    gluster(&["volume", "quota", &volume.name, "limit-usage", "/folder", "100MB"]);
+    let file = open(&volume, "folder/disk.img", "");
+    eventually("the quota counts what is there", || {
+        let Space { total, free } = file.space().unwrap();
+        total == 100 * MIB && free < 50 * MIB
+    });
+    let opened = |options| Lun::opened(&volume.cfgstring("folder/disk.img", options), SIZE);
+    let [warned, patient] = [";space-warning=50", ";space-warning=90"].map(opened);
+    let sense = |lun: &Lun| {
+        let (status, command) = lun.submit_read(0, 512).wait();
+        (status == PASSTHROUGH_ERR).then(|| command.sense())
+    };
+    eventually("initiators are warned", || sense(&warned) == Some((6, 0x38, 7)));
+    assert_eq!((sense(&warned), sense(&patient)), (None, None), "once, and beyond the threshold");
+    let lines = log::lines("space-warning=50");
+    assert!(lines.len() == 1 && lines[0].starts_with("warn"), "{lines:?}");
 }

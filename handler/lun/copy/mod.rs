@@ -22,7 +22,7 @@ pub(super) use self::parameter_list::{LONGEST, Own, Plan, designator, parse};
 use self::results::Outcome;
 pub(super) use self::results::Results;
 use super::Lun;
-use super::backend::{Backend, Data, Durability, Request, ZeroMethod};
+use super::backend::{Backend, Data, Request, ZeroMethod};
 use super::error::Op;
 use super::whole::{self, Failure, PIECE, Place};
 use crate::iovec::Buffer;
@@ -125,7 +125,8 @@ fn store<B: Backend>(copy: &Arc<Copy<B>>, piece: Piece, bytes: Vec<u8>) {
 fn write<B: Backend>(copy: &Arc<Copy<B>>, piece: Piece, bytes: Vec<u8>) {
     let place = Place { offset: piece.to, deadline: copy.state().deadline() };
     let next = Arc::clone(copy);
-    whole::write(&copy.lun, place, bytes, Durability::Volatile, move |outcome| {
+    let durability = copy.lun.write_durability();
+    whole::write(&copy.lun, place, bytes, durability, move |outcome| {
         finish(&next, piece, outcome.map(drop));
     });
 }

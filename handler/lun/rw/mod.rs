@@ -30,7 +30,7 @@ pub(super) fn transfer<B: Backend>(
     op: Op,
     offset: u64,
 ) {
-    let durability = durability(&command);
+    let durability = durability(&lun, &command);
     Transfer { lun, command, op, offset, durability }.submit(image);
 }
 
@@ -88,9 +88,16 @@ impl<B: Backend> Request for Transfer<B> {
     }
 }
 
-/// How durable the data of a command must be before it is answered (FUA).
-pub(super) fn durability(command: &Command) -> Durability {
-    if command.cdb().is_durable() { Durability::Durable } else { Durability::Volatile }
+/// How durable the data of a command must be before it is answered (FUA, `cache=through`).
+pub(super) fn durability<B: Backend>(lun: &Lun<B>, command: &Command) -> Durability {
+    if command.cdb().is_durable() { Durability::Durable } else { lun.write_durability() }
+}
+
+impl<B: Backend> Lun<B> {
+    /// How durable any write must be before it is answered (`cache=through`).
+    pub(super) fn write_durability(&self) -> Durability {
+        if self.write_through { Durability::Durable } else { Durability::Volatile }
+    }
 }
 
 /// The kind of work that `errno` is of. EIO of a durable write is a failed flush: it may also be of

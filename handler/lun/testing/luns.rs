@@ -21,6 +21,7 @@ use super::super::lock::{ImageLocking, before_open};
 use super::super::recovery::Recovery;
 use super::super::size::Size;
 use super::super::space::AskingForSpace;
+use super::super::space_warning::SpaceWarning;
 use super::super::unmap::Fills;
 use super::{Fault, Memory, SIZE, Volume};
 use crate::config::{Cache, Config, Grow, LogLevel};
@@ -68,8 +69,10 @@ pub(in crate::lun) fn closed_lun(volume: &Arc<Volume>, options: &str) -> Arc<Lun
         source: Box::new(Opener(Arc::clone(volume))),
         open_timeout: Duration::from_secs(1),
         holds_writes_back: config.cache == Cache::Writeback,
+        write_through: config.cache == Cache::Through,
         block_size: BlockSize::new(512).unwrap(),
         size: Size::new(SIZE as u64, Grow::Auto),
+        space_warning: SpaceWarning::new(config.space_warning),
         device: device_handle(),
         looking: AtomicBool::new(false),
         brick_losses: AtomicU64::new(0),

@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use nix::errno::Errno;
 
 use super::super::Lun;
-use super::super::backend::{Backend, Data, Durability, Request, ZeroMethod};
+use super::super::backend::{Backend, Data, Request, ZeroMethod};
 use super::super::error::{Op, kind};
+use super::super::flush;
 use super::submit;
 use crate::iovec::Window;
 use crate::log;
@@ -212,6 +213,13 @@ impl<B: Backend> Fill<B> {
         };
         let Some(command) = command else { return };
         let status = match verdict {
+            Ok(()) if lun.write_through && op == Op::WriteSame => {
+                // Zeros that the bricks have written themselves are not durable yet.
+                return match lun.gate.image() {
+                    Some(image) => flush::start(Arc::clone(lun), &*image, command),
+                    None => command.complete(lun.failed(op, Errno::ENOTCONN)),
+                };
+            }
             Ok(()) => return command.complete(Status::Ok),
             Err(Failure::Storage(errno)) => {
                 let name = kind(op).name;
@@ -250,7 +258,10 @@ impl<B: Backend> Piece<B> {
             _ if len == 0 => image.noop(self),
             ZeroMethod::Discard => image.discard(self, offset, len),
             ZeroMethod::Zerofill => image.zero(self, offset, len),
-            ZeroMethod::Write => image.write(self, offset, Durability::Volatile),
+            ZeroMethod::Write => {
+                let durability = self.fill.lun.write_durability();
+                image.write(self, offset, durability);
+            }
         }
     }
 }
