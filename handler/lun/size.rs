@@ -317,3 +317,6 @@ fn announce<B: Backend>(lun: &Lun<B>, bytes: u64) {
         log::warning!(lun.log, "the kernel could not be told of a size of {bytes} bytes: {errno}");
     }
 }
+
+#[cfg(test)]
+mod tests;
