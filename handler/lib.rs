@@ -4,17 +4,15 @@
 //!
 //! # Layers
 //! ```text
-//!  tcmu-runner (C) --calls--> runner/vtable --> lun/ --> lun::backend (a trait) <-- gluster/ --calls--> libgfapi (C)
+//! tcmu-runner (C) --calls--> runner --> lun --> lun::backend (the port) <-- gluster --> libgfapi (C)
 //! ```
-//! * [`runner`] is all that knows the daemon: its C ABI, its threads, its log.
-//! * [`lun`] is what a disk does: sizes, ranges, short transfers, what an error means to an
-//!   initiator. No `unsafe`.
-//! * [`gluster`] is all that knows libgfapi: connections, files, asynchronous calls.
-//! * [`scsi`] is the vocabulary of commands, CDBs and sense: the lowest layer.
-//! * [`iovec`] is the data of commands, which both edges share.
-//! * [`config`] is what an admin sets: the cfgstring of a LUN, and the site file.
-//! * [`metrics`] counts what all of them do, and knows none of them.
-//! * this file puts them together.
+//! * [`scsi`] is the vocabulary of commands, sense and errors; `iovec` the data of a command.
+//! * [`config`] is the configuration: the cfgstring of each LUN, and the site file.
+//! * [`runner`] is the edge to the daemon: its C ABI, its threads, its log.
+//! * [`lun`] is the disk: sizes, ranges, short transfers, and the sense for each error. No `unsafe`.
+//! * [`gluster`] is the edge to libgfapi: connections, files, asynchronous calls.
+//! * [`metrics`] and `log` are leaves, which all of them use.
+//! * this file puts them together. `tests/layering` holds each file to its layer.
 //!
 //! # The life of a WRITE
 //! The core's command thread calls `write_cb` (`runner/vtable.rs`). It wraps the raw pointers into
@@ -37,7 +35,7 @@
 //! | `glfs-recover` | one a LUN that is not ready, or moves | opens the image, waits for bricks, acquires the lock, moves to a new graph |
 //! | `glfs-monitor` | one, and one a volume | heartbeats, growth, the site file; and the volume's server, for a new volfile |
 //! | `glfs-reaper` | one | ends connections that are not used, and looks after libgfapi's log |
-//! | `glfs-metrics` | one | gives the numbers to whoever asks |
+//! | `glfs-metrics` | one | answers GET /metrics, writes the textfile |
 //! | `glfs-log` | one | writes lines into the daemon's log |
 //!
 //! No lock is held across a submit or a completion, and only one across a call into the daemon:
@@ -74,8 +72,8 @@ struct Glfs;
 /// name; that the file has been renamed is noticed (`gluster/logging.rs`).
 const GFAPI_LOG: &std::ffi::CStr = c"tcmu-runner-glfs.log";
 
-/// How long the daemon's exit waits for volumes to disconnect.
-const FAREWELL: Duration = Duration::from_secs(3);
+/// Bounds how long the daemon's exit waits for volumes to disconnect.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl runner::Handler for Glfs {
     fn help(&self) -> String {
@@ -110,7 +108,7 @@ impl runner::Handler for Glfs {
     }
 
     fn destroy(&self) {
-        gluster::shut_down(FAREWELL);
+        gluster::shut_down(DISCONNECT_TIMEOUT);
         log::PLUGIN.flush_suppressed(true);
     }
 }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! Characters of a cfgstring: those that the tools on the way let through, and escapes for the rest.
+//! Characters of a cfgstring: those that the tools on the way let through, and escapes for the
+//! rest.
 
 use std::fmt;
 
 use super::error::ConfigError;
 
-/// Bytes of a cfgstring at most, subtype included. The kernel keeps 255 and silently drops the rest,
-/// so one of 255 may have been clipped.
+/// Bytes of a cfgstring at most, subtype included. The kernel keeps 255 and silently drops the
+/// rest, so one of 255 may have been clipped.
 pub(super) const LONGEST: usize = 254;
 
 /// Whether targetcli, rtslib (which refuses `:`) and the kernel (which ends the string at `,`) all

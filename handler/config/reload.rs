@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! Reading the site file from disk, again whenever it changes. A mistake in it takes no LUN down: the
-//! last good version stays in use, and is saved on disk for a daemon that is restarted meanwhile.
+//! Reading the site file from disk, again whenever it changes. A mistake in it takes no LUN down:
+//! the last good version stays in use, and is saved on disk for a daemon that is restarted
+//! meanwhile.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};

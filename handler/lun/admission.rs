@@ -1,29 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! Which commands are under way, for whoever must wait until those that began before a change have
-//! ended, and cannot hold up those that begin after it.
+//! Waits for the commands that began before a change, without holding up those that begin after it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Kept by a command until it is answered.
+/// Token of a command in flight; dropped when the command is answered.
 pub(super) type Admission = Arc<()>;
 
-/// Counts commands by the reference counts of two tokens, of which new commands take the one whose
-/// turn it is.
+/// Counts commands by the reference counts of two tokens, of which new commands take the current
+/// one.
 #[derive(Debug, Default)]
 pub(super) struct Admissions {
     even: Admission,
     odd: Admission,
-    turn: AtomicUsize,
+    current: AtomicUsize,
 }
 
 impl Admissions {
-    /// Counts a command. Whatever [`drain`](Self::drain)'s caller has changed before is seen by the
-    /// command from here on, or the command is waited for.
+    /// Counts a command. From here on the command sees every change that the caller of
+    /// [`drain`](Self::drain) made before, or it is waited for.
     pub(super) fn begin(&self) -> Admission {
-        let admission = Arc::clone(self.token(self.turn.load(Ordering::Relaxed)));
+        let admission = Arc::clone(self.token(self.current.load(Ordering::Relaxed)));
         fence(Ordering::SeqCst);
         admission
     }
@@ -33,9 +32,9 @@ impl Admissions {
     pub(super) fn drain(&self, timeout: Duration) -> bool {
         fence(Ordering::SeqCst);
         let begin = Instant::now();
-        let turn = self.turn.load(Ordering::Relaxed);
-        let ended = |turn| {
-            while Arc::strong_count(self.token(turn)) > 1 {
+        let current = self.current.load(Ordering::Relaxed);
+        let ended = |current| {
+            while Arc::strong_count(self.token(current)) > 1 {
                 if begin.elapsed() >= timeout {
                     return false;
                 }
@@ -44,15 +43,15 @@ impl Admissions {
             true
         };
         // The other token is kept only by commands that an earlier call has given up waiting for.
-        if !ended(turn.wrapping_add(1)) {
+        if !ended(current.wrapping_add(1)) {
             return false;
         }
-        self.turn.store(turn.wrapping_add(1), Ordering::Relaxed);
-        ended(turn)
+        self.current.store(current.wrapping_add(1), Ordering::Relaxed);
+        ended(current)
     }
 
-    fn token(&self, turn: usize) -> &Admission {
-        if turn % 2 == 0 { &self.even } else { &self.odd }
+    fn token(&self, current: usize) -> &Admission {
+        if current % 2 == 0 { &self.even } else { &self.odd }
     }
 }
 
@@ -70,10 +69,10 @@ mod tests {
         let second = admissions.begin();
         assert!(!admissions.drain(SHORT), "the first has not ended");
         drop(first);
-        let turn = admissions.turn.load(Ordering::Relaxed);
+        let current = admissions.current.load(Ordering::Relaxed);
         thread::scope(|scope| {
             let drained = scope.spawn(|| admissions.drain(Duration::from_secs(10)));
-            while admissions.turn.load(Ordering::Relaxed) == turn {
+            while admissions.current.load(Ordering::Relaxed) == current {
                 thread::yield_now();
             }
             let _third = admissions.begin();

@@ -63,7 +63,7 @@ impl<B: Backend> Lun<B> {
         self.locking.served();
         self.size.served(op);
         if op.writes() {
-            self.durability.wrote(&self.gate);
+            self.unflushed.wrote(&self.gate);
         }
     }
 
@@ -72,7 +72,7 @@ impl<B: Backend> Lun<B> {
         lock::command_failed(self, op, errno);
         self.meter.set_last_error(format!("{}: {errno}", op.name()));
         if matches!(errno, Errno::ENOTCONN | Errno::EBADFD) {
-            self.durability.storage_failed(&self.gate);
+            self.unflushed.storage_failed(&self.gate);
         }
         let status = status(op, errno, &self.gate);
         recovery::start(self);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! Answers without a look at the image, and those of a fixed form: READ CAPACITY (16), READ DEFECT DATA, REQUEST SENSE, LOG SENSE.
+//! Answers without a look at the image, and those of a fixed form: READ CAPACITY (16), READ DEFECT
+//! DATA, REQUEST SENSE, LOG SENSE.
 
 use super::backend::Space;
 use crate::runner::{Arrival, Verdict};
@@ -34,8 +35,8 @@ pub(super) const PROVISIONING_LOG_PAGE: u8 = 0x0c;
 /// Bytes of a threshold set: the unit of log page 0Ch.
 const THRESHOLD_SET: u32 = 1 << 20;
 
-/// How many logical blocks a physical one has, as a power of two: more than one where the size of the
-/// LUN allows it, so that no physical block lies half within it.
+/// How many logical blocks a physical one has, as a power of two: more than one where the size of
+/// the LUN allows it, so that no physical block lies half within it.
 pub(super) fn physical_exponent(arrival: &Arrival) -> u8 {
     let blocks = PHYSICAL_BLOCK.checked_div(arrival.block_size).unwrap_or(0).max(1);
     let whole = blocks.is_power_of_two() && arrival.blocks % u64::from(blocks) == 0;

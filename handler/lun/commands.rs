@@ -103,7 +103,7 @@ impl<B: Backend> runner::Lun for Lun<B> {
         self.recovery.wake();
         // The next owner need not wait for this one to be silent.
         if let (true, Some(image)) = (held, &image) {
-            lock::give_back(&self, &**image);
+            lock::release(&self, &**image);
         }
         match image.map(|image| image.close(image::CLOSE_TIMEOUT)) {
             None | Some(Ok(())) => log::info_always!(self.log, "closed"),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! What an errno of the storage means for the initiator.
+//! SCSI status for an errno of the storage.
 
 use nix::errno::Errno;
 
@@ -11,7 +11,7 @@ use crate::scsi::{Sense, Status};
 /// The kinds of work a LUN asks of its storage.
 pub(super) use crate::scsi::Op;
 
-/// What log lines keep apart, and how they call it.
+/// Kind of a command for the rate limit of log lines, and its name there.
 pub(super) fn kind(op: Op) -> Kind {
     Kind { number: op as u32, name: op.name() }
 }
@@ -26,7 +26,7 @@ pub(super) fn status<B: Backend>(op: Op, errno: Errno, gate: &Gate<B>) -> Status
         Errno::ENOTCONN | Errno::ETIMEDOUT | Errno::ESTALE | Errno::EBADFD | Errno::EBADF => {
             gate.storage_failed()
         }
-        // Somebody else has it for a moment.
+        // Locked by another client for a moment.
         Errno::EAGAIN | Errno::EBUSY | Errno::EINTR => Status::Busy,
         Errno::ENOMEM => Status::NoResource,
         Errno::ENOSPC | Errno::EDQUOT => Status::Sense(Sense::SPACE_ALLOCATION_FAILED),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! Every command before it is served: the fields of its CDB, and those answers that need no storage.
+//! Every command before it is served: the fields of its CDB, and those answers that need no
+//! storage.
 //!
 //! What passes here is served by whoever the table of commands names; a command that is not in the
 //! table ends here. A field that is wrong is pointed at (SPC-4, 4.5.2.4.2).

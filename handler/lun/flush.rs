@@ -68,7 +68,7 @@ fn next<B: Backend>(lun: Arc<Lun<B>>, image: Option<&B>) {
         return;
     }
     let shared = Shared { lun, commands, nothing: Buffer::empty() };
-    shared.lun.durability.flush_begins();
+    shared.lun.unflushed.flush_begins();
     match image {
         Some(image) => image.sync(shared),
         None => shared.done(Err(Errno::ENOTCONN)),
@@ -109,13 +109,13 @@ impl<B: Backend> Request for Shared<B> {
     fn done(mut self, outcome: Result<usize, Errno>) {
         let (lun, commands) = (&self.lun, mem::take(&mut self.commands));
         if let Err(errno) = outcome {
-            lun.durability.flush_failed();
+            lun.unflushed.flush_failed();
             return commands
                 .into_iter()
                 .for_each(|command| fail(lun, command, Op::Flush, 0, errno));
         }
         lun.served(Op::Flush);
-        let status = if lun.durability.flush_ended(&lun.gate) {
+        let status = if lun.unflushed.flush_ended(&lun.gate) {
             Status::Ok
         } else {
             log::error!(

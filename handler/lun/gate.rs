@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! What every command of a LUN passes: whether there is an image, whether it may be used, and by
-//! whom.
+//! The one place that decides whether a command is served: state of the storage, state of the lock,
+//! pending sense.
 //!
 //! # Decision table
 //! From top to bottom, the first line that applies. *repeat*: BUSY, and NOT READY 04/00 once the
@@ -48,38 +48,38 @@ use crate::log::Log;
 use crate::metrics::{Event, LunMetrics};
 use crate::scsi::{Sense, Status};
 
-/// Between two looks at who owns the image, while commands are refused.
+/// Interval between two queries of the owner, while commands are refused.
 const QUERY_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Whether the storage can be used.
+/// State of the storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Storage {
-    /// The image has not been open yet.
+    /// The image has not been opened yet.
     Opening,
-    /// It serves, as far as is known.
+    /// No outage is known.
     Up,
     /// An outage: commands fail, or may.
     Down {
-        /// When it began.
+        /// Start of the outage.
         since: Instant,
     },
     /// An outage from which the bricks return one by one.
     Settling {
-        /// When it began.
+        /// Start of the outage.
         since: Instant,
     },
     /// The LUN is closed.
     Closed,
 }
 
-/// Who may use the image.
+/// Which gateway may use the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lock {
-    /// Everybody: the bricks refuse nobody, as far as is known.
+    /// Any gateway: the bricks are not known to refuse one.
     Unfenced,
     /// This gateway alone.
     Held,
-    /// Another gateway, or nobody.
+    /// Another gateway, or none.
     Standby,
 }
 
@@ -92,16 +92,16 @@ pub(super) enum Request {
     TestUnitReady,
 }
 
-/// What a command gets.
+/// Decision about a command.
 #[derive(Debug)]
 pub(super) enum Verdict<B> {
-    /// The image. Not to be kept longer than it takes to submit: a move waits for whoever has one.
+    /// Submit it to this image. The reference is dropped after that: a move waits for it.
     Serve(Arc<B>),
-    /// A place in the queue.
+    /// Parked until the image has been moved.
     Wait,
-    /// An answer.
+    /// Answer with this status.
     Answer(Status),
-    /// An answer, and it is time to look whether the image could be ours.
+    /// Answer with this status, and try to acquire the lock.
     Standby(Status),
 }
 
@@ -237,8 +237,8 @@ impl<B: Backend> Gate<B> {
         self.up.store(storage == Storage::Up, Ordering::Release);
     }
 
-    /// What a command gets. If it is to wait, `park` makes the waiter of it, which runs when the
-    /// image has been moved.
+    /// Decides about a command. If it is to wait, `park` makes the waiter of it, which runs when
+    /// the image has been moved.
     pub(super) fn check(
         &self,
         request: Request,
@@ -270,7 +270,7 @@ impl<B: Backend> Gate<B> {
         self.state().lock
     }
 
-    /// For how long the storage has been away. None: it is not, as far as is known.
+    /// Duration of the outage; `None` without one.
     pub(super) fn outage(&self) -> Option<Duration> {
         self.state().outage_since().map(|since| since.elapsed())
     }

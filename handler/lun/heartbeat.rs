@@ -6,23 +6,23 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// An owner without another heartbeat for so long, while commands are refused for it, serves
-/// nobody. Longer than between two heartbeats (`monitor.rs`) and over a busy volume.
+/// An owner without a new heartbeat for this long, while commands are refused in its favour, does
+/// not serve. Longer than between two heartbeats (`monitor.rs`) and over a busy volume.
 pub(super) const OWNER_TIMEOUT: Duration = Duration::from_secs(8);
 /// Likewise for one that is not seen to hold the lock: it has died, or a brick does not know of its
 /// lock. One heartbeat, and a second for its way.
 pub(super) const ABSENT_OWNER_TIMEOUT: Duration = Duration::from_secs(4);
-/// How long a heartbeat is good for.
+/// An owner is taken for alive for this long after a heartbeat.
 const ALIVE: Duration = Duration::from_secs(5);
-/// After so long without one, the next attempt is the first of a new row.
+/// After this long without an attempt, the next one starts a new series.
 const ATTEMPT_WINDOW: Duration = Duration::from_secs(10);
 
-/// Refused commands: the first of a row, and the last.
+/// A series of refused commands: time of the first, and of the last.
 #[derive(Debug, Default)]
 struct Attempts(Option<(Instant, Instant)>);
 
 impl Attempts {
-    /// Adds one. When the row began.
+    /// Adds an attempt. Start of its series.
     fn record(&mut self, now: Instant) -> Instant {
         let first = match self.0 {
             Some((first, last)) if now.duration_since(last) < ATTEMPT_WINDOW => first,
@@ -43,9 +43,9 @@ pub(super) struct OwnerHeartbeat {
     writes: Attempts,
     /// The owner's last heartbeat, and since when it has been the last one.
     seen: Option<(String, Instant)>,
-    /// When the owner was last seen to serve.
+    /// Time of the last heartbeat that was seen to change.
     alive: Option<Instant>,
-    /// When the owner was last asked for.
+    /// Time of the last query of the owner.
     queried: Option<Instant>,
     /// Number of this LUN among those of the process, once it has been needed.
     number: Option<u64>,
@@ -54,7 +54,7 @@ pub(super) struct OwnerHeartbeat {
 
 impl OwnerHeartbeat {
     /// Records that commands are refused for an owner with this heartbeat. True if they have been
-    /// for `timeout`, without another one: it serves nobody.
+    /// for `timeout`, without another one: it does not serve.
     pub(super) fn owner_timed_out(
         &mut self,
         heartbeat: String,
@@ -91,7 +91,7 @@ impl OwnerHeartbeat {
         self.alive.is_some_and(|alive| now.duration_since(alive) < ALIVE)
     }
 
-    /// Whether it is time to look at the owner again; it is taken for done.
+    /// Whether the owner is to be queried again; it is taken for done.
     pub(super) fn is_query_due(&mut self, interval: Duration, now: Instant) -> bool {
         let due = self.queried.is_none_or(|queried| now.duration_since(queried) >= interval);
         if due {
@@ -100,7 +100,7 @@ impl OwnerHeartbeat {
         due
     }
 
-    /// What all heartbeats of this LUN on this gateway begin with, and no others.
+    /// Prefix of all heartbeats of this LUN on this gateway, and of no others.
     pub(super) fn prefix(&mut self) -> String {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let number = *self.number.get_or_insert_with(|| NEXT.fetch_add(1, Ordering::Relaxed));

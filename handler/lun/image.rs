@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! Another image under a LUN that serves: opened anew after an outage, or moved to the connection
+//! Replaces the image under a LUN that serves: reopened after an outage, or moved to the connection
 //! of the volume's current graph.
 //!
 //! A connection has one graph for its life. When the volume gets another one, its source opens
@@ -21,12 +21,12 @@ use super::gate::{Lock, Replaced, Storage};
 use super::{Lun, flush, recovery, threads};
 use crate::log;
 
-/// How long the close of an image may take that commands wait for.
+/// Bounds the close of an image that commands wait for.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long calls may be in flight in an image that has been moved away from: longer than Gluster's
+/// Bounds the wait for calls in flight in an image that the LUN has left: longer than the
 /// frame-timeout (60 s).
 const IN_FLIGHT_TIMEOUT: Duration = Duration::from_secs(90);
-/// How long commands may wait for those before them to end, and then for a flush. With the lock's
+/// Bounds the wait of commands for those before them, and then for a flush. With the lock's
 /// call, which takes 5 s at most, it is less than 10 s.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
 const DRAIN_INTERVAL: Duration = Duration::from_millis(1);
@@ -36,7 +36,7 @@ const MOVE_INTERVAL: Duration = Duration::from_secs(10);
 /// Puts an image in place of one that has gone bad. With writes held back the old one must have
 /// been closed before; until it is, the new one is given back.
 pub(super) fn replace<B: Backend>(lun: &Arc<Lun<B>>, opened: Opened<B>) -> Result<(), Opened<B>> {
-    let _turn = lun.locking.turn();
+    let _exclusive = lun.locking.exclusive();
     let Some(old) = lun.gate.image() else { return Ok(()) };
     if lun.holds_writes_back
         && let Err(errno) = old.close(CLOSE_TIMEOUT)
@@ -44,7 +44,7 @@ pub(super) fn replace<B: Backend>(lun: &Arc<Lun<B>>, opened: Opened<B>) -> Resul
         if matches!(errno, Errno::ETIMEDOUT | Errno::EBUSY) {
             return Err(opened);
         }
-        lun.durability.writes_lost();
+        lun.unflushed.writes_lost();
         log::error!(lun.log, "writes that were held back are lost: {errno}; the next flush fails");
     }
     let new = Arc::new(opened.image);
@@ -144,7 +144,7 @@ fn move_over<B: Backend>(
     old: &Arc<B>,
     new: Opened<B>,
 ) -> Result<Duration, NotMoved> {
-    let _turn = lun.locking.turn();
+    let _exclusive = lun.locking.exclusive();
     let held = lun.gate.lock() == Lock::Held;
     if !held && !lun.holds_writes_back {
         swap_over(lun, old, &Arc::new(new.image), new.writable, false)?;
@@ -155,7 +155,7 @@ fn move_over<B: Backend>(
     {
         return Err(lock_lost(lun, AcquireError::Held));
     }
-    // Outlives the pause: nobody waits for it to be closed, if it is not needed.
+    // Outlives the pause: if it is not needed, it is closed after commands pass again.
     let image = Arc::new(new.image);
     if !lun.gate.pause(old) {
         return Err(NotMoved::Changed);
@@ -168,7 +168,7 @@ fn move_over<B: Backend>(
         match flush::flush_now(&**old, DRAIN_TIMEOUT) {
             Some(Ok(())) => {}
             Some(Err(errno)) => {
-                lun.durability.writes_lost();
+                lun.unflushed.writes_lost();
                 return Err(NotMoved::NotFlushed(errno));
             }
             None => return Err(NotMoved::InFlight),
@@ -190,7 +190,7 @@ fn swap<B: Backend>(
 ) -> Replaced {
     // If it is not needed it is closed when the caller's goes, and not under a lock.
     let opened = Opened { image: Arc::clone(new), writable };
-    lun.durability
+    lun.unflushed
         .replacing(&**old, new.brick_losses(), || lun.gate.replace(old, opened, handed_over))
 }
 
@@ -231,7 +231,7 @@ fn wait_for_calls<B: Backend>(image: &Arc<B>) -> Result<(), NotMoved> {
 }
 
 /// Has the lock on the new image. A gateway leaves its heartbeat before its first command: if the
-/// last heartbeat is one of this LUN, nobody else has served any since.
+/// last heartbeat is one of this LUN, no other gateway has served since.
 fn hand_over<B: Backend>(lun: &Lun<B>, new: &Arc<B>) -> Result<(), NotMoved> {
     let (prefix, heartbeat) = lun.gate.with_heartbeat(|own| (own.prefix(), own.next()));
     match new.acquire(&heartbeat, Preempt::Own(prefix)) {
@@ -254,7 +254,7 @@ fn lock_lost<B: Backend>(lun: &Lun<B>, why: AcquireError) -> NotMoved {
 
 /// When the image of a LUN is moved.
 #[derive(Debug, Default)]
-pub(super) struct Moves(Mutex<Attempts>);
+pub(super) struct MoveAttempts(Mutex<Attempts>);
 
 #[derive(Debug, Default)]
 struct Attempts {
@@ -264,7 +264,7 @@ struct Attempts {
     reported: bool,
 }
 
-impl Moves {
+impl MoveAttempts {
     fn attempts(&self) -> MutexGuard<'_, Attempts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! INQUIRY: which standards the LUN keeps to, and its limits (SPC-4, 6.6; SBC-3, 6.5).
 //!
-//! The core answers the pages that name the LUN (00h, 80h, 83h), which need the kernel's numbers, and
-//! the standard data, in which it tells the ALUA state; the rest of that is laid over it.
+//! The core answers the pages that name the LUN (00h, 80h, 83h), which need the kernel's numbers,
+//! and the standard data, in which it tells the ALUA state; the rest of that is laid over it.
 
 use super::MAX_UNMAP;
 use super::answers::{cut, physical_exponent, threshold_exponent};
@@ -33,8 +33,8 @@ pub(super) fn answer(cdb: &Cdb, arrival: &Arrival) -> Verdict {
     }
 }
 
-/// What the core does not say (`scsi.c`, `tcmu_emulate_std_inquiry`): SPC-4, and that this is a disk
-/// as of SBC-3. It leaves its own ALUA bits, vendor and product in the bytes between.
+/// What the core does not say (`scsi.c`, `tcmu_emulate_std_inquiry`): SPC-4, and that this is a
+/// disk as of SBC-3. It leaves its own ALUA bits, vendor and product in the bytes between.
 fn standard() -> Overlay {
     const VERSION: usize = 2;
     const ADDITIONAL_LENGTH: usize = 4;

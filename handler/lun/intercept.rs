@@ -33,9 +33,9 @@ pub(super) fn intercept<B: Backend>(lun: &Arc<Lun<B>>, cdb: &Cdb, arrival: &Arri
         Operation::PreFetch => {
             Verdict::End(check(lun, Request::Io(Op::Read, None)).unwrap_or(Status::Ok))
         }
-        // A disk that is removed is flushed through all of its paths. That must not move the lock to
-        // the last one: so a flush is looked at before the core asks for the lock, and with it all
-        // that the core takes for one.
+        // A disk that is removed is flushed through all of its paths. That must not move the lock
+        // to the last one: so a flush is looked at before the core asks for the lock, and with it
+        // all that the core takes for one.
         operation
             if operation == Operation::SynchronizeCache || command.server == Server::Queue =>
         {

@@ -4,7 +4,7 @@
 //! With an implicit ALUA group the core asks for the lock before it passes on the first WRITE, with
 //! no command in flight; the initiator decides which gateway that is, by where it sends its
 //! commands. READs come without, and say less: a standby path is read from by every scan of the
-//! bus. So a READ acquires the lock only if nobody holds it, or if its holder serves nobody. Until
+//! bus. So a READ acquires the lock only if it is free, or if its holder does not serve. Until
 //! that is known it gets BUSY, which fails no path.
 //!
 //! An owner that is alive is not preempted at the first request either. A gateway that was frozen,
@@ -34,18 +34,18 @@ const PREEMPT_DELAY: Duration = Duration::from_millis(1500);
 /// Between two requests by WRITEs.
 const RETRY_DELAY: Duration = Duration::from_millis(300);
 
-/// How one LUN locks its image.
+/// Locking of one LUN's image.
 #[derive(Debug)]
 pub(super) struct ImageLocking {
     mode: Mode,
-    /// What the volume can do, once that is known.
+    /// Last answer of the volume, whether it can enforce the lock.
     enforcement: Mutex<Option<Enforcement>>,
     /// Held while the lock is acquired, or the image replaced: neither may happen during the other.
-    turn: Mutex<()>,
+    exclusive: Mutex<()>,
     /// A command has been served since the last heartbeat.
     active: AtomicBool,
     /// A heartbeat is under way.
-    beating: AtomicBool,
+    heartbeat_in_flight: AtomicBool,
 }
 
 /// With a cache of writes there is nothing to enforce: they are acknowledged before a brick could
@@ -65,20 +65,20 @@ impl ImageLocking {
         Self {
             mode: mode(config),
             enforcement: Mutex::new(None),
-            turn: Mutex::new(()),
+            exclusive: Mutex::new(()),
             active: AtomicBool::new(false),
-            beating: AtomicBool::new(false),
+            heartbeat_in_flight: AtomicBool::new(false),
         }
     }
 
-    /// Looks at an image that has just been opened: the lock's state. An error is a sentence for
-    /// the admin: it must not be served.
-    pub(super) fn engage(&self, image: &impl Backend, log: &Log) -> Result<Lock, String> {
+    /// State of the lock on an image that has just been opened. An error is a sentence for the
+    /// admin: the image must not be served.
+    pub(super) fn initial_lock(&self, image: &impl Backend, log: &Log) -> Result<Lock, String> {
         if self.mode == Mode::Off {
             return Ok(Lock::Unfenced);
         }
         let required = self.mode == Mode::Required;
-        match self.ask(image) {
+        match self.query_enforcement(image) {
             Ok(Enforcement::Impossible(why)) if required => {
                 Err(format!("fence=required, but the volume cannot enforce it: {why}"))
             }
@@ -94,20 +94,20 @@ impl ImageLocking {
         }
     }
 
-    /// Asks the volume what it can do. Blocks, within bounds.
-    fn ask(&self, image: &impl Backend) -> Result<Enforcement, Errno> {
+    /// Queries whether the volume can enforce the lock. Blocks, within bounds.
+    fn query_enforcement(&self, image: &impl Backend) -> Result<Enforcement, Errno> {
         let found = image.enforcement()?;
         *self.enforcement.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
         Ok(found)
     }
 
-    fn known(&self) -> Option<Enforcement> {
+    fn last_enforcement(&self) -> Option<Enforcement> {
         *self.enforcement.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The right to acquire the lock or to replace the image.
-    pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Excludes other acquisitions of the lock and replacements of the image.
+    pub(super) fn exclusive(&self) -> MutexGuard<'_, ()> {
+        self.exclusive.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A command has been served.
@@ -124,14 +124,14 @@ pub(super) fn core_lock<B: Backend>(lun: &Lun<B>) -> LockOutcome {
     if locking.mode == Mode::Off {
         return LockOutcome::Locked;
     }
-    let turn = locking.turn();
+    let exclusive = locking.exclusive();
     if lun.gate.lock() == Lock::Held {
         return LockOutcome::Locked;
     }
     let Some(image) = lun.gate.image() else { return LockOutcome::NotNow };
-    if !matches!(locking.known(), Some(Enforcement::Possible | Enforcement::Active)) {
+    if !matches!(locking.last_enforcement(), Some(Enforcement::Possible | Enforcement::Active)) {
         // It could not be asked when the image was opened, or its admin may have changed it since.
-        match locking.ask(&*image) {
+        match locking.query_enforcement(&*image) {
             Ok(Enforcement::Impossible(why)) => {
                 log::warning!(log, "fencing is off: {why}; a gateway that hangs may write late");
                 lun.gate.unfence();
@@ -149,10 +149,10 @@ pub(super) fn core_lock<B: Backend>(lun: &Lun<B>) -> LockOutcome {
     }
     let outcome = match acquire_free(lun, &image) {
         Err(AcquireError::Held | AcquireError::Unconfirmed(_)) => {
-            let lasting =
+            let asked_for =
                 lun.gate.with_heartbeat(|owner| owner.record_write_attempt(Instant::now()));
-            if lasting < PREEMPT_DELAY {
-                drop(turn);
+            if asked_for < PREEMPT_DELAY {
+                drop(exclusive);
                 // The core asks again with the next command, which comes at once.
                 thread::sleep(RETRY_DELAY);
                 return LockOutcome::NotNow;
@@ -168,15 +168,15 @@ pub(super) fn core_lock<B: Backend>(lun: &Lun<B>) -> LockOutcome {
     }
 }
 
-/// Acquires the lock for commands that the core did not ask for, if nobody else is using the image.
-/// Blocks, within bounds.
+/// Acquires the lock for commands that the core did not ask for, if no other gateway is using the
+/// image. Blocks, within bounds.
 pub(super) fn acquire_for_io<B: Backend>(lun: &Lun<B>) {
     let (log, locking) = (&lun.log, &lun.locking);
-    let _turn = locking.turn();
+    let _exclusive = locking.exclusive();
     // The core may have been faster.
     let Some(image) = lun.gate.image().filter(|_| lun.gate.lock() == Lock::Standby) else { return };
     if locking.mode == Mode::Auto {
-        match locking.ask(&*image) {
+        match locking.query_enforcement(&*image) {
             // The bricks had another reason.
             Ok(Enforcement::Possible | Enforcement::Impossible(_)) => return lun.gate.unfence(),
             Ok(Enforcement::Active) => {}
@@ -215,7 +215,7 @@ pub(super) fn acquire_for_io<B: Backend>(lun: &Lun<B>) {
     }
 }
 
-/// Acquires the lock if nobody holds it. A heartbeat of this LUN is nobody's.
+/// Acquires the lock if it is free. A heartbeat of this LUN itself does not count as an owner's.
 fn acquire_free<B: Backend>(lun: &Lun<B>, image: &Arc<B>) -> Result<(), AcquireError> {
     match acquire(lun, image, Preempt::Never) {
         Err(AcquireError::Unconfirmed(heartbeat))
@@ -227,7 +227,8 @@ fn acquire_free<B: Backend>(lun: &Lun<B>, image: &Arc<B>) -> Result<(), AcquireE
     }
 }
 
-/// Acquires the lock on `image`, and says so. Only by whoever has the [`turn`](ImageLocking::turn).
+/// Acquires the lock on `image`, and logs it. The caller holds
+/// [`exclusive`](ImageLocking::exclusive).
 pub(super) fn acquire<B: Backend>(
     lun: &Lun<B>,
     image: &Arc<B>,
@@ -244,7 +245,7 @@ pub(super) fn acquire<B: Backend>(
         | AcquireError::Reopen => {}
     })?;
     if !lun.gate.lock_held(image) {
-        give_back(lun, &**image);
+        release(lun, &**image);
         return Err(AcquireError::Storage(Errno::EBADF));
     }
     match acquired.previous {
@@ -254,7 +255,7 @@ pub(super) fn acquire<B: Backend>(
     Ok(())
 }
 
-pub(super) fn give_back<B: Backend>(lun: &Lun<B>, image: &B) {
+pub(super) fn release<B: Backend>(lun: &Lun<B>, image: &B) {
     if let Err(errno) = image.release() {
         log::warning!(lun.log, "fencing: not given up, until the LUN is closed: {errno}");
     }
@@ -262,13 +263,13 @@ pub(super) fn give_back<B: Backend>(lun: &Lun<B>, image: &B) {
 
 /// The core, or the end of the LUN, gives the image up.
 pub(super) fn unlock<B: Backend>(lun: &Lun<B>) {
-    let _turn = lun.locking.turn();
+    let _exclusive = lun.locking.exclusive();
     if lun.gate.lock() != Lock::Held {
         return;
     }
     lun.gate.stand_by();
     if let Some(image) = lun.gate.image() {
-        give_back(lun, &*image);
+        release(lun, &*image);
     }
 }
 
@@ -276,27 +277,29 @@ pub(super) fn unlock<B: Backend>(lun: &Lun<B>) {
 pub(super) fn send_heartbeat<B: Backend>(lun: &Arc<Lun<B>>) {
     let locking = &lun.locking;
     let Some(image) = lun.gate.image().filter(|_| lun.gate.lock() == Lock::Held) else { return };
-    if !locking.active.load(Ordering::Relaxed) || locking.beating.swap(true, Ordering::AcqRel) {
+    if !locking.active.load(Ordering::Relaxed)
+        || locking.heartbeat_in_flight.swap(true, Ordering::AcqRel)
+    {
         return;
     }
     locking.active.store(false, Ordering::Relaxed);
     let heartbeat = lun.gate.with_heartbeat(OwnerHeartbeat::next);
-    let beating = Beating(Arc::downgrade(lun));
+    let heartbeat_in_flight = HeartbeatInFlight(Arc::downgrade(lun));
     image.send_heartbeat(heartbeat, move |sent| {
-        // In an outage there is nobody to see it either.
-        if let (Err(errno), Some(lun)) = (sent, beating.0.upgrade()) {
+        // In an outage no other gateway could see it either.
+        if let (Err(errno), Some(lun)) = (sent, heartbeat_in_flight.0.upgrade()) {
             log::warning!(lun.log, "the owner's heartbeat could not be left: {errno}");
         }
     });
 }
 
-/// A heartbeat under way, however that ends.
-struct Beating<B: Backend>(Weak<Lun<B>>);
+/// Ends the state of a heartbeat in flight, also if it is dropped unanswered.
+struct HeartbeatInFlight<B: Backend>(Weak<Lun<B>>);
 
-impl<B: Backend> Drop for Beating<B> {
+impl<B: Backend> Drop for HeartbeatInFlight<B> {
     fn drop(&mut self) {
         if let Some(lun) = self.0.upgrade() {
-            lun.locking.beating.store(false, Ordering::Release);
+            lun.locking.heartbeat_in_flight.store(false, Ordering::Release);
         }
     }
 }
@@ -323,7 +326,7 @@ pub(super) fn command_failed<B: Backend>(lun: &Arc<Lun<B>>, op: Op, errno: Errno
     }
     // Not known: it could not be asked when the image was opened, and is asked before the lock is
     // acquired.
-    if matches!(lun.locking.known(), Some(Enforcement::Impossible(_))) {
+    if matches!(lun.locking.last_enforcement(), Some(Enforcement::Impossible(_))) {
         return;
     }
     match lun.gate.stand_by() {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! What a LUN does with its commands. Knows SCSI and the runner's safe types; knows nothing of who
-//! stores the bytes ([`backend`]), has no `unsafe`, and sees no status number.
+//! A LUN: serves the commands of one exported disk from an image. Knows SCSI and the runner's safe
+//! types, but not the storage behind the port ([`backend`]); has no `unsafe`, and sees no status
+//! number.
 
 mod admission;
 mod admit;
@@ -9,7 +10,6 @@ pub mod backend;
 mod commands;
 mod compare_and_write;
 mod copy;
-mod durability;
 mod error;
 mod filter;
 mod flush;
@@ -35,6 +35,7 @@ mod supported_opcodes;
 #[cfg(test)]
 mod testing;
 mod threads;
+mod unflushed;
 mod unmap;
 mod verify;
 mod whole;
@@ -48,16 +49,16 @@ use nix::errno::Errno;
 
 use self::backend::{Backend, OpenErrorKind, Opened, Source};
 use self::copy::Results;
-use self::durability::Durability;
 use self::flush::Flushes;
 use self::gate::{Gate, Lock};
 use self::geometry::BlockSize;
-use self::image::Moves;
+use self::image::MoveAttempts;
 use self::lock::ImageLocking;
 use self::recovery::Recovery;
 use self::size::Size;
 use self::space::AskingForSpace;
 use self::space_warning::SpaceWarning;
+use self::unflushed::UnflushedWrites;
 use self::unmap::Fills;
 use crate::config::{Cache, Config, OnUnreachable};
 use crate::log::{self, Log};
@@ -70,13 +71,13 @@ pub use self::filter::filter;
 
 /// One exported disk.
 pub struct Lun<B: Backend> {
-    /// What it says of itself. The label is the place of its image.
+    /// Its log lines, labelled with the place of the image.
     log: Arc<Log>,
-    /// What it was opened with: the site file may change what that means.
+    /// Parsed again when the site file changes.
     cfgstring: String,
-    /// What a command gets, and the state that decides it.
+    /// State of storage and lock; decides about every command.
     gate: Gate<B>,
-    /// Where the image comes from, at first and again.
+    /// Opens the image, and reopens it.
     source: Box<dyn Source<Backend = B>>,
     open_timeout: Duration,
     /// The client may hold writes back (`cache=writeback`).
@@ -87,14 +88,14 @@ pub struct Lun<B: Backend> {
     size: Size,
     space_warning: SpaceWarning,
     device: DeviceHandle,
-    /// A thread looks at the image's size.
-    looking: AtomicBool,
-    /// How often bricks had been away when the monitor looked last.
+    /// A thread is checking the image's size and the volume's space.
+    storage_check_running: AtomicBool,
+    /// Number of brick losses at the monitor's last tick.
     brick_losses: AtomicU64,
     locking: ImageLocking,
     recovery: Arc<Recovery>,
-    moves: Moves,
-    durability: Durability,
+    moves: MoveAttempts,
+    unflushed: UnflushedWrites,
     fills: Fills<B>,
     flushes: Flushes,
     copies: Results,
@@ -125,9 +126,9 @@ impl<B: Backend> Lun<B> {
     /// Opens the image, and makes a LUN of it. From then on the image is watched: its growth
     /// becomes the LUN's.
     ///
-    /// If the cluster cannot be reached now, and the configuration allows it, the LUN comes up all
-    /// the same, is not ready, and goes on trying. The image decides: if the size the kernel was
-    /// told at creation differs, the kernel is told the image's.
+    /// If the cluster cannot be reached now, and the configuration allows it, the LUN comes up
+    /// anyway, is not ready, and keeps trying. The image decides: if the size the kernel was told
+    /// at creation differs, the kernel is told the image's.
     ///
     /// # Errors
     /// The image cannot be opened, or is unfit; the reason is logged.
@@ -185,12 +186,12 @@ impl<B: Backend> Lun<B> {
             ),
             space_warning: SpaceWarning::new(config.space_warning),
             device: device.handle(),
-            looking: AtomicBool::new(false),
+            storage_check_running: AtomicBool::new(false),
             brick_losses: AtomicU64::new(0),
             locking: ImageLocking::new(config),
             recovery: Arc::default(),
-            moves: Moves::default(),
-            durability: Durability::default(),
+            moves: MoveAttempts::default(),
+            unflushed: UnflushedWrites::default(),
             fills: Fills::new(),
             flushes: Flushes::default(),
             copies: Results::default(),
@@ -225,7 +226,7 @@ impl<B: Backend> Lun<B> {
             );
         })?;
         size::open(self, size, device)?;
-        let lock = self.locking.engage(&opened.image, log).map_err(|why| {
+        let lock = self.locking.initial_lock(&opened.image, log).map_err(|why| {
             log::error!(log, "not served: {why}");
             Errno::EOPNOTSUPP
         })?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! Sees to every LUN every few seconds, and to what concerns all of them: the site file, and the
-//! plugin's own lines.
+//! Periodic work of all LUNs: heartbeats, the image's size, the volume's space, bricks and graphs;
+//! and of the plugin: the site file, suppressed log lines.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
@@ -16,15 +16,15 @@ use super::{Lun, lock, size, space_warning, threads};
 use crate::config::{Config, LogLevel, Site};
 use crate::log;
 
-/// Between two rounds. A third of what an owner may be silent for (`heartbeat.rs`).
-const INTERVAL: Duration = Duration::from_secs(3);
+/// Interval between two ticks: a third of the owner's timeout (`heartbeat.rs`).
+const TICK_INTERVAL: Duration = Duration::from_secs(3);
 
-/// What the monitor sees to. None of it blocks: one LUN must not delay another's heartbeat.
+/// A LUN that is monitored. Nothing of it blocks: one LUN must not delay another's heartbeat.
 pub(super) trait Monitored: Send + Sync {
-    /// Shows other gateways that this one serves. First, for all, before anything else is done.
+    /// Sends the heartbeat. Called for all LUNs before the first `tick`.
     fn send_heartbeat(self: Arc<Self>);
 
-    /// Does what is due; the site file is as given.
+    /// Does what is due, with this site file.
     fn tick(self: Arc<Self>, site: &Site);
 }
 
@@ -40,7 +40,7 @@ fn monitor() -> MutexGuard<'static, Monitor> {
     MONITOR.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Sees to `monitored` from now on, as long as it lives.
+/// Monitors a LUN from now on, as long as it lives.
 pub(super) fn add(monitored: Weak<dyn Monitored>) {
     let mut monitor = monitor();
     monitor.monitored.push(monitored);
@@ -49,10 +49,10 @@ pub(super) fn add(monitored: Weak<dyn Monitored>) {
     }
 }
 
-/// The thread: ends when there is nothing left to see to.
+/// The thread: ends with the last LUN.
 fn run() {
     loop {
-        thread::sleep(INTERVAL);
+        thread::sleep(TICK_INTERVAL);
         let alive: Vec<_> = {
             let mut monitor = monitor();
             monitor.monitored.retain(|monitored| monitored.strong_count() > 0);
@@ -62,33 +62,33 @@ fn run() {
             }
             monitor.monitored.iter().filter_map(Weak::upgrade).collect()
         };
-        round(alive, Site::reload);
+        tick_all(alive, Site::reload);
     }
 }
 
-/// One round. A panic ends what it happens in, and nothing else.
-fn round(alive: Vec<Arc<dyn Monitored>>, read_site: fn() -> Arc<Site>) {
+/// One tick of all LUNs. A panic ends only the call that it happens in.
+fn tick_all(alive: Vec<Arc<dyn Monitored>>, read_site: fn() -> Arc<Site>) {
     for monitored in &alive {
-        survive(|| Arc::clone(monitored).send_heartbeat());
+        catch_panic(|| Arc::clone(monitored).send_heartbeat());
     }
-    survive(|| log::PLUGIN.flush_suppressed(false));
+    catch_panic(|| log::PLUGIN.flush_suppressed(false));
     let mut site = None;
-    survive(|| site = Some(read_site()));
+    catch_panic(|| site = Some(read_site()));
     let site = site.unwrap_or_else(Site::current);
     for monitored in alive {
-        survive(|| monitored.tick(&site));
+        catch_panic(|| monitored.tick(&site));
     }
 }
 
-fn survive(work: impl FnOnce()) {
+fn catch_panic(work: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(work)).is_err() {
         log::error!(log::PLUGIN, "PANIC while a LUN was seen to; it is tried again");
     }
 }
 
 impl<B: Backend> Lun<B> {
-    /// Does what the site file says now, as far as that can be done while the LUN is open.
-    fn follow(&self, site: &Site) {
+    /// Applies the keys of the site file that can change while the LUN is open.
+    fn apply_site(&self, site: &Site) {
         // A profile that is gone will be missed when the LUN is opened next.
         if let Ok(config) = Config::read(&self.cfgstring, site) {
             self.log.set_max_level(max_level(config.log_level));
@@ -98,21 +98,21 @@ impl<B: Backend> Lun<B> {
 
     /// Follows the size of the image and the space of the volume, on a thread of its own: it blocks
     /// as long as the storage does.
-    fn follow_storage(self: &Arc<Self>) {
+    fn check_storage(self: &Arc<Self>) {
         /// Ends the look, however it ends.
-        struct Looking<B: Backend>(Arc<Lun<B>>);
+        struct StorageCheck<B: Backend>(Arc<Lun<B>>);
 
-        impl<B: Backend> Drop for Looking<B> {
+        impl<B: Backend> Drop for StorageCheck<B> {
             fn drop(&mut self) {
-                self.0.looking.store(false, Ordering::Release);
+                self.0.storage_check_running.store(false, Ordering::Release);
             }
         }
 
-        if !self.looking.swap(true, Ordering::AcqRel) {
-            let looking = Looking(Arc::clone(self));
+        if !self.storage_check_running.swap(true, Ordering::AcqRel) {
+            let check = StorageCheck(Arc::clone(self));
             threads::spawn("glfs-call", move || {
-                size::follow(&looking.0);
-                space_warning::check(&looking.0);
+                size::check(&check.0);
+                space_warning::check(&check.0);
             });
         }
     }
@@ -124,7 +124,7 @@ impl<B: Backend> Monitored for Lun<B> {
     }
 
     fn tick(self: Arc<Self>, site: &Site) {
-        self.follow(site);
+        self.apply_site(site);
         self.log.flush_suppressed(false);
         if let Some(image) = self.gate.image() {
             let losses = image.brick_losses();
@@ -138,7 +138,7 @@ impl<B: Backend> Monitored for Lun<B> {
         recovery::start(&self);
         // In an outage there is nothing to be seen.
         if self.gate.outage().is_none() {
-            self.follow_storage();
+            self.check_storage();
         }
     }
 }

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! How long an outage may last, and what initiators are told meanwhile.
+//! Bounds of an outage, and the status of commands during one.
 
 use std::time::{Duration, Instant};
 
 use crate::config::{Cache, Config};
 use crate::scsi::{Sense, Status};
 
-/// How long an EIO may be a sign of an outage: replicas answer so for a moment when they lose each
-/// other, before they know. The same goes for an ENOENT, for an image that is open.
+/// An EIO, or an ENOENT of an open image, counts as transient for this long: replicas answer so for
+/// a moment when they lose each other.
 const TRANSIENT: Duration = Duration::from_secs(3);
-/// After so long without one the next one may be a sign again.
+/// After this long without such an error, the next one counts as transient again.
 const CLEAR: Duration = Duration::from_secs(60);
-/// After so long without a failure an outage may be over: nobody has tried.
+/// After this long without a failure a command may probe whether the outage is over.
 const QUIET: Duration = Duration::from_secs(3);
 
 /// The failures of one LUN's storage.

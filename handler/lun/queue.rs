@@ -2,8 +2,8 @@
 //! The commands that the table of commands leaves to the LUN, and that may take their time: their
 //! parameter lists are read, and they pass the gate.
 //!
-//! Their CDBs have been checked (`filter.rs`), against the size that the core tells initiators; here
-//! the LUN's own counts.
+//! Their CDBs have been checked (`filter.rs`), against the size that the core tells initiators;
+//! here the LUN's own counts.
 
 use std::ops;
 use std::sync::Arc;

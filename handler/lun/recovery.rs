@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! What a LUN does while it is not ready, on one thread: opens the image when the first open did
-//! not reach the cluster; opens it anew when an outage does not end by itself; waits for bricks;
+//! Recovery of a LUN, on one thread while it is needed: opens the image when the first open did not
+//! reach the cluster; reopens it when an outage does not end by itself; waits for bricks;
 //! acquires the lock for commands that came without one; moves to another connection when the
 //! volume has another graph.
 //!
@@ -37,7 +37,7 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 /// is tried; twice as long after each that did not help.
 const REOPEN_AFTER: Duration = Duration::from_secs(10);
 const LONGEST_REOPEN_INTERVAL: Duration = Duration::from_secs(300);
-/// The same for storage that answers: a volume that has lost its quorum for writes does.
+/// Like [`REOPEN_AFTER`], for storage that answers: a volume without quorum for writes does.
 const REOPEN_ANSWERING_AFTER: Duration = Duration::from_secs(60);
 
 /// Starts the thread, unless there is one or nothing to do. If none can be had, the monitor tries
@@ -64,7 +64,7 @@ pub(super) fn request_lock<B: Backend>(lun: &Arc<Lun<B>>) {
 }
 
 fn run<B: Backend>(recovery: &Recovery, lun: &Weak<Lun<B>>) {
-    let mut worker = Worker::default();
+    let mut worker = RecoveryThread::default();
     while let Some(lun) = lun.upgrade() {
         let step = catch_unwind(AssertUnwindSafe(|| worker.step(&lun)));
         match step {
@@ -86,39 +86,39 @@ fn run<B: Backend>(recovery: &Recovery, lun: &Weak<Lun<B>>) {
     }
 }
 
-/// What the thread knows.
-struct Worker<B> {
+/// State of the thread.
+struct RecoveryThread<B> {
     bricks: BrickWait,
-    /// When it was last tried whether an outage is over.
+    /// Time of the last probe of the storage.
     probed: Option<Instant>,
-    /// Since when this connection has been tried, and for how long it is.
-    tried: Option<Instant>,
-    patience: Duration,
+    /// Since when this connection has been tried, and for how long it will be.
+    connection_tried: Option<Instant>,
+    reopen_after: Duration,
     /// That the image cannot be opened has been reported.
-    complained: bool,
+    reported: bool,
     /// An image that waits for the old one to be closed.
     successor: Option<Opened<B>>,
 }
 
-impl<B> Default for Worker<B> {
+impl<B> Default for RecoveryThread<B> {
     fn default() -> Self {
         Self {
             bricks: BrickWait::default(),
             probed: None,
-            tried: None,
-            patience: REOPEN_AFTER,
-            complained: false,
+            connection_tried: None,
+            reopen_after: REOPEN_AFTER,
+            reported: false,
             successor: None,
         }
     }
 }
 
-impl<B: Backend> Worker<B> {
+impl<B: Backend> RecoveryThread<B> {
     /// Does what there is to do. When to look again; None: there is nothing left.
     fn step(&mut self, lun: &Arc<Lun<B>>) -> Option<Duration> {
         let pause = match lun.gate.storage() {
             Storage::Closed => {
-                // There is nobody left for what has been asked for.
+                // A closed LUN has no use for its tasks.
                 lun.recovery.clear();
                 return None;
             }
@@ -158,8 +158,7 @@ impl<B: Backend> Worker<B> {
             // An outage has been reported when it began; that nothing will come of it when it ends
             // has not.
             Err(not) => {
-                if not.kind == OpenErrorKind::Permanent && !mem::replace(&mut self.complained, true)
-                {
+                if not.kind == OpenErrorKind::Permanent && !mem::replace(&mut self.reported, true) {
                     log::error_always!(lun.log, "cannot be opened: {}", not.why);
                 }
                 lun.meter.set_last_error(not.why);
@@ -171,13 +170,13 @@ impl<B: Backend> Worker<B> {
     /// If the connections made so far have been tried for long enough: another one is needed, made
     /// later than this.
     fn next_connection(&mut self) -> Option<Instant> {
-        let tried = *self.tried.get_or_insert_with(Instant::now);
-        if tried.elapsed() < self.patience {
+        let connection_tried = *self.connection_tried.get_or_insert_with(Instant::now);
+        if connection_tried.elapsed() < self.reopen_after {
             return None;
         }
-        self.tried = Some(Instant::now());
-        self.patience = min(self.patience * 2, LONGEST_REOPEN_INTERVAL);
-        Some(tried)
+        self.connection_tried = Some(Instant::now());
+        self.reopen_after = min(self.reopen_after * 2, LONGEST_REOPEN_INTERVAL);
+        Some(connection_tried)
     }
 
     /// Looks after an image in an outage. When to look again.
@@ -191,23 +190,23 @@ impl<B: Backend> Worker<B> {
             self.probe_or_reopen(lun, &*image, since.elapsed());
             self.probed = Some(Instant::now());
         }
-        if replicated { bricks::INTERVAL } else { PROBE_INTERVAL }
+        if replicated { bricks::POLL_INTERVAL } else { PROBE_INTERVAL }
     }
 
-    fn probe_or_reopen(&mut self, lun: &Arc<Lun<B>>, image: &B, lasting: Duration) {
+    fn probe_or_reopen(&mut self, lun: &Arc<Lun<B>>, image: &B, elapsed: Duration) {
         let answers = image.size().is_ok();
         if answers && lun.gate.is_quiet() {
-            // Nobody has asked since. Nobody will where the LUN is not ready, and the initiator's
-            // driver only checks that.
+            // No command has come since. None will where the initiator's driver only checks whether
+            // the LUN is ready.
             return lun.gate.storage_is_back();
         }
-        if lasting < if answers { REOPEN_ANSWERING_AFTER } else { REOPEN_AFTER } {
+        if elapsed < if answers { REOPEN_ANSWERING_AFTER } else { REOPEN_AFTER } {
             return;
         }
         // At first with the connection that there is: perhaps only the descriptor has gone bad.
         let after = self.next_connection();
         if !answers || after.is_some() {
-            self.reopen(lun, after, &format!("after an outage of {} s", lasting.as_secs()));
+            self.reopen(lun, after, &format!("after an outage of {} s", elapsed.as_secs()));
         }
     }
 

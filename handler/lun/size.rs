@@ -9,11 +9,11 @@
 //! | cannot be looked at | accepted, and settled by the next look that succeeds | nothing |
 //!
 //! The size changes where the core asks for it ([`resize`], on the daemon's main thread), and when
-//! a LUN is opened. The monitor only has the kernel ask ([`announce`]): whatever it saw is looked
-//! at again by then.
+//! a LUN is opened. The monitor only has the kernel ask ([`announce`]): the image is
+//! queried again by then.
 //!
-//! An image is *at rest* ([`Settling`](image_size::Settling)) when for 10 s its size and its
-//! allocated blocks have stayed the same, and its time of modification as well unless initiators
+//! An image is *at rest* ([`Filling`](image_size::Filling)) when for 10 s its size and its
+//! allocated blocks have not changed, and its time of modification as well unless initiators
 //! may have written. Tools that fill what they have added before they announce it (gluster-block
 //! 0.5.1: truncate, zeros, `dev_size`) allocate blocks, or on an idle LUN change the time, all the
 //! while: a LUN that grew under them would lose what is written where the zeros have not come yet.
@@ -28,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use self::image_size::{Finding, Image, Monitored};
+use self::image_size::{Image, SizeChange, SizeMonitor};
 use super::Lun;
 use super::admission::{Admission, Admissions};
 use super::backend::Backend;
@@ -57,7 +57,7 @@ pub(super) struct Size {
     has_written: AtomicBool,
     admissions: Admissions,
     /// Held for moments: never while the image is looked at.
-    monitored: Mutex<Monitored>,
+    monitor: Mutex<SizeMonitor>,
 }
 
 impl Size {
@@ -68,10 +68,10 @@ impl Size {
             writes_end: AtomicU64::new(UNLIMITED),
             has_written: AtomicBool::new(false),
             admissions: Admissions::default(),
-            monitored: Mutex::new(Monitored {
+            monitor: Mutex::new(SizeMonitor {
                 grow,
                 image: Image::Fits,
-                promised: None,
+                accepted: None,
                 kernel_differs: false,
             }),
         }
@@ -112,8 +112,8 @@ impl Size {
         }
     }
 
-    fn monitored(&self) -> MutexGuard<'_, Monitored> {
-        self.monitored.lock().unwrap_or_else(PoisonError::into_inner)
+    fn monitor(&self) -> MutexGuard<'_, SizeMonitor> {
+        self.monitor.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -138,7 +138,7 @@ pub(super) fn open<B: Backend>(
         return Ok(());
     }
     let bytes = if told == 0 { whole } else { whole.min(told) };
-    let grows = match lun.size.monitored().grow {
+    let grows = match lun.size.monitor().grow {
         _ if bytes == whole => "",
         Grow::Auto => " until the image has been at rest for 10 s",
         Grow::Manual => " until dev_size is set (grow=manual)",
@@ -153,7 +153,7 @@ pub(super) fn open<B: Backend>(
     // First our own limit, so that no initiator finds a LUN larger than what is served.
     lun.size.set(bytes);
     let Some(device) = device else {
-        lun.size.monitored().kernel_differs = true;
+        lun.size.monitor().kernel_differs = true;
         announce(lun, bytes);
         return Ok(());
     };
@@ -177,13 +177,13 @@ pub(super) fn resize<B: Backend>(lun: &Lun<B>, bytes: u64) -> Result<(), Errno> 
         Errno::EINVAL
     })?;
     {
-        let mut monitored = lun.size.monitored();
-        (monitored.kernel_differs, monitored.promised) = (false, None);
+        let mut monitor = lun.size.monitor();
+        (monitor.kernel_differs, monitor.accepted) = (false, None);
     }
     if wanted == now {
         return Ok(());
     }
-    let image = match look(lun) {
+    let image = match image_size(lun) {
         Ok(image) => image,
         Err(errno) => {
             accept_unseen(lun, wanted, errno);
@@ -214,7 +214,7 @@ pub(super) fn resize<B: Backend>(lun: &Lun<B>, bytes: u64) -> Result<(), Errno> 
 
 /// Size of the image now, in whole blocks. The daemon's main thread does not wait for a storage
 /// that is away.
-fn look<B: Backend>(lun: &Lun<B>) -> Result<u64, Errno> {
+fn image_size<B: Backend>(lun: &Lun<B>) -> Result<u64, Errno> {
     let image = lun.gate.image().ok_or(Errno::EAGAIN)?;
     let stat = if lun.gate.outage().is_some() { Err(Errno::ENOTCONN) } else { image.stat() };
     stat.map(|stat| lun.block_size.lun_in(stat.bytes).unwrap_or(0))
@@ -223,20 +223,20 @@ fn look<B: Backend>(lun: &Lun<B>) -> Result<u64, Errno> {
 /// Accepts a size for an image that cannot be looked at, as tcmu-runner's C handler does (1.5.4,
 /// `tcmu_glfs_reconfig`: "Let the targetcli command return success"): the image has been prepared
 /// before, and for an error gluster-block gives up the block on this gateway. It costs nothing: no
-/// command is let past what is known to be there.
+/// command is admitted beyond the known end of the image.
 fn accept_unseen<B: Backend>(lun: &Lun<B>, wanted: u64, errno: Errno) {
     log::warning_always!(
         lun.log,
         "resize to {wanted} bytes: accepted without a look at the image ({errno})"
     );
     let is_open = lun.gate.image().is_some();
-    let mut monitored = lun.size.monitored();
+    let mut monitor = lun.size.monitor();
     if is_open && wanted > lun.size.bytes() {
-        monitored.promised = Some(wanted);
+        monitor.accepted = Some(wanted);
         return;
     }
     if is_open {
-        monitored.grow = Grow::Manual;
+        monitor.grow = Grow::Manual;
     }
     lun.size.set(wanted);
 }
@@ -249,7 +249,7 @@ fn shrink<B: Backend>(lun: &Lun<B>, now: u64, wanted: u64) -> Result<(), Errno> 
     // is waited for, and must not have made the image larger again.
     lun.size.set(wanted);
     let image =
-        if lun.size.admissions.drain(DRAIN_TIMEOUT) { look(lun) } else { Err(Errno::EBUSY) };
+        if lun.size.admissions.drain(DRAIN_TIMEOUT) { image_size(lun) } else { Err(Errno::EBUSY) };
     if image != Ok(wanted) {
         lun.size.set(now);
         let why = image
@@ -260,8 +260,8 @@ fn shrink<B: Backend>(lun: &Lun<B>, now: u64, wanted: u64) -> Result<(), Errno> 
         );
         return Err(Errno::EBUSY);
     }
-    let mut monitored = lun.size.monitored();
-    (monitored.grow, monitored.image) = (Grow::Manual, Image::Fits);
+    let mut monitor = lun.size.monitor();
+    (monitor.grow, monitor.image) = (Grow::Manual, Image::Fits);
     lun.size.writes_end.store(UNLIMITED, Ordering::Relaxed);
     log::warning_always!(
         log,
@@ -270,8 +270,9 @@ fn shrink<B: Backend>(lun: &Lun<B>, now: u64, wanted: u64) -> Result<(), Errno> 
     Ok(())
 }
 
-/// Looks at the image, and follows it. For the monitor.
-pub(super) fn follow<B: Backend>(lun: &Lun<B>) {
+/// Queries the image's size and acts on its change. For the monitor; blocks as long as the storage
+/// does.
+pub(super) fn check<B: Backend>(lun: &Lun<B>) {
     let size = &lun.size;
     // An image that cannot be looked at now is looked at later.
     let Some(Ok(stat)) = lun.gate.image().map(|image| image.stat()) else { return };
@@ -280,27 +281,27 @@ pub(super) fn follow<B: Backend>(lun: &Lun<B>) {
     let written =
         size.has_written.swap(false, Ordering::Relaxed) || lun.gate.lock() == Lock::Standby;
     let (finding, bytes) = {
-        let mut monitored = size.monitored();
-        if let Some(promised) = monitored.promised.take() {
-            if whole >= promised {
-                size.set(promised);
+        let mut monitor = size.monitor();
+        if let Some(accepted) = monitor.accepted.take() {
+            if whole >= accepted {
+                size.set(accepted);
             } else {
-                monitored.kernel_differs = true;
+                monitor.kernel_differs = true;
             }
         }
         let bytes = size.bytes();
         size.writes_end.store(if whole < bytes { whole } else { UNLIMITED }, Ordering::Relaxed);
-        (monitored.look(bytes, whole, stat, written, Instant::now()), bytes)
+        (monitor.judge(bytes, whole, stat, written, Instant::now()), bytes)
     };
     let (log, image) = (&lun.log, stat.bytes);
     match finding {
-        Finding::Nothing => {}
-        Finding::Announce(wanted) => announce(lun, wanted),
-        Finding::CutOff => log::info_always!(
+        SizeChange::Nothing => {}
+        SizeChange::Announce(wanted) => announce(lun, wanted),
+        SizeChange::CutOff => log::info_always!(
             log,
             "the image has been cut off: {image} bytes of {bytes}; what is past them fails; dev_size={whole} shrinks the LUN"
         ),
-        Finding::StaysCutOff => log::error_always!(
+        SizeChange::StaysCutOff => log::error_always!(
             log,
             "the image stays cut off: {image} bytes of {bytes}; reads and writes past them fail"
         ),

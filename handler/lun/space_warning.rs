@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! Soft threshold of thin provisioning (SBC-4, "thin provisioning threshold"): warns initiators, and
-//! the log, before the volume is full.
+//! Soft threshold of thin provisioning (SBC-4, "thin provisioning threshold"): warns initiators,
+//! and the log, before the volume is full.
 //!
-//! When more of the volume's space than `space-warning=` percent is in use, quota included, the next
-//! command gets UNIT ATTENTION 38/07. It is repeated every hour as long as the space is short: Linux
-//! only turns it into a uevent. The warning ends [`HYSTERESIS`] points below the threshold, so that
-//! space that comes and goes around it warns once.
+//! When more of the volume's space than `space-warning=` percent is in use, quota included, the
+//! next command gets UNIT ATTENTION 38/07. It is repeated every hour as long as the space is short:
+//! Linux only turns it into a uevent. The warning ends [`HYSTERESIS`] points below the threshold,
+//! so that space that comes and goes around it warns once.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! Threads of a LUN.
+//! Threads of a LUN: a module of its own so that tests can refuse them.
 
 use std::thread::Builder;
 

@@ -2,8 +2,9 @@
 //! VERIFY and WRITE AND VERIFY: blocks are read from the bricks, and compared with the initiator's
 //! (SBC-3, 5.22 to 5.24 and 5.35 to 5.37).
 //!
-//! In pieces, one after the other, so that the memory of a command is bounded: one piece that is read
-//! and, of WRITE AND VERIFY, one that is written, which is on stable storage before it is read.
+//! In pieces, one after the other, so that the memory of a command is bounded: one piece that is
+//! read and, of WRITE AND VERIFY, one that is written, which is on stable storage before it is
+//! read.
 
 use std::cmp::min;
 use std::sync::Arc;

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! EXTENDED COPY: blocks are copied within the LUN, without a way through the initiator.
 //!
-//! Segments one after the other, since one may read what another has written; a segment in pieces of
-//! which several are under way, so that a command takes [`IN_FLIGHT`] pieces of memory. A piece of
-//! zeros becomes a hole. Where a segment overlaps itself its pieces are copied one at a time, from the
-//! end that is not overwritten by the others.
+//! Segments one after the other, since one may read what another has written; a segment in pieces
+//! of which several are under way, so that a command takes [`IN_FLIGHT`] pieces of memory. A piece
+//! of zeros becomes a hole. Where a segment overlaps itself its pieces are copied one at a time,
+//! from the end that is not overwritten by the others.
 //!
-//! Never `glfs_copy_file_range`: of the translators of a volume only the bricks' have that call, so it
-//! goes to one replica (measured with 10.3: the others kept the old data, and `heal info` said 0).
+//! Never `glfs_copy_file_range`: of the translators of a volume only the bricks' have that call, so
+//! it goes to one replica (measured with 10.3: the others kept the old data, and `heal info` said
+//! 0).
 
 mod parameter_list;
 mod results;

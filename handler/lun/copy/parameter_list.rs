@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! The parameter list of EXTENDED COPY (LID1) (SPC-4, 6.4): a header, the devices that take part, and
-//! segments to copy.
+//! The parameter list of EXTENDED COPY (LID1) (SPC-4, 6.4): a header, the devices that take part,
+//! and segments to copy.
 
 use crate::scsi::{Sense, Status};
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! RECEIVE COPY RESULTS (SPC-4, 6.24, 6.25): what an EXTENDED COPY may ask for, and how the last ones
-//! ended.
+//! RECEIVE COPY RESULTS (SPC-4, 6.24, 6.25): what an EXTENDED COPY may ask for, and how the last
+//! ones ended.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};

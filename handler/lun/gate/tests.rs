@@ -118,7 +118,7 @@ fn every_line_of_the_table_is_as_it_says() {
     for (options, line) in [("", [BUSY, BUSY, BUSY, GOOD]), (";outage=0", all(&NOT_READY))] {
         let settling = lun(options);
         settling.gate.storage_failed();
-        settling.gate.settle(true);
+        settling.gate.set_settling(true);
         assert_line("Settling", &settling, true, line);
     }
 }
@@ -176,10 +176,10 @@ fn an_image_that_comes_too_late_does_not_open_a_closed_lun() {
 fn what_was_under_way_when_commands_were_held_back_does_not_end_an_outage() {
     let lun = lun("");
     lun.gate.storage_failed();
-    lun.gate.settle(true);
+    lun.gate.set_settling(true);
     lun.gate.served();
     assert!(matches!(lun.gate.storage(), Storage::Settling { .. }));
-    lun.gate.settle(false);
+    lun.gate.set_settling(false);
     lun.gate.served();
     assert_eq!(lun.gate.storage(), Storage::Up);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! How the state of a LUN changes. Each transition is one critical section.
+//! Transitions of a LUN's state. Each is one critical section.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,7 +13,7 @@ use crate::scsi::Status;
 
 /// Transitions of the storage.
 impl<B: Backend> Gate<B> {
-    /// The storage has done something for a command.
+    /// Records that the storage has served a command.
     pub(in crate::lun) fn served(&self) {
         if !self.up.load(Ordering::Relaxed) {
             self.storage_is_back();
@@ -31,7 +31,8 @@ impl<B: Backend> Gate<B> {
         log::warning!(self.log, "the storage is back after {:.1} s", since.elapsed().as_secs_f64());
     }
 
-    /// A command has failed because the storage is away. Its status.
+    /// Records that a command failed because the storage is unreachable, and starts an outage.
+    /// Status of the command.
     pub(in crate::lun) fn storage_failed(&self) -> Status {
         let now = Instant::now();
         let mut state = self.state();
@@ -69,8 +70,9 @@ impl<B: Backend> Gate<B> {
         state.outage.is_transient(now).then_some(Status::Busy)
     }
 
-    /// Keeps commands from storage that is coming back, or lets them try it. Only in an outage.
-    pub(in crate::lun) fn settle(&self, settling: bool) {
+    /// Holds commands back while bricks return, or lets them probe the storage. Without an outage
+    /// it does nothing.
+    pub(in crate::lun) fn set_settling(&self, settling: bool) {
         let mut state = self.state();
         if let Some(since) = state.outage_since() {
             let storage =
@@ -87,7 +89,7 @@ impl<B: Backend> Gate<B> {
 
 /// Transitions of the lock.
 impl<B: Backend> Gate<B> {
-    /// The lock is held, on `image`. False: that is not the LUN's image any more.
+    /// Records that the lock is held on `image`. False if that is not the LUN's image any more.
     pub(in crate::lun) fn lock_held(&self, image: &Arc<B>) -> bool {
         let mut state = self.state();
         if !state.image.as_ref().is_some_and(|current| Arc::ptr_eq(current, image)) {
@@ -101,7 +103,7 @@ impl<B: Backend> Gate<B> {
         true
     }
 
-    /// The lock is not held, or is not any more. What was.
+    /// Enters standby: the lock is not held. The state before.
     pub(in crate::lun) fn stand_by(&self) -> Lock {
         let mut state = self.state();
         let before = std::mem::replace(&mut state.lock, Lock::Standby);
@@ -111,7 +113,7 @@ impl<B: Backend> Gate<B> {
         before
     }
 
-    /// The bricks refuse nobody after all. A lock that is held stays.
+    /// Leaves standby: the bricks do not enforce the lock after all. A lock that is held stays.
     pub(in crate::lun) fn unfence(&self) {
         let mut state = self.state();
         if state.lock == Lock::Standby {

@@ -70,7 +70,7 @@ fn a_lock_that_was_acquired_for_an_image_that_has_been_replaced_is_given_back() 
     let old = image(&lun);
     let opened = super::super::backend::Opened { image: Arc::new(volume.open()), writable: true };
     lun.gate.replace(&old, opened, false);
-    let _turn = lun.locking.turn();
+    let _exclusive = lun.locking.exclusive();
     assert!(acquire(&lun, &old, Preempt::Never).is_err());
     assert_eq!((lun.gate.lock(), volume.state().holder), (Lock::Standby, None));
 }

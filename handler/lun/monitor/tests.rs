@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! Heartbeats, whatever else is going on.
+//! Heartbeats beside frozen and slow volumes, and panics.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -32,13 +32,13 @@ fn a_frozen_volume_and_slow_ones_do_not_delay_the_heartbeats_of_256_luns() {
     let begin = Instant::now();
     let monitored =
         owners.iter().map(|(_, lun)| Arc::clone(lun) as Arc<dyn Monitored>).collect::<Vec<_>>();
-    round(monitored.clone(), Site::current);
+    tick_all(monitored.clone(), Site::current);
     let took = begin.elapsed();
     // The next one is not late either.
     for (_, lun) in owners.iter().skip(1) {
         lun.locking.served();
     }
-    round(monitored, Site::current);
+    tick_all(monitored, Site::current);
     let mut late = owners.len();
     while begin.elapsed() < Duration::from_secs(4) && late > 1 {
         late = owners
@@ -81,6 +81,6 @@ fn a_panic_over_one_lun_costs_no_other_its_turn() {
     }
 
     let counts = Arc::new(Counts::default());
-    round(vec![Arc::new(Panics), counts.clone()], Site::current);
+    tick_all(vec![Arc::new(Panics), counts.clone()], Site::current);
     assert_eq!(counts.0.load(Ordering::SeqCst), 11);
 }

@@ -2,13 +2,13 @@
 //! After an outage: nothing is served before the copies of the image have come together.
 //!
 //! When most bricks have been away, they come back one after the other, and Gluster serves as soon
-//! as there is a quorum. But it heals at the same time, from whichever copy its healing daemon
+//! as there is a quorum. But it heals at the same time, from the copy that its healing daemon
 //! takes for a good one; and the daemon may have reached a brick that this gateway has not. What is
 //! written in that moment does not reach that brick, and what is healed from there goes over it: an
 //! acknowledged write is lost, and until then it may be read or not (10.3; `tests/cluster/soak.rs`
-//! sees it with any client). So whoever was cut off from the storage waits until it is connected to
-//! all bricks, or until the others have had their chance. libgfapi does likewise when it connects
-//! for the first time.
+//! sees it with any client). So a gateway that was cut off from the storage waits until it is
+//! connected to all bricks, or until the grace of those that are away is over. libgfapi does
+//! likewise when it connects for the first time.
 
 use std::sync::Arc;
 use std::thread;
@@ -17,13 +17,13 @@ use std::time::{Duration, Instant};
 use super::super::Lun;
 use super::super::backend::{Backend, Bricks};
 
-/// Between two looks at the connections.
-pub(super) const INTERVAL: Duration = Duration::from_millis(250);
+/// Interval between two queries of the connections.
+pub(super) const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// How long all bricks must have been connected: a connection is used a moment after it is made.
 const STABLE_FOR: Duration = Duration::from_millis(500);
-/// How long to wait for another brick. libgfapi tries to reach each of them every three seconds.
+/// Bounds the wait for another brick. libgfapi tries to reach each of them every three seconds.
 const BRICK_GRACE: Duration = Duration::from_secs(4);
-/// How long to wait where nobody says how many bricks are connected.
+/// Bounds the wait where the number of connected bricks is unknown.
 const UNKNOWN_GRACE: Duration = Duration::from_secs(10);
 
 /// The bricks as they were seen last.
@@ -41,26 +41,26 @@ impl BrickWait {
     pub(super) fn wait_for_bricks<B: Backend>(&mut self, lun: &Lun<B>, image: &B, settling: bool) {
         let now = Instant::now();
         let answers = |image: &B| settling && image.size().is_ok();
-        let is_time = if let Ok(bricks) = image.bricks() {
+        let may_serve = if let Ok(bricks) = image.bricks() {
             self.unknown = None;
             let since = self.seen.filter(|(seen, _)| *seen == bricks).map(|(_, since)| since);
             let Some(since) = since else {
                 self.seen = Some((bricks, now));
-                return lun.gate.settle(true);
+                return lun.gate.set_settling(true);
             };
-            let lasting = now.duration_since(since);
+            let unchanged_for = now.duration_since(since);
             if bricks.connected == bricks.all {
-                lasting >= STABLE_FOR
+                unchanged_for >= STABLE_FOR
             } else {
-                lasting >= BRICK_GRACE && answers(image)
+                unchanged_for >= BRICK_GRACE && answers(image)
             }
         } else {
             // No answer is not "all of them", nor "none".
             let unknown = *self.unknown.get_or_insert(now);
             now.duration_since(unknown) >= UNKNOWN_GRACE && answers(image)
         };
-        if settling && is_time {
-            lun.gate.settle(false);
+        if settling && may_serve {
+            lun.gate.set_settling(false);
         }
     }
 }
@@ -71,7 +71,7 @@ pub(in crate::lun) fn wait_until_connected(image: &impl Backend) {
     let begin = Instant::now();
     let is_complete = || image.bricks().is_ok_and(|bricks| bricks.connected >= bricks.all);
     while image.is_replicated() && begin.elapsed() < BRICK_GRACE && !is_complete() {
-        thread::sleep(INTERVAL);
+        thread::sleep(POLL_INTERVAL);
     }
 }
 

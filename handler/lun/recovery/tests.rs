@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! What a LUN does while it is not ready.
+//! Deferred opens, outages, and images that are reopened.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! What the monitor makes of an image's size, look by look.
+//! The monitor's judgement of an image's size, query by query.
 
 use std::time::{Duration, Instant};
 
@@ -15,16 +15,16 @@ const LOOK_GAP: Duration = Duration::from_secs(8);
 /// block in turn.
 const CUT_OFF_GRACE: Duration = Duration::from_secs(60);
 
-/// What the monitor knows of the image.
+/// The monitor's state of one image.
 #[derive(Debug)]
-pub(super) struct Monitored {
+pub(super) struct SizeMonitor {
     /// `Manual` also after a shrink: the LUN must not grow back by what another gateway's late
     /// write makes of the image.
     pub(super) grow: Grow,
     pub(super) image: Image,
-    /// A larger size that was accepted although the image could not be looked at: the kernel has it
-    /// already.
-    pub(super) promised: Option<u64>,
+    /// A larger size that was accepted although the image could not be queried at: the kernel has
+    /// it already.
+    pub(super) accepted: Option<u64>,
     /// The kernel has another size than the LUN.
     pub(super) kernel_differs: bool,
 }
@@ -33,22 +33,22 @@ pub(super) struct Monitored {
 #[derive(Debug)]
 pub(super) enum Image {
     Fits,
-    Larger(Settling),
+    Larger(Filling),
     CutOff { since: Instant, reported: bool },
 }
 
 /// A larger image that may still be being filled.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Settling {
+pub(super) struct Filling {
     last: ImageStat,
-    looked: Instant,
+    queried: Instant,
     /// Start of the time in which it has not changed.
     since: Instant,
 }
 
-/// What a look at the image asks for.
+/// Action that a query of the image calls for.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Finding {
+pub(super) enum SizeChange {
     Nothing,
     /// Have the kernel take this size.
     Announce(u64),
@@ -56,29 +56,29 @@ pub(super) enum Finding {
     StaysCutOff,
 }
 
-impl Monitored {
+impl SizeMonitor {
     /// Judges an image of `whole` bytes in blocks, beside a LUN of `lun` bytes. `written`:
     /// initiators may have changed it since the last look.
-    pub(super) fn look(
+    pub(super) fn judge(
         &mut self,
         lun: u64,
         whole: u64,
         stat: ImageStat,
         written: bool,
         now: Instant,
-    ) -> Finding {
+    ) -> SizeChange {
         if whole < lun {
             return match &mut self.image {
                 Image::CutOff { since, reported }
                     if !*reported && now.duration_since(*since) >= CUT_OFF_GRACE =>
                 {
                     *reported = true;
-                    Finding::StaysCutOff
+                    SizeChange::StaysCutOff
                 }
-                Image::CutOff { .. } => Finding::Nothing,
+                Image::CutOff { .. } => SizeChange::Nothing,
                 Image::Fits | Image::Larger(_) => {
                     self.image = Image::CutOff { since: now, reported: false };
-                    Finding::CutOff
+                    SizeChange::CutOff
                 }
             };
         }
@@ -87,24 +87,24 @@ impl Monitored {
             let since = before
                 .filter(|before| before.continues(stat, written, now))
                 .map_or(now, |before| before.since);
-            self.image = Image::Larger(Settling { last: stat, looked: now, since });
+            self.image = Image::Larger(Filling { last: stat, queried: now, since });
             if now.duration_since(since) >= REST {
-                return Finding::Announce(whole);
+                return SizeChange::Announce(whole);
             }
         } else {
             self.image = Image::Fits;
         }
-        if self.kernel_differs { Finding::Announce(lun) } else { Finding::Nothing }
+        if self.kernel_differs { SizeChange::Announce(lun) } else { SizeChange::Nothing }
     }
 }
 
-impl Settling {
-    /// Whether nobody but initiators has changed the image since the last look.
+impl Filling {
+    /// Whether only initiators have changed the image since the last look.
     fn continues(&self, stat: ImageStat, written: bool, now: Instant) -> bool {
         let ImageStat { bytes, allocated, modified } = self.last;
         (bytes, allocated) == (stat.bytes, stat.allocated)
             && (modified == stat.modified || written)
-            && now.duration_since(self.looked) < LOOK_GAP
+            && now.duration_since(self.queried) < LOOK_GAP
     }
 }
 
@@ -116,18 +116,17 @@ mod tests {
         ImageStat { bytes, allocated, modified: (modified, 0) }
     }
 
-    fn monitored(grow: Grow) -> Monitored {
-        Monitored { grow, image: Image::Fits, promised: None, kernel_differs: false }
+    fn monitor(grow: Grow) -> SizeMonitor {
+        SizeMonitor { grow, image: Image::Fits, accepted: None, kernel_differs: false }
     }
 
     /// What an image that has grown from 8 to 64 asks for, by its looks, one every three seconds.
     fn announced(looks: impl IntoIterator<Item = (ImageStat, bool)>) -> Option<u64> {
-        let (mut monitored, begin) = (monitored(Grow::Auto), Instant::now());
+        let (mut monitor, begin) = (monitor(Grow::Auto), Instant::now());
         (0..).step_by(3).zip(looks).find_map(|(second, (stat, written))| {
-            match monitored.look(8, stat.bytes, stat, written, begin + Duration::from_secs(second))
-            {
-                Finding::Nothing => None,
-                Finding::Announce(64) => Some(second),
+            match monitor.judge(8, stat.bytes, stat, written, begin + Duration::from_secs(second)) {
+                SizeChange::Nothing => None,
+                SizeChange::Announce(64) => Some(second),
                 other => panic!("{other:?}"),
             }
         })
@@ -162,43 +161,43 @@ mod tests {
 
     #[test]
     fn looks_that_are_far_apart_prove_nothing() {
-        let (mut monitored, begin) = (monitored(Grow::Auto), Instant::now());
+        let (mut monitor, begin) = (monitor(Grow::Auto), Instant::now());
         for second in [0, 30, 60, 90] {
             let now = begin + Duration::from_secs(second);
-            assert_eq!(monitored.look(8, 64, stat(64, 8, 0), false, now), Finding::Nothing);
+            assert_eq!(monitor.judge(8, 64, stat(64, 8, 0), false, now), SizeChange::Nothing);
         }
     }
 
     #[test]
     fn by_hand_nothing_is_announced() {
-        let (mut monitored, begin) = (monitored(Grow::Manual), Instant::now());
+        let (mut monitor, begin) = (monitor(Grow::Manual), Instant::now());
         for second in 0..60 {
             let now = begin + Duration::from_secs(second);
-            assert_eq!(monitored.look(8, 64, stat(64, 8, 0), false, now), Finding::Nothing);
+            assert_eq!(monitor.judge(8, 64, stat(64, 8, 0), false, now), SizeChange::Nothing);
         }
     }
 
     #[test]
     fn an_image_that_stays_cut_off_is_an_error_after_a_minute_and_once() {
-        let (mut monitored, begin) = (monitored(Grow::Auto), Instant::now());
+        let (mut monitor, begin) = (monitor(Grow::Auto), Instant::now());
         let findings: Vec<_> = (0..70)
             .map(|second| {
-                monitored.look(64, 8, stat(8, 8, 0), true, begin + Duration::from_secs(second))
+                monitor.judge(64, 8, stat(8, 8, 0), true, begin + Duration::from_secs(second))
             })
             .collect();
         let expected = |second| match second {
-            0 => Finding::CutOff,
-            60 => Finding::StaysCutOff,
-            _ => Finding::Nothing,
+            0 => SizeChange::CutOff,
+            60 => SizeChange::StaysCutOff,
+            _ => SizeChange::Nothing,
         };
         assert!(
             findings.into_iter().enumerate().all(|(second, finding)| finding == expected(second))
         );
         let later = begin + Duration::from_secs(80);
-        assert_eq!(monitored.look(64, 64, stat(64, 8, 0), true, later), Finding::Nothing);
+        assert_eq!(monitor.judge(64, 64, stat(64, 8, 0), true, later), SizeChange::Nothing);
         assert_eq!(
-            monitored.look(64, 8, stat(8, 8, 0), true, later),
-            Finding::CutOff,
+            monitor.judge(64, 8, stat(8, 8, 0), true, later),
+            SizeChange::CutOff,
             "another time"
         );
     }

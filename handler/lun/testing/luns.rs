@@ -12,16 +12,16 @@ use nix::errno::Errno;
 use super::super::Lun;
 use super::super::backend::{OpenError, OpenErrorKind, Opened, Source};
 use super::super::copy::Results;
-use super::super::durability::Durability;
 use super::super::flush::Flushes;
 use super::super::gate::Gate;
 use super::super::geometry::BlockSize;
-use super::super::image::Moves;
+use super::super::image::MoveAttempts;
 use super::super::lock::{ImageLocking, before_open};
 use super::super::recovery::Recovery;
 use super::super::size::Size;
 use super::super::space::AskingForSpace;
 use super::super::space_warning::SpaceWarning;
+use super::super::unflushed::UnflushedWrites;
 use super::super::unmap::Fills;
 use super::{Fault, Memory, SIZE, Volume};
 use crate::config::{Cache, Config, Grow, LogLevel};
@@ -74,12 +74,12 @@ pub(in crate::lun) fn closed_lun(volume: &Arc<Volume>, options: &str) -> Arc<Lun
         size: Size::new(SIZE as u64, Grow::Auto),
         space_warning: SpaceWarning::new(config.space_warning),
         device: device_handle(),
-        looking: AtomicBool::new(false),
+        storage_check_running: AtomicBool::new(false),
         brick_losses: AtomicU64::new(0),
         locking: ImageLocking::new(&config),
         recovery: Arc::new(Recovery::default()),
-        moves: Moves::default(),
-        durability: Durability::default(),
+        moves: MoveAttempts::default(),
+        unflushed: UnflushedWrites::default(),
         fills: Fills::new(),
         flushes: Flushes::default(),
         copies: Results::default(),

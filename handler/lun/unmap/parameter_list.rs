@@ -14,8 +14,8 @@ const DESCRIPTOR: usize = 16;
 /// Bytes of the longest list that is looked at.
 pub(in crate::lun) const LONGEST: usize = HEADER + (MAX_DESCRIPTORS + 1) * DESCRIPTOR;
 
-/// The ranges of a list, in blocks; those of no blocks are left out. `blocks` is the size of the LUN,
-/// `max` how many may be unmapped at once.
+/// The ranges of a list, in blocks; those of no blocks are left out. `blocks` is the size of the
+/// LUN, `max` how many may be unmapped at once.
 ///
 /// # Errors
 /// A list that is cut off within its header, or has too many descriptors or blocks; a range beyond

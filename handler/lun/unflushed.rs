@@ -4,8 +4,8 @@
 //! A brick acknowledges a write that is in the page cache of its host. If that host loses power,
 //! and the brick returns, a flush finds nothing left to write, and is good. Where another brick has
 //! the bytes too, they are healed from there. Where none has, the next flush must not be good in
-//! silence: whoever has written then knows that it must look (a file system goes read-only, a
-//! database recovers). Whether it was a host that went, or only a connection, cannot be seen from
+//! silence: it fails, so that the initiator recovers (a file system goes read-only, a database
+//! replays its log). Whether it was a host that went, or only a connection, cannot be seen from
 //! here.
 
 use std::mem;
@@ -15,9 +15,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::backend::Backend;
 use super::gate::Gate;
 
-/// What one LUN's storage has acknowledged and not flushed.
+/// Writes of one LUN that its storage has acknowledged and not flushed.
 #[derive(Debug, Default)]
-pub(super) struct Durability {
+pub(super) struct UnflushedWrites {
     /// Something has been written since the last flush began.
     dirty: AtomicBool,
     state: Mutex<State>,
@@ -25,15 +25,15 @@ pub(super) struct Durability {
 
 #[derive(Debug, Default)]
 struct State {
-    /// How often bricks had been away when the first of these writes was acknowledged.
+    /// Number of brick losses when the first of these writes was acknowledged.
     losses: u64,
-    /// The same of the flush at the backend, if it is for any.
+    /// Like `losses`, of the writes that the flush at the backend covers; `None` if it covers none.
     flushing: Option<u64>,
     /// The next flush fails.
     lost: bool,
 }
 
-impl Durability {
+impl UnflushedWrites {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
