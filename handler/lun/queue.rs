@@ -95,7 +95,7 @@ fn hull(op: Op, ranges: &[ops::Range<u64>]) -> Range {
     Range { op, offset, len: end.saturating_sub(offset) }
 }
 
-fn unmap_list<B: Backend>(lun: Arc<Lun<B>>, command: Command) -> Result<(), Rejected> {
+fn unmap_list<B: Backend>(lun: Arc<Lun<B>>, mut command: Command) -> Result<(), Rejected> {
     let block = bytes(&lun, 1);
     let size = lun.size.bytes().checked_div(block).unwrap_or(0);
     let most = u64::from(MAX_UNMAP).checked_div(block).unwrap_or(0);
@@ -109,10 +109,11 @@ fn unmap_list<B: Backend>(lun: Arc<Lun<B>>, command: Command) -> Result<(), Reje
             .collect(),
     };
     let range = hull(Op::Unmap, &ranges);
+    command.measure_range(range.offset, ranges.iter().map(|range| range.end - range.start).sum());
     lun.admit(command, range, move |lun, _, command| unmap::unmap(&lun, command, ranges))
 }
 
-fn copy_list<B: Backend>(lun: Arc<Lun<B>>, command: Command) -> Result<(), Rejected> {
+fn copy_list<B: Backend>(lun: Arc<Lun<B>>, mut command: Command) -> Result<(), Rejected> {
     let block = bytes(&lun, 1);
     let own = command.unit_serial().map(|serial| copy::Own {
         designator: copy::designator(&serial),
@@ -134,6 +135,8 @@ fn copy_list<B: Backend>(lun: Arc<Lun<B>>, command: Command) -> Result<(), Rejec
         .map(|(lba, blocks)| bytes(&lun, lba)..bytes(&lun, lba.saturating_add(blocks)))
         .collect();
     let range = hull(Op::Copy, &ranges);
+    let blocks = plan.segments.iter().map(|segment| segment.blocks).sum();
+    command.measure_range(range.offset, bytes(&lun, blocks));
     lun.admit(command, range, move |lun, _, command| copy::start(lun, command, plan))
 }
 

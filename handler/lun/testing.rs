@@ -21,6 +21,7 @@ use super::backend::{
     Extent, ImageLock, ImageStat, OpenError, Preempt, Request, Space, Unsupported,
 };
 
+pub(super) use self::calls::Fault;
 pub(super) use self::luns::{
     GOOD, Seen, away, closed_lun, compare_and_write, eventually, flush, image, lun, lun_of, read,
     submit_write, write,
@@ -28,14 +29,6 @@ pub(super) use self::luns::{
 
 /// Bytes of an image.
 pub(super) const SIZE: usize = 8192;
-
-/// What an image does with the next calls, in order; then it behaves.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Fault {
-    /// Moves at most so many bytes.
-    Short(usize),
-    Fails(Errno),
-}
 
 /// A volume with one image.
 #[derive(Debug)]

@@ -274,6 +274,11 @@ pub struct Span {
 }
 
 impl Span {
+    /// Sets the bytes that the command is about, where only its parameter list says so.
+    pub fn set_range(&mut self, offset: u64, bytes: u64) {
+        (self.offset, self.bytes) = (offset, bytes);
+    }
+
     /// Ends the span: the command is about to be answered, with this error or with GOOD.
     pub fn end(mut self, error: Option<ErrorClass>) {
         self.error = error;

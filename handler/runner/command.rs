@@ -116,6 +116,13 @@ impl Command {
         self.span = span;
     }
 
+    /// Tells the metrics which bytes the command is about, where only its parameter list says so.
+    pub fn measure_range(&mut self, offset: u64, bytes: u64) {
+        if let Some(span) = &mut self.span {
+            span.set_range(offset, bytes);
+        }
+    }
+
     /// Takes the LUN out of service if the command is dropped unanswered.
     pub(super) fn watch_for(&mut self, failed: &Failed) {
         self.failed = Some(failed.clone());

@@ -62,5 +62,5 @@ fn help_create_names_every_key() {
     let named: Vec<&str> =
         help.lines().filter_map(|line| line.strip_prefix("  ")?.split('=').next()).collect();
     assert_eq!(named, KEYS.map(|key| key.name));
-    assert!(help.contains("  cache=none|writeback  "), "{help}");
+    assert!(help.contains("  cache=none|writeback|through  "), "{help}");
 }

@@ -74,12 +74,12 @@ fn a_lun_that_has_panicked_is_not_ready_for_a_path_checker_either() {
     let volume = LocalVolume::new();
     volume.image("checked.img", MIB);
     let mut lun = Lun::opened(&volume.cfgstring("checked.img", ""), MIB);
-    assert_eq!(lun.screen(&TEST_UNIT_READY).0, -1, "left to the core, which says GOOD");
+    assert_eq!(lun.screen(&TEST_UNIT_READY).0, OK);
     assert_eq!(trap("read", Some(&lun.device), || lun.read(0, 512).0), HW_ERR);
     assert_eq!(lun.screen(&TEST_UNIT_READY).0, HW_ERR);
     lun.close();
     assert_eq!(lun.open(), 0);
-    assert_eq!(lun.screen(&TEST_UNIT_READY).0, -1, "a reopen starts anew");
+    assert_eq!(lun.screen(&TEST_UNIT_READY).0, OK, "a reopen starts anew");
 }
 
 /// In mid-command, with the command in hand: it is answered, and counted as what it is.

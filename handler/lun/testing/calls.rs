@@ -6,6 +6,8 @@ use std::sync::{Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use nix::errno::Errno;
+
 /// The calls that an image is asked to do.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
@@ -22,4 +24,12 @@ impl Calls {
         thread::sleep(*self.delay.lock().unwrap());
         drop(self.thawed.wait_while(self.frozen.lock().unwrap(), |frozen| *frozen).unwrap());
     }
+}
+
+/// What an image does with the next calls, in order; then it behaves.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::lun) enum Fault {
+    /// Moves at most so many bytes.
+    Short(usize),
+    Fails(Errno),
 }
