@@ -48,6 +48,12 @@ fn wrong(byte: u16, bit: impl Into<Option<u8>>) -> Status {
     Status::Sense(Sense::invalid_field_in_cdb(byte, bit))
 }
 
+/// Bytes of both halves of a COMPARE AND WRITE's data.
+fn halves(blocks: u8, arrival: &Arrival) -> usize {
+    let block = usize::try_from(arrival.block_size).unwrap_or(usize::MAX);
+    block.saturating_mul(2).saturating_mul(blocks.into())
+}
+
 /// Whether there is something to do for a command.
 enum Work {
     Some,
@@ -71,6 +77,8 @@ fn check(operation: Operation, cdb: &Cdb, arrival: &Arrival) -> Result<Work, Sta
             match (cdb.byte(13), arrival.data_len) {
                 (0, 0) => Ok(Work::None),
                 (0, _) => Err(wrong(13, None)),
+                // The core answers HARDWARE ERROR.
+                (blocks, len) if len != halves(blocks, arrival) => Err(wrong(13, None)),
                 _ => Ok(Work::Some),
             }
         }

@@ -19,7 +19,8 @@ fn opens(volume: &Volume, servers: &[&str]) {
 fn opens_within(volume: &Volume, servers: &[&str], limit: Duration) {
     let [first, rest @ ..] = servers else { panic!("no servers") };
     let rest = rest.join(";server=");
-    let cfgstring = format!("glfs/{}@{first}/{IMAGE};server={rest};open=fail", volume.name);
+    let cfgstring =
+        format!("glfs/{}@{first}/{IMAGE};server={rest};space-warning=0;open=fail", volume.name);
     let mut gateway = Gateway::start();
     let answer = gateway.open(&cfgstring, BLOCKS * 4096);
     println!("{servers:?}: {:?}", answer.time);

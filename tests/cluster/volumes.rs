@@ -84,7 +84,8 @@ impl Volume {
 
     /// What a gateway is given to open, through the first node.
     pub(crate) fn cfgstring(&self, image: &str, options: &str) -> String {
-        format!("glfs/{}@{}/{image}{options}", self.name, name(0))
+        // Whatever this machine's disk has left, no LUN warns of it.
+        format!("glfs/{}@{}/{image};space-warning=0{options}", self.name, name(0))
     }
 
     /// The processes of all bricks that run.

@@ -98,9 +98,12 @@ fn by_name_and_by_address() {
     serves(&volume.cfgstring("disk.img", ""), 1);
     // No colon survives on its way through the kernel.
     let escaped = ADDRESS.replace(':', "%3A");
-    serves(&format!("glfs/{}@{escaped}/disk.img", volume.name), 2);
+    serves(&format!("glfs/{}@{escaped}/disk.img;space-warning=0", volume.name), 2);
     // A dead server first.
-    serves(&format!("glfs/{}@fd00%3A77%3A%3A2/disk.img;server={escaped}", volume.name), 3);
+    serves(
+        &format!("glfs/{}@fd00%3A77%3A%3A2/disk.img;space-warning=0;server={escaped}", volume.name),
+        3,
+    );
 }
 
 /// A certificate where Gluster looks for it, which vouches for itself.

@@ -81,7 +81,8 @@ pub(crate) fn dead_first_server() {
     let volume = Volume::start(&[], 1, &[]);
     volume.image("disk.img", MIB);
     let begin = Instant::now();
-    let dead = format!("glfs/{}@{NOWHERE}/disk.img;server={HOST};open=fail", volume.name);
+    let dead =
+        format!("glfs/{}@{NOWHERE}/disk.img;space-warning=0;server={HOST};open=fail", volume.name);
     let lun = Lun::opened(&dead, MIB);
     assert_eq!(lun.write(0, &[1; 512]), OK);
     let took = begin.elapsed();

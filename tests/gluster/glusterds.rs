@@ -162,8 +162,10 @@ pub(crate) fn lost_server() {
                 let second = Relay::listening(ADDRESSES[1], first.port);
                 let [one, other] = ADDRESSES;
                 let options = format!(";server={other};port={};open=fail", first.port);
-                let lun =
-                    Lun::opened(&format!("glfs/{}@{one}/disk.img{options}", volume.name), MIB);
+                let lun = Lun::opened(
+                    &format!("glfs/{}@{one}/disk.img;space-warning=0{options}", volume.name),
+                    MIB,
+                );
                 assert_eq!(lun.write(0, &[1; 512]), OK);
                 (mode, [first, second], lun)
             })

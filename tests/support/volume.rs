@@ -148,7 +148,7 @@ impl LocalVolume {
     pub fn cfgstring(&self, name: &str, options: &str) -> String {
         let space = space_warning(options);
         let volfile = self.volfile.display();
-        format!("glfs/local@here/{};volfile={volfile}{options}{space}", self.path(name))
+        format!("glfs/local@here/{};volfile={volfile}{space}{options}", self.path(name))
     }
 }
 

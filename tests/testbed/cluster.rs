@@ -239,7 +239,7 @@ impl Volume {
     pub fn cfgstring(&self, image: &str, options: &str) -> String {
         // Whatever this machine's disk has left: no LUN warns of it, unless its test is about that.
         let space = if options.contains("space-warning=") { "" } else { ";space-warning=0" };
-        format!("glfs/{}@{}/{image}{options}{space}", self.name, environment().host)
+        format!("glfs/{}@{}/{image}{space}{options}", self.name, environment().host)
     }
 
     /// kill -9 of all bricks.
