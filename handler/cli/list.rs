@@ -28,7 +28,7 @@ use crate::{cfgstring_arg, exit, json};
 #[command(after_help = "Examples: tcmu-glfs list vol@gluster1
           tcmu-glfs list --json 'vol@gluster1/tenants/one;server=gluster2'")]
 pub(crate) struct Args {
-    /// VOLUME@HOST[/DIRECTORY][;KEY=VALUE]...
+    /// VOLUME@HOST, or VOLUME@HOST/DIRECTORY; the keys of a configuration string may follow
     directory: String,
     /// Print one JSON document. Sizes are in bytes
     #[arg(long)]
