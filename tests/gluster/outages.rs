@@ -46,7 +46,7 @@ pub(crate) fn deferred() {
     println!("ready {:?} after the bricks", begin.elapsed());
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
     // That READ took the unit attention along.
-    assert_eq!(lun.screen(&TEST_UNIT_READY).0, -1, "left to the core, which says GOOD");
+    assert_eq!(lun.screen(&TEST_UNIT_READY).0, OK);
     assert_eq!(lun.write(0, &pattern(1, 4096)), OK);
     assert_eq!(lun.read(0, 4096), (OK, pattern(1, 4096)));
     eventually("the LUN has the image's size", || lun.bytes() == 2 * MIB);
@@ -109,7 +109,7 @@ pub(crate) fn path_checker() {
         let volume = Volume::start(layout, bricks, &[]);
         volume.image("disk.img", MIB);
         let lun = Lun::opened(&volume.cfgstring("disk.img", ";outage=1"), MIB);
-        let is_ready = || lun.screen(&TEST_UNIT_READY).0 == -1;
+        let is_ready = || lun.screen(&TEST_UNIT_READY).0 == OK;
         assert!(is_ready());
         volume.kill_bricks();
         eventually("the loss is noticed", || lun.read(0, 512).0 == BUSY);
