@@ -140,7 +140,9 @@ pub(crate) fn site_file() {
     let said = check("[defaults]\ncache = \"on\"\n", image);
     let said =
         said.well("warning: the site file has a mistake, and its last valid version is in use");
-    said.well(":2:").well("cache=on: expected none or writeback").well("ok: the image opens");
+    said.well(":2:")
+        .well("cache=on: expected none, writeback or through")
+        .well("ok: the image opens");
     let profile = format!("{image};profile=strict");
     check("[profile.strict]\nfence = \"required\"\n", &profile)
         .failed(&["fence=required, and it cannot be fenced"]);
