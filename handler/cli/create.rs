@@ -238,11 +238,26 @@ impl Origin {
     }
 }
 
+/// How long an owner that serves commands may leave no heartbeat: a heartbeat, and a second for its
+/// way (`lun/heartbeat.rs`).
+const OWNER_SILENCE: std::time::Duration = std::time::Duration::from_secs(4);
+
 /// Acquires the lock of an image, until it is closed.
 fn own(image: &File) -> Result<(), AcquireError> {
     let host = nix::unistd::gethostname().unwrap_or_default();
     let heartbeat = format!("{} {} copy", host.to_string_lossy(), std::process::id());
-    image.acquire(&heartbeat, Preempt::Never).map(drop)
+    match image.acquire(&heartbeat, Preempt::Never) {
+        // A replica may not know of a holder: one that serves would leave another heartbeat.
+        Err(AcquireError::Unconfirmed(last)) => {
+            std::thread::sleep(OWNER_SILENCE);
+            if image.heartbeat().is_ok_and(|now| now == last) {
+                image.acquire(&heartbeat, Preempt::Silent).map(drop)
+            } else {
+                Err(AcquireError::Held)
+            }
+        }
+        outcome => outcome.map(drop),
+    }
 }
 
 /// Removes the image when it is dropped, unless it is finished.
