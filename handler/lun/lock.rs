@@ -148,7 +148,9 @@ pub(super) fn core_lock<B: Backend>(lun: &Lun<B>) -> LockOutcome {
         }
     }
     let outcome = match acquire_free(lun, &image) {
-        Err(AcquireError::Held | AcquireError::Unconfirmed(_)) => {
+        // The initiator has decided, and no holder is seen: a dead owner must not cost time.
+        Err(AcquireError::Unconfirmed(_)) => acquire(lun, &image, Preempt::Silent),
+        Err(AcquireError::Held) => {
             let asked_for =
                 lun.gate.with_heartbeat(|owner| owner.record_write_attempt(Instant::now()));
             if asked_for < PREEMPT_DELAY {
