@@ -6,6 +6,8 @@
 multiarch := $(shell dpkg-architecture -qDEB_HOST_MULTIARCH 2>/dev/null || gcc -print-multiarch 2>/dev/null)
 HANDLER_DIR ?= $(if $(multiarch),/usr/lib/$(multiarch)/tcmu-runner,/usr/lib64/tcmu-runner)
 RESTORE_UNIT ?= $(if $(multiarch),rtslib-fb-targetctl,target)
+# Where the distribution's zsh looks for completions.
+ZSH_DIR ?= /usr/share/zsh/$(if $(multiarch),vendor-completions,site-functions)
 UNIT_DIR ?= /usr/lib/systemd/system
 DESTDIR ?=
 built := $(or $(CARGO_TARGET_DIR),target)/release
@@ -80,7 +82,7 @@ install:
 	$(built)/tcmu-glfs completions bash >$(built)/man/bash && \
 		install -D -m 0644 $(built)/man/bash $(DESTDIR)/usr/share/bash-completion/completions/tcmu-glfs
 	$(built)/tcmu-glfs completions zsh >$(built)/man/zsh && \
-		install -D -m 0644 $(built)/man/zsh $(DESTDIR)/usr/share/zsh/vendor-completions/_tcmu-glfs
+		install -D -m 0644 $(built)/man/zsh $(DESTDIR)$(ZSH_DIR)/_tcmu-glfs
 	$(built)/tcmu-glfs completions fish >$(built)/man/fish && \
 		install -D -m 0644 $(built)/man/fish $(DESTDIR)/usr/share/fish/vendor_completions.d/tcmu-glfs.fish
 	rm -rf $(built)/schemas && mkdir $(built)/schemas && $(built)/tcmu-glfs schemas $(built)/schemas
@@ -95,7 +97,7 @@ install:
 uninstall:
 	rm -f $(DESTDIR)$(HANDLER_DIR)/handler_glfs.so $(DESTDIR)/usr/sbin/tcmu-glfs $(DESTDIR)/etc/logrotate.d/tcmu-glfs
 	rm -f $(DESTDIR)/usr/share/man/man[58]/tcmu-glfs*.[58] $(DESTDIR)/usr/share/bash-completion/completions/tcmu-glfs
-	rm -f $(DESTDIR)/usr/share/zsh/vendor-completions/_tcmu-glfs $(DESTDIR)/usr/share/fish/vendor_completions.d/tcmu-glfs.fish
+	rm -f $(DESTDIR)$(ZSH_DIR)/_tcmu-glfs $(DESTDIR)/usr/share/fish/vendor_completions.d/tcmu-glfs.fish
 	rm -rf $(DESTDIR)/usr/share/tcmu-glfs
 	rm -f $(DESTDIR)$(UNIT_DIR)/tcmu-runner.service.d/tcmu-glfs.conf
 	rm -f $(DESTDIR)$(UNIT_DIR)/$(RESTORE_UNIT).service.d/tcmu-glfs.conf
