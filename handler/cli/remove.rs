@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use handler_glfs::config::{Access, Config};
-use handler_glfs::gluster::{Opener, Store};
+use handler_glfs::gluster::{AdminClient, Opener};
 use handler_glfs::lun::backend::Source as _;
 
 use crate::configfs::KernelLun;
@@ -42,21 +42,21 @@ pub(crate) struct UnfenceArgs {
 }
 
 pub(crate) fn remove(args: &RemoveArgs) -> ExitCode {
-    let removed = change_unused(&args.image, &args.root, "removed", |store, config| {
-        store
+    let removed = change_unused(&args.image, &args.root, "removed", |client, config| {
+        client
             .remove(&config.path)
             .map_err(|errno| format!("not removed: {}", image_info::explain(config, errno)))
     });
     let removed = removed.map(|(label, info)| {
-        println!("{label}: removed, {} were allocated", size::show(info.facts.allocated));
+        println!("{label}: removed, {} were allocated", size::show(info.stat.allocated));
         true
     });
     exit::conclude(false, removed)
 }
 
 pub(crate) fn unfence(args: &UnfenceArgs) -> ExitCode {
-    let unfenced = change_unused(&args.image, &args.root, "unfenced", |store, config| {
-        store
+    let unfenced = change_unused(&args.image, &args.root, "unfenced", |client, config| {
+        client
             .unfence(&config.path)
             .map_err(|errno| format!("not unfenced: {}", image_info::explain(config, errno)))
     });
@@ -76,7 +76,7 @@ fn change_unused(
     image: &str,
     root: &Root,
     done: &str,
-    change: impl FnOnce(&Store, &Config) -> Result<(), String>,
+    change: impl FnOnce(&AdminClient, &Config) -> Result<(), String>,
 ) -> Result<(String, ImageInfo), CommandError> {
     let config = cfgstring_arg::parse(image)?;
     let label = config.label();
@@ -95,16 +95,16 @@ fn change_unused(
         .map_err(|not| session.explain(&format!("{label}: {}", not.why)))?;
     let info = ImageInfo::of(&opened.image)
         .map_err(|errno| format!("{label}: {}", image_info::explain(&config, errno)))?;
-    let store = opened.image.store();
+    let client = opened.image.admin_client();
     drop(opened);
     if let Ok(Fencing::Owned(owner)) = &info.fencing {
         return Err(CommandError::Failed(format!(
             "{label}: not {done}: it is owned by {owner}; delete its LUN there first"
         )));
     }
-    let changed = change(&store, &config);
+    let changed = change(&client, &config);
     // Before the session, which ends the connections.
-    drop(store);
+    drop(client);
     changed.map_err(|why| session.explain(&format!("{label}: {why}")))?;
     Ok((label, info))
 }

@@ -159,7 +159,7 @@ fn open_failed(errno: Errno) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::server::Server;
+    use super::super::glusterd::Server;
     use super::*;
 
     fn unreachable(host: &str, errno: Errno) -> Unreachable {

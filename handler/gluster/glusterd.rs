@@ -7,6 +7,7 @@
 //! `glusterfs3-xdr.x`, `gf_getspec_req` and `gf_getspec_rsp`; `__server_getspec` in
 //! `glusterd-handshake.c`.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
@@ -15,9 +16,9 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::rpc::{self, Encoder, Message, Procedure, invalid};
-use super::server::Server;
 use super::tls::{self, TlsStream};
 use super::volfile::{Volfile, brick_honours_dsync};
+use crate::config::{Config, Transport};
 
 /// Bounds the connect to one address, a ping, and an answer from its first byte to its last.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -31,6 +32,13 @@ const LARGEST_RECORD: usize = 4 << 20;
 const GETSPEC: Procedure = Procedure { program: 14_398_633, version: 2, number: 2 };
 const PING: Procedure = Procedure { program: 123_451_501, version: 1, number: 2 };
 const FETCHSPEC: Procedure = Procedure { program: 52_743_234, version: 1, number: 1 };
+
+/// Where a glusterd listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Server {
+    Tcp { host: String, port: u16 },
+    Unix { socket: String },
+}
 
 /// A connection to glusterd.
 #[derive(Debug)]
@@ -56,6 +64,29 @@ enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
     Tls(Box<TlsStream>),
+}
+
+impl Server {
+    /// The servers of a configuration, in the order to try.
+    pub(super) fn all(config: &Config) -> Vec<Self> {
+        match config.transport {
+            Transport::Unix => vec![Self::Unix { socket: config.socket.clone() }],
+            Transport::Tcp => config
+                .hosts
+                .iter()
+                .map(|host| Self::Tcp { host: host.clone(), port: config.port })
+                .collect(),
+        }
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix { socket } => f.write_str(socket),
+        }
+    }
 }
 
 impl Glusterd {

@@ -353,7 +353,7 @@ impl Backend for Memory {
         assert!(!self.panics.load(Ordering::SeqCst), "the look at the size that was to panic");
         self.calls.wait();
         let bytes = (*self.size.lock().unwrap())?;
-        Ok(ImageStat { bytes, allocated: bytes / 512, modified: (0, 0) })
+        Ok(ImageStat { bytes, allocated: bytes, modified: (0, 0) })
     }
 
     fn is_replicated(&self) -> bool {

@@ -83,9 +83,9 @@ fn measure(args: &Args, config: &Config) -> Result<Report, String> {
     let progress = Progress::new(interrupt.clone(), bytes * 2, "filling scratch files");
     let scratch = |opener, name| Scratch::create(config, &opener, name, bytes, &progress);
     let handler = scratch(Opener::new(config), "handler")?;
-    let default = scratch(Opener::untouched(config), "default")?;
+    let default = scratch(Opener::volume_defaults(config), "default")?;
     drop(progress);
-    let network = Network::probe(handler.store().graph(), config.port);
+    let network = Network::probe(handler.client().graph(), config.port);
     let time = Duration::from_secs(args.seconds.into()) / ROUNDS;
     let loads = loads(&args.depth);
     let total = u64::try_from(loads.len()).unwrap_or(0);
@@ -97,7 +97,7 @@ fn measure(args: &Args, config: &Config) -> Result<Report, String> {
     });
     let cells = cells.collect::<Result<Vec<_>, String>>()?;
     drop(progress);
-    Ok(Report::new(config, &handler.store().makeup(), network, cells))
+    Ok(Report::new(config, &handler.client().topology(), network, cells))
 }
 
 /// What is measured.

@@ -67,8 +67,9 @@ impl Volume {
     ) -> Result<Self, String> {
         let opener = Opener::new(config);
         let mut why = String::from("no server was asked");
-        for (server, answer) in servers(config).into_iter().zip(opener.survey(PROBE_TIMEOUT)) {
-            if let Err(silent) = answer.answers {
+        for (server, answer) in servers(config).into_iter().zip(opener.probe_servers(PROBE_TIMEOUT))
+        {
+            if let Err(silent) = answer.outcome {
                 why = format!("{}: {silent}", answer.server);
                 continue;
             }
@@ -84,11 +85,11 @@ impl Volume {
                 Err(failure) => why = failure,
             }
         }
-        let store = opener.connect(config.open_timeout).map_err(|not| not.why)?;
+        let client = opener.connect(config.open_timeout).map_err(|not| not.why)?;
         Ok(Self {
             name: config.volume.clone(),
             client_only: Some(why),
-            ..Self::of_volfile(store.graph(), option_of)
+            ..Self::of_volfile(client.graph(), option_of)
         })
     }
 
