@@ -30,7 +30,7 @@ pub(super) struct Fd {
     closed: AtomicBool,
     /// For what accompanies the calls.
     slab: Slab,
-    /// A duplicate whose position belongs to `SEEK_DATA` and `SEEK_HOLE`, from the first of them on.
+    /// A duplicate whose position belongs to `SEEK_DATA` and `SEEK_HOLE`; made for the first.
     duplicate: Mutex<Option<NonNull<glfs_fd_t>>>,
     /// Must outlive the descriptor.
     connection: Arc<Connection>,

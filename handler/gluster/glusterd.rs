@@ -133,7 +133,7 @@ impl Glusterd {
         read_spec(&reply)
     }
 
-    /// Asks whether the bricks call fsync for a write with `O_DSYNC`. An option of the volume, so the
+    /// Asks whether the bricks call fsync for a write with `O_DSYNC`. An option of the volume: the
     /// first brick speaks for all. False where that cannot be found out. Blocks, within bounds.
     ///
     /// On a connection of its own: glusterd remembers for each what it has asked for last, and lets

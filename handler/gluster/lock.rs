@@ -57,7 +57,8 @@ fn enforcement(fd: &Fd, topology: Topology) -> Result<Enforcement, Errno> {
         Ok(()) => Ok(Enforcement::Active),
         Err(Errno::ENODATA) => Ok(Enforcement::Possible),
         Err(Errno::EINVAL) => Ok(Enforcement::Impossible(
-            "it needs the volume options locks.mandatory-locking forced and features.enforce-mandatory-lock on",
+            "it needs the volume options locks.mandatory-locking forced and \
+             features.enforce-mandatory-lock on",
         )),
         Err(Errno::EPERM | Errno::EACCES | Errno::EROFS | Errno::EOPNOTSUPP) => {
             Ok(Enforcement::Impossible(
@@ -175,8 +176,8 @@ fn has_holder(fd: &Fd, topology: Topology) -> Result<bool, Errno> {
 
 /// Whether another connection is seen to hold the lock. Replicas answer with what one brick says:
 /// the last in the order of bricks if the lock is advisory, and else the last to answer (10.3,
-/// `afr_lk_cbk`, `afr_lk_txn_wind_cbk`). A brick that was replaced or restarted under a living owner
-/// does not know of its lock, so that "no" is not the last word there: the heartbeat is.
+/// `afr_lk_cbk`, `afr_lk_txn_wind_cbk`). A brick that was replaced or restarted under a living
+/// owner does not know of its lock, so that "no" is not the last word there: the heartbeat is.
 fn is_held(fd: &Fd, topology: Topology) -> Result<bool, Errno> {
     may_be_held(has_holder(fd, topology), topology)
 }
@@ -285,10 +286,12 @@ fn write_heartbeat(fd: &Fd, heartbeat: &str) -> Result<(), Errno> {
 }
 
 fn set(fd: &Fd, name: &CStr, value: &[u8], flags: c_int) -> Result<(), Errno> {
-    // SAFETY: the descriptor is open and counted; the name is NUL-terminated, and the value has the
-    // length given.
-    fd
-        .with(|fd| unsafe { gfapi::glfs_fsetxattr(fd, name.as_ptr(), value.as_ptr().cast(), value.len(), flags) } == 0)
+    let (name, len) = (name.as_ptr(), value.len());
+    fd.with(|fd| {
+        // SAFETY: the descriptor is open and counted; the name is NUL-terminated, and the value has
+        // the length given.
+        unsafe { gfapi::glfs_fsetxattr(fd, name, value.as_ptr().cast(), len, flags) == 0 }
+    })
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@
 //! | `volfile`, `topology`, `xlator_options` | a graph: read, described, set up |
 //! | `glusterd`, `server` | where volfiles come from |
 //! | `volume`, `meta`, `logging`, `status` | a `glfs_t`, its log and its bricks |
-//! | `connection`, `pool_entry`, `volfile_watch`, `pool` | volumes that are connected, shared and replaced |
+//! | `connection`, `pool_entry`, `volfile_watch`, `pool` | connected volumes, shared and replaced |
 //! | `fd`, `aio`, `caw`, `space`, `file`, `lock` | an image, open |
 //! | `opener`, `admin`, `directory` | what the plugin and the command use |
 

@@ -72,8 +72,8 @@ impl Slab {
     /// Takes a value back.
     ///
     /// # Safety
-    /// `place` is what [`insert`](Self::insert) of this slab gave, for this type, and is not used any
-    /// more.
+    /// `place` is what [`insert`](Self::insert) of this slab gave, for this type, and is not used
+    /// any more.
     pub(super) unsafe fn remove<T>(&self, place: *mut T) -> T {
         let slots = self.slots.as_ptr_range();
         let slot = place.cast_const().cast::<Slot>();

@@ -73,8 +73,8 @@ fn can_seek(fd: &Fd) -> bool {
 ///
 /// A hole is believed if two calls see it, with an `fstat` between them: the brick that a rebalance
 /// has just moved the file from answers ENXIO, which cluster/distribute takes for the end of the
-/// data (6 to 11, `dht_seek_cbk`), while `fstat` notices that the file has moved. If it moved before
-/// the first call, the second is right; if after the `fstat`, the first was.
+/// data (6 to 11, `dht_seek_cbk`), while `fstat` notices that the file has moved. If it moved
+/// before the first call, the second is right; if after the `fstat`, the first was.
 fn extent(fd: &Fd, offset: u64, len: u64) -> Result<Extent, Errno> {
     let first = seen(fd, offset, len)?;
     if first.allocated {

@@ -74,8 +74,8 @@ impl Topology {
         self.dispersed > 0
     }
 
-    /// Whether there is more than one copy of each byte, or redundancy: a client then takes locks of
-    /// its own for a write.
+    /// Whether there is more than one copy of each byte, or redundancy: a client then takes locks
+    /// of its own for a write.
     pub(super) fn has_redundancy(self) -> bool {
         self.replicas > 0 || self.is_dispersed()
     }
@@ -184,7 +184,8 @@ mod tests {
         };
         let replicate = |options: &str, children: &str| {
             format!(
-                "volume r\n    type cluster/replicate\n{options}    subvolumes {children}\nend-volume\n"
+                "volume r\n    type cluster/replicate\n\
+                 {options}    subvolumes {children}\nend-volume\n"
             )
         };
         assert_eq!(seen(&clients(1, "")), (false, false, false));

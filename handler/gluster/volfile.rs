@@ -200,7 +200,8 @@ mod tests {
 
     #[test]
     fn a_bricks_volfile_is_named_after_its_place() {
-        let text = "volume c\n    type protocol/client\n    option remote-host 10.0.0.1\n    option remote-subvolume /bricks/a/b\nend-volume\n";
+        let text = "volume c\n    type protocol/client\n    option remote-host 10.0.0.1\n    \
+                    option remote-subvolume /bricks/a/b\nend-volume\n";
         let volfile = Volfile::local(text.to_owned());
         assert_eq!(volfile.brick_volfile_id("v").as_deref(), Some("v.10.0.0.1.bricks-a-b"));
         assert_eq!(Volfile::local(String::new()).brick_volfile_id("v"), None);

@@ -163,7 +163,8 @@ impl Watch {
                 Err(SpecError::Refused(errno)) => {
                     log::warning!(
                         log::PLUGIN,
-                        "Volume {volume}: {} refuses its volfile ({errno}): its present graph stays in use",
+                        "Volume {volume}: {} refuses its volfile ({errno}): its \
+                         present graph stays in use",
                         glusterd.server()
                     );
                     return None;
@@ -303,7 +304,8 @@ impl Watch {
             let volume = &self.target.volume;
             log::warning_always!(
                 log::PLUGIN,
-                "Volume {volume}: its new graph does not come up, the present one stays in use: {why}"
+                "Volume {volume}: its new graph does not come up, \
+                 the present one stays in use: {why}"
             );
         }
     }
