@@ -16,9 +16,9 @@ use libc::iovec;
 ///
 /// # Invariants
 /// `first` points at `count` iovecs whose lengths add up to `len`; they and the memory they
-/// describe stay valid as long as the [`Command`](crate::runner::Command) that owns this value is not
-/// completed. No other code reads the iovecs meanwhile: the core tolerates that a handler advances
-/// them (its own helpers do).
+/// describe stay valid as long as the [`Command`](crate::runner::Command) that owns this value is
+/// not completed. No other code reads the iovecs meanwhile: the core tolerates that a handler
+/// advances them (its own helpers do).
 #[derive(Debug)]
 pub struct IoVecs {
     first: *mut iovec,

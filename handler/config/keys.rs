@@ -62,7 +62,9 @@ macro_rules! field {
             |config| vec![config.$field.text().to_owned()]
         )
     };
-    (seconds $name:literal, $field:ident up to $most:literal, $values:literal, $meaning:literal) => {
+    (
+        seconds $name:literal, $field:ident up to $most:literal, $values:literal, $meaning:literal
+    ) => {
         field!(
             $name,
             $values,
@@ -121,7 +123,8 @@ pub(super) const FIELDS: [Field<Config>; 19] = [
         |config| config.volfile.iter().cloned().collect()
     ),
     field!(words "cache", cache: Cache,
-        "writeback: writes may be held back until a flush; for LUNs with one path only. through: every write is durable when it is acknowledged"),
+        "writeback: writes may be held back until a flush; for LUNs with one path only. through: \
+         every write is durable when it is acknowledged"),
     field!(words "access", access: Access,
         "auto: read-only if the volume answers EROFS or EACCES"),
     field!(words "io-threads", io_threads: IoThreads,
@@ -131,7 +134,8 @@ pub(super) const FIELDS: [Field<Config>; 19] = [
     field!(words "fence", fence: Fence,
         "whether the bricks refuse a gateway that has lost the LUN to another one"),
     field!(words "grow", grow: Grow,
-        "manual: a grown image makes its LUN grow only when dev_size is set; the default in block-store/"),
+        "manual: a grown image makes its LUN grow only when dev_size is set; the default in \
+         block-store/"),
     field!(words "open", open: OnUnreachable,
         "the cluster cannot be reached: come up and keep retrying, or fail"),
     field!(seconds "open-timeout", open_timeout up to 3600, "30",
@@ -155,7 +159,8 @@ pub(super) const FIELDS: [Field<Config>; 19] = [
     field!(
         "space-warning",
         "80",
-        "percent of the volume's space, quota included, from which on initiators are warned; 0: never",
+        "percent of the volume's space, quota included, from which on initiators are warned; 0: \
+         never",
         |config, key, value| {
             config.space_warning = number(key, value, 0..=99, "a percentage from 1 to 99, or 0")?;
             Ok(())
@@ -316,8 +321,10 @@ fn absolute(key: &'static str, value: &str) -> Result<String, ConfigError> {
 #[must_use]
 pub fn help() -> String {
     let head = "VOLUME@HOST/PATH[;KEY=VALUE]...\n\
-        VOLUME@HOST: the Gluster volume and a server of its cluster. PATH: the image file in it, which must exist.\n\
-        %XX stands for a byte that targetcli refuses (IPv6: fd00%3A%3A1). KEY=VALUE, the default first:\n";
+        VOLUME@HOST: the Gluster volume and a server of its cluster. PATH: the image file in it, \
+        which must exist.\n\
+        %XX stands for a byte that targetcli refuses (IPv6: fd00%3A%3A1). KEY=VALUE, the default \
+        first:\n";
     KEYS.iter().fold(head.to_owned(), |text, Key { name, values, meaning }| {
         text + &format!("  {name}={}  {meaning}\n", values.replace(", ", "|"))
     })

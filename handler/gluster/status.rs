@@ -188,7 +188,8 @@ mod tests {
 
     #[test]
     fn a_brick_that_is_away_or_was_is_lost() {
-        let text = "[xlator.protocol.client.v-client-0.priv]\nconnected = 1\ntotal_bytes_read = 7\nmsgs_sent = 41\n";
+        let text = "[xlator.protocol.client.v-client-0.priv]\nconnected = 1\n\
+                    total_bytes_read = 7\nmsgs_sent = 41\n";
         let before = client_state(text);
         assert_eq!(before, Client { connected: true, sent: 41 });
         let now = |connected, sent| Client { connected, sent };

@@ -155,8 +155,10 @@ mod tests {
 
     #[test]
     fn a_volfile_is_read_translator_by_translator() {
-        let text = "volume c\n    type protocol/client\n    option transport.socket.ssl-enabled on\nend-volume\n\n\
-                    volume r\n    type cluster/replicate\n    option a 1\n    option a 2\n    subvolumes c d e\nend-volume\n";
+        let text = "volume c\n    type protocol/client\n    \
+                    option transport.socket.ssl-enabled on\nend-volume\n\n\
+                    volume r\n    type cluster/replicate\n    option a 1\n    option a 2\n    \
+                    subvolumes c d e\nend-volume\n";
         let read = translators(text);
         let [client, replicate] = read.as_slice() else { panic!("{read:?}") };
         assert_eq!(
@@ -172,7 +174,8 @@ mod tests {
     fn the_clients_of_a_graph_are_its_bricks() {
         let client = |name: &str, options: &str| {
             format!(
-                "volume {name}\n    type protocol/client\n    option remote-host h\n{options}end-volume\n\n"
+                "volume {name}\n    type protocol/client\n    option remote-host h\n\
+                 {options}end-volume\n\n"
             )
         };
         let volfile = Volfile(

@@ -10,7 +10,7 @@
 //! |---|---|---|---|---|
 //! | `Opening` | NOT READY 04/01 | NOT READY 04/01 | NOT READY 04/01 | NOT READY 04/01 |
 //! | `Closed` | BUSY | BUSY | BUSY | BUSY |
-//! | a sense is pending | that sense, once | that sense, once | that sense, once | that sense, once |
+//! | a sense is pending | it, once | it, once | it, once | it, once |
 //! | `Standby`, the owner serves | NOT READY 04/0B | NOT READY 04/0B | NOT READY 04/0B | as below |
 //! | `Standby` else | BUSY | BUSY | BUSY | as below |
 //! | the image is being moved | waits | waits | waits | as below |
@@ -26,7 +26,8 @@
 //! | command | column |
 //! |---|---|
 //! | READ, VERIFY, PRE-FETCH, GET LBA STATUS, LOG SENSE of the space | READ |
-//! | WRITE, WRITE AND VERIFY, WRITE SAME, UNMAP, COMPARE AND WRITE, ORWRITE, EXTENDED COPY | WRITE |
+//! | WRITE, WRITE AND VERIFY, WRITE SAME, UNMAP, ORWRITE | WRITE |
+//! | COMPARE AND WRITE, EXTENDED COPY | WRITE |
 //! | SYNCHRONIZE CACHE | SYNCHRONIZE CACHE |
 //! | TEST UNIT READY; REQUEST SENSE, whose data is that sense | TEST UNIT READY |
 //!

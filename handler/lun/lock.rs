@@ -322,7 +322,8 @@ pub(super) fn command_failed<B: Backend>(lun: &Arc<Lun<B>>, op: Op, errno: Errno
     if lun.locking.mode == Mode::Off {
         log::error!(
             lun.log,
-            "refused by the bricks ({errno}): the image is fenced, and fence=off; see docs/fencing.md"
+            "refused by the bricks ({errno}): the image is fenced, and fence=off; see \
+             docs/fencing.md"
         );
         return;
     }

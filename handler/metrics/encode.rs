@@ -429,7 +429,8 @@ mod tests {
     fn both_formats_say_the_same() {
         let shared = [
             "tcmu_glfs_build_info{version=\"0.1.0\",gfapi=\"10.3\"} 1",
-            "tcmu_glfs_lun_info{lun=\"d0\",volume=\"v\",image=\"di\\\"r\\\\/\\nd\",servers=\"h,g\",cache=\"none\",fence=\"auto\",access=\"ro\",tls=\"unknown\"} 1",
+            "tcmu_glfs_lun_info{lun=\"d0\",volume=\"v\",image=\"di\\\"r\\\\/\\nd\",\
+             servers=\"h,g\",cache=\"none\",fence=\"auto\",access=\"ro\",tls=\"unknown\"} 1",
             "tcmu_glfs_size_bytes{lun=\"d0\"} 1099511627776",
             "tcmu_glfs_operations_total{lun=\"d0\",op=\"read\"} 3",
             "tcmu_glfs_data_bytes_total{lun=\"d0\",op=\"read\"} 8192",

@@ -169,8 +169,8 @@ impl Command {
         &self.cdb
     }
 
-    /// The serial number of the device, from which the core makes its designator (VPD 80h, 83h). Only
-    /// on the thread of the callback that the command came with.
+    /// The serial number of the device, from which the core makes its designator (VPD 80h, 83h).
+    /// Only on the thread of the callback that the command came with.
     #[must_use]
     pub fn unit_serial(&self) -> Option<String> {
         let raw = self.raw.as_ref()?;
@@ -241,7 +241,8 @@ pub(super) unsafe fn cdb(cmd: *mut TcmurCmd) -> Cdb {
     let bytes = unsafe { (*lib_cmd).cdb };
     // SAFETY: every CDB has at least six bytes.
     let length = Cdb::length(unsafe { bytes.read() });
-    // SAFETY: the core has copied the CDB whole, by its group (libtcmu.c, tcmulib_get_next_command).
+    // SAFETY: the core has copied the CDB whole, by its group (libtcmu.c,
+    // tcmulib_get_next_command).
     Cdb::new(unsafe { std::slice::from_raw_parts(bytes, length) })
 }
 
@@ -291,7 +292,8 @@ pub(super) unsafe fn command_iovecs(cmd: *mut TcmurCmd) -> IoVecs {
 /// (1.5.4 and 1.6.2, `tcmu_emulate_std_inquiry`): where they lead elsewhere for a byte, ours stays.
 ///
 /// # Safety
-/// As for [`cdb`], and the core answers the command on this thread, when this callback has returned.
+/// As for [`cdb`], and the core answers the command on this thread, when this callback has
+/// returned.
 pub(super) unsafe fn lay_over(cmd: *mut TcmurCmd, overlay: &Overlay) {
     thread_local! {
         /// What the core writes into in place of the initiator's buffer.
@@ -315,9 +317,9 @@ pub(super) unsafe fn lay_over(cmd: *mut TcmurCmd, overlay: &Overlay) {
     DETOUR.set(detour);
     // SAFETY: the command is alive (caller).
     let lib_cmd = unsafe { abi::lib_cmd(cmd) };
-    // SAFETY: lib_cmd points at the aligned head of this command. The core frees neither (the iovecs
-    // are part of the command's own allocation), and reads them before the next command is looked at
-    // on this thread.
+    // SAFETY: lib_cmd points at the aligned head of this command. The core frees neither (the
+    // iovecs are part of the command's own allocation), and reads them before the next command is
+    // looked at on this thread.
     unsafe { (*lib_cmd).iovec = first };
     // SAFETY: as above.
     unsafe { (*lib_cmd).iov_cnt = count };
@@ -351,7 +353,8 @@ impl Drop for Command {
         if self.raw.is_some() {
             log::error!(
                 log::PLUGIN,
-                "A command was dropped without an answer: it gets HARDWARE ERROR, and its LUN is out of service"
+                "A command was dropped without an answer: it gets HARDWARE ERROR, and its LUN is \
+                 out of service"
             );
             if let Some(failed) = &self.failed {
                 failed.set();

@@ -25,9 +25,9 @@ const QUEUED: c_int = abi::sts::OK;
 /// READ: `len` bytes from `offset` into the iovecs.
 ///
 /// # Safety
-/// Only the core calls it, between `open` and `close` of `device`, on the device's command thread or
-/// on the thread that completed the previous step of a compound command; `cmd` is a command that is
-/// not completed, and `iov` points at `count` iovecs that are its own until it is.
+/// Only the core calls it, between `open` and `close` of `device`, on the device's command thread
+/// or on the thread that completed the previous step of a compound command; `cmd` is a command that
+/// is not completed, and `iov` points at `count` iovecs that are its own until it is.
 pub(super) unsafe extern "C" fn read(
     device: *mut TcmuDevice,
     cmd: *mut TcmurCmd,

@@ -193,7 +193,8 @@ impl Scene {
     fn new(layout: &Layout) -> Self {
         // A write to several copies waits for the slowest, and others wait for that write.
         let percentage = [(DELAYED_PERCENTAGE, if layout.words.is_empty() { "2" } else { "0.5" })];
-        // No revocation of clients' locks after a second: calls that are delayed hold theirs for two.
+        // No revocation of clients' locks after a second: calls that are delayed hold theirs for
+        // two.
         let options = [layout.options, &DELAYS, &percentage, &fencing::ENFORCED].concat();
         let volume = Volume::start(layout.words, layout.bricks, &options);
         let open = |image, keys| Gateway::with(&volume.cfgstring(image, keys), BLOCKS * 4096);

@@ -198,8 +198,8 @@ impl Lun {
     }
 
     /// A command as the core takes it from the ring (1.5.4): it asks `handle_cmd` first; what that
-    /// makes a SYNCHRONIZE CACHE of goes to `flush`. Any other that it leaves to the core ends here,
-    /// with -1.
+    /// makes a SYNCHRONIZE CACHE of goes to `flush`. Any other that it leaves to the core ends
+    /// here, with -1.
     pub fn submit_cdb(&self, cdb: &[u8], data: Vec<u8>) -> Pending {
         const SYNCHRONIZE_CACHE: u8 = 0x35;
         let command = FakeCommand::with_cdb(data, cdb);

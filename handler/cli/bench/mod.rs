@@ -44,10 +44,21 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=60))]
     seconds: u32,
     /// Commands in flight, of 4 KiB; several, with commas between them
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_values_t = [1, 16], value_parser = clap::value_parser!(u32).range(1..=128))]
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        default_values_t = [1, 16],
+        value_parser = clap::value_parser!(u32).range(1..=128)
+    )]
     depth: Vec<u32>,
     /// Size of each scratch file in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(16..=4096))]
+    #[arg(
+        long,
+        value_name = "MIB",
+        default_value_t = 256,
+        value_parser = clap::value_parser!(u64).range(16..=4096)
+    )]
     size: u64,
     /// Print one JSON document
     #[arg(long)]

@@ -40,7 +40,14 @@ pub(crate) struct Args {
     /// Print nothing but the commands that fix errors and warnings, for sh: all, those for a node
     /// of the cluster (cluster), or those for this host (host)
     // The manual page would have a list in a list of the possible values.
-    #[arg(long, value_name = "PLACE", num_args = 0..=1, require_equals = true, value_enum, hide_possible_values = true)]
+    #[arg(
+        long,
+        value_name = "PLACE",
+        num_args = 0..=1,
+        require_equals = true,
+        value_enum,
+        hide_possible_values = true
+    )]
     #[allow(clippy::option_option, reason = "not given, given, given with a value")]
     commands: Option<Option<Place>>,
     #[command(flatten)]

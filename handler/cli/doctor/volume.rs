@@ -212,10 +212,13 @@ fn number<T: FromStr + Default>(text: &str) -> T {
 mod tests {
     use super::*;
 
-    const INFO: &str = "<?xml version=\"1.0\"?><cliOutput><opRet>0</opRet><volInfo><volumes><volume><name>vol</name>\
-        <statusStr>Started</statusStr><brickCount>3</brickCount><replicaCount>3</replicaCount><arbiterCount>1</arbiterCount>\
-        <redundancyCount>0</redundancyCount><options><option><name>features.shard</name><value>on</value></option>\
-        <option><name>nfs.disable</name><value>on</value></option></options></volume></volumes></volInfo></cliOutput>";
+    const INFO: &str = "<?xml version=\"1.0\"?><cliOutput><opRet>0</opRet>\
+        <volInfo><volumes><volume><name>vol</name><statusStr>Started</statusStr>\
+        <brickCount>3</brickCount><replicaCount>3</replicaCount><arbiterCount>1</arbiterCount>\
+        <redundancyCount>0</redundancyCount><options>\
+        <option><name>features.shard</name><value>on</value></option>\
+        <option><name>nfs.disable</name><value>on</value></option>\
+        </options></volume></volumes></volInfo></cliOutput>";
 
     #[test]
     fn volume_info_tells_the_layout_and_what_is_set() {
@@ -232,7 +235,8 @@ mod tests {
     fn bricks_that_do_not_run_are_named_and_daemons_are_no_bricks() {
         let node = |host, path, status| {
             format!(
-                "<node><hostname>{host}</hostname><path>{path}</path><status>{status}</status></node>"
+                "<node><hostname>{host}</hostname><path>{path}</path>\
+                 <status>{status}</status></node>"
             )
         };
         let nodes = node("a", "/b/1", 1)

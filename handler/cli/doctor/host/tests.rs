@@ -42,7 +42,8 @@ impl MadeUp {
             ("proc/4711/maps".to_owned(), MAPS),
             (
                 "etc/rtslib-fb-target/saveconfig.json".to_owned(),
-                r#"{"storage_objects": [{"plugin": "user", "name": "d0", "config": "glfs/vol@h/d0.img;fence=required"}]}"#,
+                r#"{"storage_objects": [{"plugin": "user", "name": "d0",
+                    "config": "glfs/vol@h/d0.img;fence=required"}]}"#,
             ),
             (
                 "lib/systemd/system/tcmu-runner.service".to_owned(),
@@ -200,7 +201,10 @@ fn the_core_must_not_lose_patience_with_a_brick_that_hangs() {
         host.write(&format!("{LUN}/attrib/dev_config"), &cfgstring);
         host.write(
             "etc/rtslib-fb-target/saveconfig.json",
-            &format!(r#"{{"storage_objects": [{{"plugin": "user", "name": "d0", "config": "{cfgstring}"}}]}}"#),
+            &format!(
+                r#"{{"storage_objects": [{{"plugin": "user", "name": "d0",
+                    "config": "{cfgstring}"}}]}}"#
+            ),
         );
         host.wrong()
     };
