@@ -14,9 +14,10 @@ use nix::errno::Errno;
 use crate::configfs::KernelLun;
 use crate::exit::CommandError;
 use crate::files::Root;
-use crate::finding::{Report, Severity};
+use crate::finding::Severity;
 use crate::gfapi_session::GfapiSession;
 use crate::image_info::{self, Fencing, ImageInfo};
+use crate::report::Report;
 use crate::{cfgstring_arg, exit, size};
 
 /// Tries a configuration as tcmu-runner would: is it well-formed, do its servers answer, is the

@@ -24,6 +24,7 @@ mod json;
 mod list;
 mod man;
 mod remove;
+mod report;
 mod resize;
 mod schemas;
 mod scrape;

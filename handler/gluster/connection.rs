@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::error::OpenError;
-use super::glusterd::Server;
 use super::logging::Logging;
 use super::server::{self, FetchError, Fetched};
 use super::status::{self, ConnectionStatus};
+use super::stream::Server;
 use super::topology::Topology;
 use super::volfile::{Translator, Volfile};
 use super::volume::{Bricks, ConnectError, Volume, snapd_host};

@@ -160,7 +160,7 @@ fn open_failed(errno: Errno) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::glusterd::Server;
+    use super::super::stream::Server;
     use super::*;
 
     fn unreachable(host: &str, errno: Errno) -> Unreachable {

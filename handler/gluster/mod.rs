@@ -6,7 +6,7 @@
 //!
 //! | rooms | what |
 //! |---|---|
-//! | `slab`, `worker`, `rpc`, `tls` | memory and threads of calls; glusterd's protocol |
+//! | `slab`, `worker`, `rpc`, `tls`, `stream` | memory and threads of calls; glusterd's protocol |
 //! | `volfile`, `topology`, `xlator_options` | a graph: read, described, set up |
 //! | `glusterd`, `server` | where volfiles come from |
 //! | `volume`, `meta`, `logging`, `status` | a `glfs_t`, its log and its bricks |
@@ -36,6 +36,7 @@ mod server;
 mod slab;
 mod space;
 mod status;
+mod stream;
 mod tls;
 mod topology;
 mod volfile;
@@ -54,4 +55,4 @@ pub use pool::{shut_down, volumes};
 pub use server::{ServerProbe, Unreachable};
 pub use status::version;
 pub use topology::Topology;
-pub use volfile::{Translator, translators};
+pub use volfile::{Translator, is_on, parse_size, translators};

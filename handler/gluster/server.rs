@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use super::glusterd::{ANSWER_TIMEOUT, Glusterd, Server, SpecError};
+use super::glusterd::{Glusterd, SpecError};
 use super::rpc;
+use super::stream::{ANSWER_TIMEOUT, Server};
 use super::volfile::Volfile;
 
 /// Bounds the wait for a server's sign of life where no other answers. One thread of glusterd's

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::volfile::{Translator, Volfile};
+use super::volfile::{Translator, Volfile, parse_size};
 
 /// How a volume is put together. Of several sets of bricks, the last one's numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl Topology {
             let children = translator.children.len();
             match translator.kind {
                 "features/shard" => {
-                    let size = translator.option("shard-block-size").and_then(bytes);
+                    let size = translator.option("shard-block-size").and_then(parse_size);
                     topology.shard = Some(size.unwrap_or(DEFAULT_SHARD));
                 }
                 "cluster/replicate" => {
@@ -79,21 +79,6 @@ impl Topology {
     pub(super) fn has_redundancy(self) -> bool {
         self.replicas > 0 || self.is_dispersed()
     }
-}
-
-/// Bytes as Gluster writes them: `67108864`, `64MB`, `1GB`.
-fn bytes(text: &str) -> Option<u64> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at_checked(digits)?;
-    let shift = match unit {
-        "" | "B" => 0,
-        "KB" => 10,
-        "MB" => 20,
-        "GB" => 30,
-        "TB" => 40,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
 impl fmt::Display for Topology {

@@ -15,10 +15,11 @@ use std::time::{Duration, Instant};
 
 use super::connection::{Connection, Target};
 use super::error::OpenError;
-use super::glusterd::{ANSWER_TIMEOUT, Glusterd, Server, SpecError};
+use super::glusterd::{Glusterd, SpecError};
 use super::pool_entry::{PoolEntry, retire};
 use super::server::Fetched;
 use super::status;
+use super::stream::{ANSWER_TIMEOUT, Server};
 use super::volfile::Volfile;
 use super::worker::hand_over;
 use crate::log;

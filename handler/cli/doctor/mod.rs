@@ -4,6 +4,7 @@
 
 mod assessment;
 mod host;
+mod rule;
 mod rules;
 mod volume;
 
@@ -13,8 +14,9 @@ use self::host::Host;
 use self::volume::{Lun, Volume};
 use crate::exit::CommandError;
 use crate::files::Root;
-use crate::finding::{Finding, Place, Report, Severity};
+use crate::finding::{Finding, Place, Severity};
 use crate::gfapi_session::GfapiSession;
+use crate::report::Report;
 use crate::{cfgstring_arg, exit};
 
 /// Finds what keeps LUNs from being safe and fast, and how to fix it

@@ -6,7 +6,8 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::*;
-use crate::finding::{Report, Severity};
+use crate::finding::Severity;
+use crate::report::Report;
 
 /// A host that is well: a LUN with two gateways, saved, restored and served as it should be.
 struct MadeUp {
@@ -89,11 +90,7 @@ impl MadeUp {
     /// The findings that are worth fix.
     fn wrong(&self) -> Vec<(Severity, String)> {
         let findings = at(self.root.path()).findings();
-        findings
-            .iter()
-            .filter(|f| f.is_bad())
-            .map(|f| (f.severity(), f.what().to_owned()))
-            .collect()
+        findings.iter().filter(|f| f.is_bad()).map(|f| (f.severity, f.what.clone())).collect()
     }
 
     /// The only one there is.
