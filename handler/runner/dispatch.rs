@@ -35,12 +35,12 @@ use std::sync::Arc;
 use libc::iovec;
 
 use super::abi::{self, TcmuDevice, TcmurCmd};
-use super::command;
 use super::data::submit;
 use super::devices::Slot;
 use super::entry::{Runner, guard};
 use super::handler::{Arrival, Lun, Verdict};
 use super::symbols::Symbols;
+use super::{overlay, raw_command};
 use crate::metrics::IoDescriptor;
 use crate::scsi::{Cdb, DataDirection, Op, Operation, Server, Status};
 
@@ -61,9 +61,9 @@ pub(super) unsafe extern "C" fn handle_cmd(device: *mut TcmuDevice, cmd: *mut Tc
     let body = |runner: &Runner| {
         DISGUISED.set(None);
         // SAFETY: the core's argument of this very callback.
-        let cdb = unsafe { command::cdb(cmd) };
+        let cdb = unsafe { raw_command::cdb(cmd) };
         // SAFETY: as above.
-        let data = unsafe { command::command_iovecs(cmd) };
+        let data = unsafe { raw_command::command_iovecs(cmd) };
         if has_short_response(&cdb) {
             data.clear();
         }
@@ -79,22 +79,22 @@ pub(super) unsafe extern "C" fn handle_cmd(device: *mut TcmuDevice, cmd: *mut Tc
         let arrival = unsafe { arrival(runner.symbols, device, data.len()) };
         match look(runner, slot.as_deref(), &cdb, &arrival) {
             // SAFETY: as above.
-            Verdict::End(status) => unsafe { command::answered(cmd, status) },
+            Verdict::End(status) => unsafe { raw_command::answered(cmd, status) },
             Verdict::Data(bytes) => {
                 data.store(&bytes);
                 // SAFETY: as above.
-                unsafe { command::answered(cmd, Status::Ok) }
+                unsafe { raw_command::answered(cmd, Status::Ok) }
             }
             Verdict::Overlay(overlay) => {
                 // SAFETY: as above; the core answers the command on this thread, before it is
                 // freed.
-                unsafe { command::lay_over(cmd, &overlay) };
+                unsafe { overlay::lay_over(cmd, &overlay) };
                 abi::sts::NOT_HANDLED
             }
             Verdict::Pass => {
                 if cdb.command().is_some_and(|command| command.server == Server::Queue) {
                     // SAFETY: as above.
-                    unsafe { command::set_opcode(cmd, SYNCHRONIZE_CACHE) };
+                    unsafe { raw_command::set_opcode(cmd, SYNCHRONIZE_CACHE) };
                     DISGUISED.set(Some((cmd.addr(), cdb)));
                 }
                 abi::sts::NOT_HANDLED
@@ -117,9 +117,9 @@ pub(super) unsafe extern "C" fn flush(device: *mut TcmuDevice, cmd: *mut TcmurCm
         return unsafe { submit("flush", device, cmd, NO_DATA, work, <dyn Lun>::flush) };
     };
     // SAFETY: as above; this is the command whose operation code `handle_cmd` has replaced.
-    unsafe { command::set_opcode(cmd, cdb.opcode()) };
+    unsafe { raw_command::set_opcode(cmd, cdb.opcode()) };
     // SAFETY: as above.
-    let iovecs = unsafe { command::raw_iovecs(cmd) };
+    let iovecs = unsafe { raw_command::raw_iovecs(cmd) };
     // SAFETY: as above.
     unsafe { submit("flush", device, cmd, iovecs, |lun| lun.work(&cdb), <dyn Lun>::serve) }
 }

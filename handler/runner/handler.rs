@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use super::command::{Command, Overlay, Rejected};
+use super::command::{Command, Rejected};
 use super::device::Device;
+use super::overlay::Overlay;
 use crate::metrics::{IoDescriptor, Span};
 use crate::scsi::{Cdb, Status};
 

@@ -163,7 +163,7 @@ fn the_metrics_know_neither_side() {
 fn unsafe_stays_at_the_edges() {
     for (path, text) in sources("handler") {
         let inner = path.strip_prefix(Path::new(ROOT).join("handler")).unwrap();
-        if ["runner", "gluster", "iovec.rs"].iter().any(|edge| inner.starts_with(edge)) {
+        if ["runner", "gluster", "iovec.rs", "iovec"].iter().any(|edge| inner.starts_with(edge)) {
             continue;
         }
         for line in text.lines().map(|line| line.split("//").next().unwrap_or_default()) {
