@@ -76,6 +76,21 @@ macro_rules! field {
             |config| vec![config.$field.as_secs().to_string()]
         )
     };
+    (
+        number $name:literal, $field:ident within $range:expr, $expected:literal,
+        $values:literal, $meaning:literal
+    ) => {
+        field!(
+            $name,
+            $values,
+            $meaning,
+            |config, key, value| {
+                config.$field = number(key, value, $range, $expected)?;
+                Ok(())
+            },
+            |config| vec![config.$field.to_string()]
+        )
+    };
 }
 
 /// Every key of a cfgstring.
@@ -90,16 +105,8 @@ pub(super) const FIELDS: [Field<Config>; 19] = [
         },
         |config| config.hosts.iter().skip(1).cloned().collect()
     ),
-    field!(
-        "port",
-        "24007",
-        "glusterd's TCP port",
-        |config, key, value| {
-            config.port = number(key, value, 1..=u16::MAX, "a port from 1 to 65535")?;
-            Ok(())
-        },
-        |config| vec![config.port.to_string()]
-    ),
+    field!(number "port", port within 1..=u16::MAX, "a port from 1 to 65535", "24007",
+        "glusterd's TCP port"),
     field!(words "transport", transport: Transport,
         "unix: ask the glusterd of this host, through its socket"),
     field!(
@@ -156,17 +163,10 @@ pub(super) const FIELDS: [Field<Config>; 19] = [
         },
         |config| vec![config.outage.as_secs().to_string()]
     ),
-    field!(
-        "space-warning",
+    field!(number "space-warning", space_warning within 0..=99, "a percentage from 1 to 99, or 0",
         "80",
         "percent of the volume's space, quota included, from which on initiators are warned; 0: \
-         never",
-        |config, key, value| {
-            config.space_warning = number(key, value, 0..=99, "a percentage from 1 to 99, or 0")?;
-            Ok(())
-        },
-        |config| vec![config.space_warning.to_string()]
-    ),
+         never"),
     field!(
         "profile",
         "NAME",
