@@ -83,6 +83,7 @@ fn the_gfapi_functions_in_use_are_these() {
         [
             "glfs_close",
             "glfs_discard_async",
+            "glfs_dup",
             "glfs_fallocate",
             "glfs_fd_set_lkowner",
             "glfs_fdatasync_async",
@@ -91,8 +92,10 @@ fn the_gfapi_functions_in_use_are_these() {
             "glfs_fini",
             "glfs_fsetxattr",
             "glfs_fstat",
+            "glfs_fsync",
             "glfs_getxattr",
             "glfs_init",
+            "glfs_lseek",
             "glfs_new",
             "glfs_open",
             "glfs_posix_lock",
@@ -106,6 +109,7 @@ fn the_gfapi_functions_in_use_are_these() {
             "glfs_setfsgid",
             "glfs_setfsgroups",
             "glfs_setfsuid",
+            "glfs_statvfs",
             "glfs_zerofill_async",
         ]
     );
