@@ -15,13 +15,14 @@
 //! * this file puts them together. `tests/layering` holds each file to its layer.
 //!
 //! # The life of a WRITE
-//! The core's command thread calls `write_cb` (`runner/vtable.rs`). It wraps the raw pointers into
-//! a [`runner::Command`], finds the device's LUN, and calls [`lun`]'s `write`. It passes the LUN's
-//! gate (`lun/gate.rs`, with the table of what a command gets in which state), and is moved into a
-//! request (`lun/rw`). The backend (`gluster/file.rs`) submits it with `glfs_pwritev_async` and
-//! returns; so do all the others. Later a thread of libgfapi calls `answered` (`gluster/aio.rs`),
-//! which hands the outcome to the request: done, continued if short, or failed with the status for
-//! its errno; and the command is completed, once, by being consumed.
+//! The core's command thread calls `write` (`runner/data.rs`). It wraps the raw pointers into a
+//! [`runner::Command`], finds the device's LUN, and calls [`lun`]'s `write`. It passes the LUN's
+//! gate (`lun/gate.rs`; in `gate/state.rs` the table of what a command gets in which state), and is
+//! moved into a request (`lun/rw`). The backend (`gluster/file.rs`) has it submitted with
+//! `glfs_pwritev_async` (`gluster/aio.rs`), and returns; so do all the others. Later a thread of
+//! libgfapi calls `answered` (`gluster/aio.rs`), which hands the outcome to the request: done,
+//! continued if short, or failed with the status for its errno; and the command is completed, once,
+//! by being consumed. Other commands, file by file: docs/architecture.md.
 //!
 //! # Threads
 //! The core's command thread submits and returns; libgfapi's event threads complete, and submit
