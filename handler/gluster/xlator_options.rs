@@ -56,7 +56,7 @@ const WRITE_THROUGH: [Fixed; 1] = [("*-write-behind", "pass-through", "true")];
 const WRITE_BEHIND: [Fixed; 1] = [("*-write-behind", "resync-failed-syncs-after-fsync", "on")];
 
 /// With a lock, a descriptor that a brick has lost (it was restarted) is opened anew by libgfapi,
-/// without the lock; and a brick that was restarted enforces nothing before somebody locks. This
+/// without the lock; and a brick that was restarted enforces nothing before a lock is taken. This
 /// keeps such a descriptor from being used again.
 const STRICT_LOCKS: [Fixed; 1] = [("*-client-*", "strict-locks", "on")];
 

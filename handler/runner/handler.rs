@@ -43,7 +43,7 @@ pub trait Handler: Sync {
     fn destroy(&self);
 }
 
-/// What is known of a command beside its CDB, when it comes.
+/// A command as it arrives, beside its CDB.
 #[derive(Debug, Clone, Copy)]
 pub struct Arrival {
     /// Bytes of a logical block.

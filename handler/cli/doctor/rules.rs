@@ -6,15 +6,15 @@ use super::rule::{Need, Rule, Volumes, Wanted, rule};
 use crate::finding::Severity;
 
 const CLIENT_GONE: &str = "a gateway that vanishes without a word keeps its locks of the replicas \
-                           until the bricks notice, and nobody else can \
-     write meanwhile: 42 s as Gluster is delivered, 13 s with the values of \
-     docs/high-availability.md";
+                           until the bricks notice, and nobody else can write meanwhile: 42 s as \
+                           Gluster is delivered, 13 s with the values of \
+                           docs/high-availability.md";
 const FENCE: &str = "the bricks do not keep out a gateway that has lost the LUN: one that hangs \
-                     and wakes up writes old data over new; needed as \
-     soon as two gateways serve the LUN (docs/fencing.md)";
+                     and wakes up writes old data over new; needed as soon as two gateways serve \
+                     the LUN (docs/fencing.md)";
 const REVOKE: &str = "a gateway that hangs keeps its client's locks, and the first write of the \
-                      next owner hangs with it until it is killed; \
-     needed as soon as two gateways serve the LUN (docs/fencing.md)";
+                      next owner hangs with it until it is killed; needed as soon as two gateways \
+                      serve the LUN (docs/fencing.md)";
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
