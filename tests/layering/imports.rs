@@ -99,6 +99,11 @@ impl Tree {
         }
     }
 
+    /// Whether `file` is a module of a crate.
+    pub fn has(&self, file: &str) -> bool {
+        self.modules.values().any(|module| module.file == file)
+    }
+
     /// Every import of a file from another.
     pub fn imports(&self) -> Imports {
         let mut imports = Imports::new();

@@ -89,7 +89,7 @@ fn upward(imports: &Imports) -> Vec<String> {
     wrong.map(|((from, to), names)| format!("{from} -> {to}: {names:?}")).collect()
 }
 
-fn product() -> Imports {
+fn product() -> Tree {
     let root = Path::new(ROOT);
     let files: BTreeMap<String, String> = sources("handler")
         .into_iter()
@@ -98,18 +98,28 @@ fn product() -> Imports {
     let mut tree = Tree::default();
     tree.add_crate("handler_glfs", "handler/lib.rs", &files);
     tree.add_crate("tcmu_glfs", "handler/cli/main.rs", &files);
-    tree.imports()
+    tree
+}
+
+#[test]
+fn every_file_is_a_module_of_the_product_or_of_its_tests() {
+    let (product, root) = (product(), Path::new(ROOT));
+    for (path, _) in sources("handler") {
+        let file = path.strip_prefix(root).unwrap().display().to_string();
+        let is_of_tests = file.ends_with("tests.rs") || file.contains("/testing");
+        assert!(is_of_tests || product.has(&file), "{file} is compiled into nothing");
+    }
 }
 
 #[test]
 fn no_file_imports_from_a_layer_above() {
-    let wrong = upward(&product());
+    let wrong = upward(&product().imports());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
 fn no_files_import_each_other_in_a_circle() {
-    let imports = product();
+    let imports = product().imports();
     assert!(imports.len() > 200, "{} imports cannot be all", imports.len());
     let circle = circles(&imports).into_iter().next().unwrap_or_default();
     let inside = |file: &String| circle.contains(file);
@@ -175,9 +185,8 @@ fn unsafe_stays_at_the_edges() {
 }
 
 #[test]
-fn modules_stay_readable() {
-    for (path, text) in sources("handler") {
-        let product = text.split("#[cfg(test)]").next().unwrap_or_default();
-        assert!(product.lines().count() <= 400, "{} has more than 400 lines", path.display());
+fn files_stay_readable() {
+    for (path, text) in ["handler", "tests"].into_iter().flat_map(sources) {
+        assert!(text.lines().count() <= 400, "{} has more than 400 lines", path.display());
     }
 }
