@@ -4,24 +4,25 @@
 //!
 //! # Layers
 //! ```text
-//! tcmu-runner (C) --calls--> runner --> lun --> lun::backend (the port) <-- gluster --> libgfapi (C)
+//! tcmu-runner (C) --> runner --> lun --> lun::backend (the port) <-- gluster --> libgfapi (C)
 //! ```
 //! * [`scsi`] is the vocabulary of commands, sense and errors; `iovec` the data of a command.
 //! * [`config`] is the configuration: the cfgstring of each LUN, and the site file.
 //! * [`runner`] is the edge to the daemon: its C ABI, its threads, its log.
-//! * [`lun`] is the disk: sizes, ranges, short transfers, and the sense for each error. No `unsafe`.
+//! * [`lun`] is the disk: sizes, ranges, short transfers, the sense for each error. No `unsafe`.
 //! * [`gluster`] is the edge to libgfapi: connections, files, asynchronous calls.
 //! * [`metrics`] and `log` are leaves, which all of them use.
 //! * this file puts them together. `tests/layering` holds each file to its layer.
 //!
 //! # The life of a WRITE
-//! The core's command thread calls `write_cb` (`runner/vtable.rs`). It wraps the raw pointers into
-//! a [`runner::Command`], finds the device's LUN, and calls [`lun`]'s `write`. It passes the LUN's
-//! gate (`lun/gate.rs`, with the table of what a command gets in which state), and is moved into a
-//! request (`lun/rw`). The backend (`gluster/file.rs`) submits it with `glfs_pwritev_async` and
-//! returns; so do all the others. Later a thread of libgfapi calls `answered` (`gluster/aio.rs`),
-//! which hands the outcome to the request: done, continued if short, or failed with the status for
-//! its errno; and the command is completed, once, by being consumed.
+//! The core's command thread calls `write` (`runner/data.rs`). It wraps the raw pointers into a
+//! [`runner::Command`], finds the device's LUN, and calls [`lun`]'s `write`. It passes the LUN's
+//! gate (`lun/gate.rs`; in `gate/state.rs` the table of what a command gets in which state), and is
+//! moved into a request (`lun/rw`). The backend (`gluster/file.rs`) has it submitted with
+//! `glfs_pwritev_async` (`gluster/aio.rs`), and returns; so do all the others. Later a thread of
+//! libgfapi calls `answered` (`gluster/aio.rs`), which hands the outcome to the request: done,
+//! continued if short, or failed with the status for its errno; and the command is completed, once,
+//! by being consumed. Other commands, file by file: docs/architecture.md.
 //!
 //! # Threads
 //! The core's command thread submits and returns; libgfapi's event threads complete, and submit
@@ -31,9 +32,9 @@
 //! |---|---|---|
 //! | `glfs-io` | one a connection | completes what libgfapi answered inside the submitting call |
 //! | `glfs-caw` | up to four an image, while it has COMPARE AND WRITEs | serves them |
-//! | `glfs-call` | one a call | a call that may hang: its caller waits, with a bound, or does not wait |
-//! | `glfs-recover` | one a LUN that is not ready, or moves | opens the image, waits for bricks, acquires the lock, moves to a new graph |
-//! | `glfs-monitor` | one, and one a volume | heartbeats, growth, the site file; and the volume's server, for a new volfile |
+//! | `glfs-call` | one a call | a call that may hang: waited for within a bound, or not at all |
+//! | `glfs-recover` | one a LUN that recovers or moves | opens, waits for bricks, locks, moves |
+//! | `glfs-monitor` | one, and one a volume | heartbeats, growth, the site file; new volfiles |
 //! | `glfs-reaper` | one | ends connections that are not used, and looks after libgfapi's log |
 //! | `glfs-metrics` | one | answers GET /metrics, writes the textfile |
 //! | `glfs-log` | one | writes lines into the daemon's log |

@@ -7,16 +7,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use handler_glfs::config::{Access, Cache, Config, Fence};
-use handler_glfs::gluster::{self, Answer, Opener};
+use handler_glfs::gluster::{self, Opener, ServerProbe};
 use handler_glfs::lun::backend::Source as _;
 use nix::errno::Errno;
 
 use crate::configfs::KernelLun;
 use crate::exit::CommandError;
 use crate::files::Root;
-use crate::finding::{Report, Severity};
+use crate::finding::Severity;
 use crate::gfapi_session::GfapiSession;
 use crate::image_info::{self, Fencing, ImageInfo};
+use crate::report::Report;
 use crate::{cfgstring_arg, exit, size};
 
 /// Tries a configuration as tcmu-runner would: is it well-formed, do its servers answer, is the
@@ -88,7 +89,7 @@ fn check(config: &Config, report: &mut Report) {
     let session = GfapiSession::begin();
     let begin = Instant::now();
     let source = Opener::new(&Config { access: Access::ReadOnly, ..config.clone() });
-    servers(&source.survey(config.open_timeout), report);
+    servers(&source.probe_servers(config.open_timeout), report);
     match source.open(config.open_timeout.saturating_sub(begin.elapsed()), None) {
         Ok(opened) => match ImageInfo::of(&opened.image) {
             Ok(info) => image(config, &info, report),
@@ -133,13 +134,13 @@ fn bricks(config: &Config, report: &mut Report) {
     }
 }
 
-fn servers(answers: &[Answer], report: &mut Report) {
-    if answers.is_empty() {
+fn servers(probes: &[ServerProbe], report: &mut Report) {
+    if probes.is_empty() {
         report.note("server", "no server is asked: the volume's layout comes from volfile=");
     }
-    let some = answers.iter().any(|answer| answer.answers.is_ok());
-    for Answer { server, answers } in answers {
-        match answers {
+    let some = probes.iter().any(|probe| probe.outcome.is_ok());
+    for ServerProbe { server, outcome } in probes {
+        match outcome {
             Ok(()) => report.ok("server", format!("{server} answers")),
             Err(why) if some => report.warning(
                 "server",
@@ -152,8 +153,8 @@ fn servers(answers: &[Answer], report: &mut Report) {
             Err(_) => {}
         }
     }
-    if let [only] = answers {
-        if only.answers.is_ok() {
+    if let [only] = probes {
+        if only.outcome.is_ok() {
             report.note(
                 "server",
                 format!("{} is the only one: name others with ;server=HOST", only.server),
@@ -163,11 +164,11 @@ fn servers(answers: &[Answer], report: &mut Report) {
 }
 
 fn image(config: &Config, info: &ImageInfo, report: &mut Report) {
-    report.ok("volume", format!("volume {}: {}", config.volume, info.makeup));
+    report.ok("volume", format!("volume {}: {}", config.volume, info.topology));
     bricks(config, report);
     blocks(info, report);
     access(config, info, report);
-    if let Some(shard) = info.makeup.shard {
+    if let Some(shard) = info.topology.shard {
         report.note("shards", format!("the volume is sharded: pieces of {}", size::show(shard)));
     }
     fencing(config, info, report);
@@ -176,7 +177,7 @@ fn image(config: &Config, info: &ImageInfo, report: &mut Report) {
 
 fn blocks(info: &ImageInfo, report: &mut Report) {
     const LARGE_BLOCK: u64 = 4096;
-    let (bytes, allocated) = (info.facts.bytes, info.facts.allocated);
+    let (bytes, allocated) = (info.stat.bytes, info.stat.allocated);
     if bytes < size::BLOCK {
         return report.error(
             "size",
@@ -292,7 +293,7 @@ fn fencing(config: &Config, info: &ImageInfo, report: &mut Report) {
 const SECURE_ACCESS: &str = "/var/lib/glusterd/secure-access";
 
 fn tls(info: &ImageInfo, report: &mut Report) {
-    match (info.makeup.tls, Path::new(SECURE_ACCESS).exists()) {
+    match (info.topology.tls, Path::new(SECURE_ACCESS).exists()) {
         (true, true) => report.ok("tls", "connections to bricks and servers are encrypted"),
         (true, false) => report.note(
             "tls",

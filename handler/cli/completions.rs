@@ -4,7 +4,7 @@
 use std::io;
 use std::process::ExitCode;
 
-use clap::CommandFactory as _;
+use clap::Command;
 use clap_complete::Shell;
 
 /// Prints a script that makes a shell complete the arguments of tcmu-glfs.
@@ -14,7 +14,7 @@ pub(crate) struct Args {
     shell: Shell,
 }
 
-pub(crate) fn run(args: &Args) -> ExitCode {
-    clap_complete::generate(args.shell, &mut crate::Cli::command(), "tcmu-glfs", &mut io::stdout());
+pub(crate) fn run(args: &Args, mut command: Command) -> ExitCode {
+    clap_complete::generate(args.shell, &mut command, "tcmu-glfs", &mut io::stdout());
     ExitCode::SUCCESS
 }

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use handler_glfs::config::{Access, Config};
-use handler_glfs::gluster::{File, Opener, Store};
+use handler_glfs::gluster::{AdminClient, File, Opener};
 use handler_glfs::lun::backend::{AcquireError, ImageLock as _, Preempt, Source as _};
 use nix::errno::Errno;
 
@@ -129,10 +129,10 @@ fn make(
         (None, Some(source)) => source.bytes,
         (None, None) => return Err(String::from("--size or --from is needed")),
     };
-    let store = Opener::new(config)
+    let client = Opener::new(config)
         .connect(config.open_timeout)
         .map_err(|not| session.explain(&not.why))?;
-    let free = store.free();
+    let free = client.free();
     if args.preallocate {
         let free = free.map_err(|errno| {
             format!("the free space is unknown: {}", image_info::explain(config, errno))
@@ -146,13 +146,13 @@ fn make(
         }
     }
     if args.parents {
-        store.create_folders_for(&config.path).map_err(|errno| {
+        client.create_folders_for(&config.path).map_err(|errno| {
             format!("its folder could not be created: {}", image_info::explain(config, errno))
         })?;
     }
     let interrupt = Interrupt::catch().map_err(|e| format!("signals could not be caught: {e}"))?;
-    let image = store.create(&config.path).map_err(|errno| not_created(config, errno))?;
-    let mut unfinished = RemoveOnDrop { store: &store, path: &config.path, finished: false };
+    let image = client.create(&config.path).map_err(|errno| not_created(config, errno))?;
+    let mut unfinished = RemoveOnDrop { client: &client, path: &config.path, finished: false };
     fill(&image, bytes, source.as_ref(), args.preallocate, interrupt)
         .map_err(|why| session.explain(&format!("{why}; the incomplete image is removed")))?;
     unfinished.finished = true;
@@ -183,9 +183,9 @@ fn fill(
     image
         .sync_all()
         .map_err(|errno| format!("it could not be written to the bricks' disks: {errno}"))?;
-    match image.facts() {
-        Ok(facts) if facts.bytes == bytes => Ok(()),
-        Ok(facts) => Err(format!("it has {} bytes in place of {bytes}", facts.bytes)),
+    match image.metadata() {
+        Ok(stat) if stat.bytes == bytes => Ok(()),
+        Ok(stat) => Err(format!("it has {} bytes in place of {bytes}", stat.bytes)),
         Err(errno) => Err(format!("its size is unknown: {errno}")),
     }
 }
@@ -234,7 +234,7 @@ impl Origin {
             }
             _ => {}
         }
-        Ok(Self { bytes: info.facts.bytes, label, image })
+        Ok(Self { bytes: info.stat.bytes, label, image })
     }
 }
 
@@ -263,7 +263,7 @@ fn own(image: &File) -> Result<(), AcquireError> {
 /// Removes the image when it is dropped, unless it is finished.
 #[derive(Debug)]
 struct RemoveOnDrop<'a> {
-    store: &'a Store,
+    client: &'a AdminClient,
     path: &'a str,
     finished: bool,
 }
@@ -271,7 +271,7 @@ struct RemoveOnDrop<'a> {
 impl Drop for RemoveOnDrop<'_> {
     fn drop(&mut self) {
         if !self.finished {
-            if let Err(errno) = self.store.remove(self.path) {
+            if let Err(errno) = self.client.remove(self.path) {
                 anstream::eprintln!(
                     "error: {}: incomplete, and could not be removed: {errno}; tcmu-glfs remove",
                     self.path

@@ -21,16 +21,20 @@ use crate::{cfgstring_arg, exit, size};
 /// and is saved.
 ///
 /// With two portals the commands are those of two gateways with one target: run them on each, with
-/// --gateway 1 and --gateway 2. The first is preferred (active/optimized); all that an initiator sees
-/// is equal on both. The configuration should have fence=required.
+/// --gateway 1 and --gateway 2. The first is preferred (active/optimized); all that an initiator
+/// sees is equal on both. The configuration should have fence=required.
 ///
 /// A CHAP password is read from the environment variable CHAP_PASSWORD when the printed commands
 /// run, so that it is in no file and no history.
 #[derive(Debug, clap::Args)]
 #[allow(clippy::doc_markdown, reason = "printed as help, without a markup")]
 #[command(after_help = "Examples: tcmu-glfs export d0 vol@gluster1/disk.img --size 10G | sh -ex
-          tcmu-glfs export d0 vol@gluster1/disk.img --size 10G --target iqn.2026-01.org.example:d0 --portal 192.0.2.1 --initiator iqn.1993-08.org.debian:01:1234 | sh -ex
-          tcmu-glfs export d0 'vol@gluster1/disk.img;fence=required' --size 10G --target iqn.2026-01.org.example:d0 --portal 192.0.2.1 --portal 192.0.2.2 --gateway 1 --initiator iqn.1993-08.org.debian:01:1234 | sh -ex")]
+          tcmu-glfs export d0 vol@gluster1/disk.img --size 10G \
+--target iqn.2026-01.org.example:d0 --portal 192.0.2.1 \
+--initiator iqn.1993-08.org.debian:01:1234 | sh -ex
+          tcmu-glfs export d0 'vol@gluster1/disk.img;fence=required' --size 10G \
+--target iqn.2026-01.org.example:d0 --portal 192.0.2.1 --portal 192.0.2.2 --gateway 1 \
+--initiator iqn.1993-08.org.debian:01:1234 | sh -ex")]
 pub(crate) struct Args {
     /// Name of the LUN in targetcli
     #[arg(value_parser = name)]
@@ -47,7 +51,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDRESS", requires = "target")]
     portal: Vec<IpAddr>,
     /// Which of two gateways this is
-    #[arg(long, value_name = "1|2", value_parser = clap::value_parser!(u8).range(1..=2), requires = "portal")]
+    #[arg(
+        long,
+        value_name = "1|2",
+        value_parser = clap::value_parser!(u8).range(1..=2),
+        requires = "portal"
+    )]
     gateway: Option<u8>,
     /// An initiator that may log in, as its /etc/iscsi/initiatorname.iscsi has it; may repeat
     #[arg(long, value_name = "IQN", value_parser = iqn, requires = "target")]

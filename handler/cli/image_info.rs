@@ -2,17 +2,17 @@
 //! What a gateway can know about an image. Asking takes no lock and changes nothing.
 
 use handler_glfs::config::Config;
-use handler_glfs::gluster::{Facts, File, Makeup};
-use handler_glfs::lun::backend::{Enforcement, ImageLock as _};
+use handler_glfs::gluster::{File, Topology};
+use handler_glfs::lun::backend::{Enforcement, ImageLock as _, ImageStat};
 use nix::errno::Errno;
 
 /// Attributes of an open image; those that could not be queried have their errno.
 #[derive(Debug)]
 pub(crate) struct ImageInfo {
     /// The server that the volume's graph came from.
-    pub(crate) from: String,
-    pub(crate) makeup: Makeup,
-    pub(crate) facts: Facts,
+    pub(crate) volfile_server: String,
+    pub(crate) topology: Topology,
+    pub(crate) stat: ImageStat,
     pub(crate) may_change: Result<bool, Errno>,
     pub(crate) fencing: Result<Fencing, Errno>,
 }
@@ -34,15 +34,15 @@ impl ImageInfo {
     /// # Errors
     /// Not even the size.
     pub(crate) fn of(file: &File) -> Result<Self, Errno> {
-        let store = file.store();
+        let client = file.admin_client();
         let fencing = fencing(file);
         // An owner can write, and asking would get in its way.
         let may_change =
             if matches!(fencing, Ok(Fencing::Owned(_))) { Ok(true) } else { file.may_change() };
         Ok(Self {
-            from: store.from().to_owned(),
-            makeup: store.makeup(),
-            facts: file.facts()?,
+            volfile_server: client.volfile_server().to_owned(),
+            topology: client.topology(),
+            stat: file.metadata()?,
             may_change,
             fencing,
         })

@@ -99,7 +99,7 @@ fn show(args: &Args) -> Result<(), CommandError> {
 }
 
 fn document(config: &Config, info: &ImageInfo) -> Document {
-    let ImageInfo { from, makeup, facts, may_change, fencing } = info;
+    let ImageInfo { volfile_server, topology, stat, may_change, fencing } = info;
     let (fencing, owner) = match fencing {
         Ok(Fencing::Impossible(_)) => (FencingState::Impossible, None),
         Ok(Fencing::Possible) => (FencingState::Possible, None),
@@ -110,35 +110,35 @@ fn document(config: &Config, info: &ImageInfo) -> Document {
     Document {
         volume: config.volume.clone(),
         image: config.path.clone(),
-        server: from.clone(),
-        size_bytes: facts.bytes,
-        allocated_bytes: facts.allocated,
+        server: volfile_server.clone(),
+        size_bytes: stat.bytes,
+        allocated_bytes: stat.allocated,
         writable: may_change.ok(),
         layout: Layout {
-            bricks: makeup.bricks,
-            replicas: makeup.replicas,
-            arbiters: makeup.arbiters,
-            dispersed: makeup.dispersed,
-            redundancy: makeup.redundancy,
-            shard_bytes: makeup.shard,
+            bricks: topology.bricks,
+            replicas: topology.replicas,
+            arbiters: topology.arbiters,
+            dispersed: topology.dispersed,
+            redundancy: topology.redundancy,
+            shard_bytes: topology.shard,
         },
         fencing,
         owner,
-        tls: makeup.tls,
+        tls: topology.tls,
     }
 }
 
 fn print(config: &Config, info: &ImageInfo) {
-    let ImageInfo { from, makeup, facts, may_change, fencing } = info;
+    let ImageInfo { volfile_server, topology, stat, may_change, fencing } = info;
     let line = |what: &str, text: &str| println!("{what:<10} {text}");
     let unknown = || String::from("unknown");
     line("image", &config.label());
-    line("size", &size::show(facts.bytes));
-    line("allocated", &size::show(facts.allocated));
-    line("volume", &makeup.to_string());
+    line("size", &size::show(stat.bytes));
+    line("allocated", &size::show(stat.allocated));
+    line("volume", &topology.to_string());
     let pieces = |bytes| format!("in pieces of {}", size::show(bytes));
-    line("sharded", &makeup.shard.map_or_else(|| String::from("no"), pieces));
-    line("server", from);
+    line("sharded", &topology.shard.map_or_else(|| String::from("no"), pieces));
+    line("server", volfile_server);
     line(
         "access",
         match may_change {
@@ -156,5 +156,5 @@ fn print(config: &Config, info: &ImageInfo) {
     };
     line("fence", &fence);
     line("owner", &owner);
-    line("tls", if makeup.tls { "on" } else { "off" });
+    line("tls", if topology.tls { "on" } else { "off" });
 }

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use handler_glfs::config::{Access, Config, Site};
-use handler_glfs::gluster::{EntryKind, Opener, Store};
+use handler_glfs::gluster::{AdminClient, EntryKind, Opener};
 use handler_glfs::lun::backend::Source as _;
 use nix::errno::Errno;
 use schemars::JsonSchema;
@@ -83,10 +83,10 @@ fn list(args: &Args) -> Result<Document, CommandError> {
     config.access = Access::ReadOnly;
     let directory = config.path.strip_suffix(ANY).unwrap_or_default().trim_matches('/').to_owned();
     let session = GfapiSession::begin();
-    let store = Opener::new(&config)
+    let client = Opener::new(&config)
         .connect(config.open_timeout)
         .map_err(|not| session.explain(&format!("{}: {}", args.directory, not.why)))?;
-    let entries = store.entries(&directory).map_err(|errno| {
+    let entries = client.entries(&directory).map_err(|errno| {
         let why = match errno {
             Errno::ENOENT => String::from("no such directory on the volume (ENOENT)"),
             Errno::ENOTDIR => String::from("it is a file (ENOTDIR): tcmu-glfs info shows it"),
@@ -114,7 +114,7 @@ fn list(args: &Args) -> Result<Document, CommandError> {
                     name: entry.name,
                     size_bytes: bytes,
                     allocated_bytes: allocated,
-                    ..usage(&config, &store, &files, &site)
+                    ..usage(&config, &client, &files, &site)
                 };
                 document.images.push(image);
             }
@@ -124,8 +124,8 @@ fn list(args: &Args) -> Result<Document, CommandError> {
 }
 
 /// Who uses an image.
-fn usage(config: &Config, store: &Store, files: &Files, site: &Site) -> Image {
-    let fenced = store.is_fenced(&config.path).unwrap_or(false);
+fn usage(config: &Config, client: &AdminClient, files: &Files, site: &Site) -> Image {
+    let fenced = client.is_fenced(&config.path).unwrap_or(false);
     let luns = KernelLun::serving(files, site, config).into_iter().map(|lun| lun.name).collect();
     let owner = fenced.then(|| owner(config)).flatten();
     Image { name: String::new(), size_bytes: 0, allocated_bytes: 0, fenced, owner, luns }

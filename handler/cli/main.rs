@@ -24,6 +24,7 @@ mod json;
 mod list;
 mod man;
 mod remove;
+mod report;
 mod resize;
 mod schemas;
 mod scrape;
@@ -34,7 +35,7 @@ mod top;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 /// Manages SCSI LUNs on GlusterFS volumes, as tcmu-runner's handler glfs serves them.
 ///
@@ -101,8 +102,8 @@ fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Bench(args) => bench::run(&args),
-        Command::Man(args) => man::run(&args),
-        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args, Cli::command()),
+        Command::Completions(args) => completions::run(&args, Cli::command()),
         Command::Schemas(args) => schemas::run(&args),
     }
 }

@@ -4,8 +4,9 @@
 use std::process::ExitCode;
 
 use handler_glfs::config::{Access, Config};
-use handler_glfs::gluster::{Opener, Store};
+use handler_glfs::gluster::{AdminClient, Opener};
 use handler_glfs::lun::backend::Source as _;
+use nix::errno::Errno;
 
 use crate::configfs::KernelLun;
 use crate::exit::CommandError;
@@ -42,24 +43,16 @@ pub(crate) struct UnfenceArgs {
 }
 
 pub(crate) fn remove(args: &RemoveArgs) -> ExitCode {
-    let removed = change_unused(&args.image, &args.root, "removed", |store, config| {
-        store
-            .remove(&config.path)
-            .map_err(|errno| format!("not removed: {}", image_info::explain(config, errno)))
-    });
+    let removed = change_unused(&args.image, &args.root, "removed", AdminClient::remove);
     let removed = removed.map(|(label, info)| {
-        println!("{label}: removed, {} were allocated", size::show(info.facts.allocated));
+        println!("{label}: removed, {} were allocated", size::show(info.stat.allocated));
         true
     });
     exit::conclude(false, removed)
 }
 
 pub(crate) fn unfence(args: &UnfenceArgs) -> ExitCode {
-    let unfenced = change_unused(&args.image, &args.root, "unfenced", |store, config| {
-        store
-            .unfence(&config.path)
-            .map_err(|errno| format!("not unfenced: {}", image_info::explain(config, errno)))
-    });
+    let unfenced = change_unused(&args.image, &args.root, "unfenced", AdminClient::unfence);
     let unfenced = unfenced.map(|(label, info)| {
         match info.fencing {
             Ok(Fencing::Free) => println!("{label}: unfenced"),
@@ -76,7 +69,7 @@ fn change_unused(
     image: &str,
     root: &Root,
     done: &str,
-    change: impl FnOnce(&Store, &Config) -> Result<(), String>,
+    change: impl FnOnce(&AdminClient, &str) -> Result<(), Errno>,
 ) -> Result<(String, ImageInfo), CommandError> {
     let config = cfgstring_arg::parse(image)?;
     let label = config.label();
@@ -95,16 +88,19 @@ fn change_unused(
         .map_err(|not| session.explain(&format!("{label}: {}", not.why)))?;
     let info = ImageInfo::of(&opened.image)
         .map_err(|errno| format!("{label}: {}", image_info::explain(&config, errno)))?;
-    let store = opened.image.store();
+    let client = opened.image.admin_client();
     drop(opened);
     if let Ok(Fencing::Owned(owner)) = &info.fencing {
         return Err(CommandError::Failed(format!(
             "{label}: not {done}: it is owned by {owner}; delete its LUN there first"
         )));
     }
-    let changed = change(&store, &config);
+    let changed = change(&client, &config.path);
     // Before the session, which ends the connections.
-    drop(store);
-    changed.map_err(|why| session.explain(&format!("{label}: {why}")))?;
+    drop(client);
+    changed.map_err(|errno| {
+        let why = image_info::explain(&config, errno);
+        session.explain(&format!("{label}: not {done}: {why}"))
+    })?;
     Ok((label, info))
 }

@@ -74,7 +74,7 @@ fn resize(
     let failed = |errno: Errno| {
         session.explain(&format!("not resized: {}", image_info::explain(config, errno)))
     };
-    let old = image.facts().map_err(failed)?.bytes;
+    let old = image.metadata().map_err(failed)?.bytes;
     let new = match size {
         Size::To(bytes) => bytes,
         Size::By(bytes) => {

@@ -9,7 +9,7 @@ use schemars::{Schema, schema_for};
 use serde_json::Value;
 
 use crate::exit::{self, CommandError};
-use crate::{bench, finding, info, json, list, status};
+use crate::{bench, info, json, list, report, status};
 
 /// Writes the JSON schemas of all documents, one file each.
 #[derive(Debug, clap::Args)]
@@ -22,8 +22,8 @@ pub(crate) struct Args {
 fn schemas() -> [(&'static str, Schema); 7] {
     [
         ("bench", schema_for!(bench::Document)),
-        ("check", schema_for!(finding::Document)),
-        ("doctor", schema_for!(finding::Document)),
+        ("check", schema_for!(report::Document)),
+        ("doctor", schema_for!(report::Document)),
         ("error", schema_for!(exit::ErrorDocument)),
         ("info", schema_for!(info::Document)),
         ("list", schema_for!(list::Document)),

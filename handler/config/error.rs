@@ -18,7 +18,8 @@ pub enum ConfigError {
     },
     /// Longer than the kernel keeps.
     #[error(
-        "The configuration has {found} bytes with its glfs/, and the kernel keeps at most {max}: it has been, or would be, clipped"
+        "The configuration has {found} bytes with its glfs/, and the kernel keeps at most {max}: \
+         it has been, or would be, clipped"
     )]
     TooLong {
         /// Bytes.
@@ -45,7 +46,8 @@ pub enum ConfigError {
     Url(String),
     /// `%` without two hexadecimal digits, %00, or not UTF-8.
     #[error(
-        "Wrong escape in {0:?}: % is followed by two hexadecimal digits, forms UTF-8, and is not %00; a % itself is %25"
+        "Wrong escape in {0:?}: % is followed by two hexadecimal digits, forms UTF-8, and is not \
+         %00; a % itself is %25"
     )]
     Escape(String),
     /// VOLUME, HOST or PATH.

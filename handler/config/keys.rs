@@ -62,7 +62,9 @@ macro_rules! field {
             |config| vec![config.$field.text().to_owned()]
         )
     };
-    (seconds $name:literal, $field:ident up to $most:literal, $values:literal, $meaning:literal) => {
+    (
+        seconds $name:literal, $field:ident up to $most:literal, $values:literal, $meaning:literal
+    ) => {
         field!(
             $name,
             $values,
@@ -72,6 +74,21 @@ macro_rules! field {
                 Ok(())
             },
             |config| vec![config.$field.as_secs().to_string()]
+        )
+    };
+    (
+        number $name:literal, $field:ident within $range:expr, $expected:literal,
+        $values:literal, $meaning:literal
+    ) => {
+        field!(
+            $name,
+            $values,
+            $meaning,
+            |config, key, value| {
+                config.$field = number(key, value, $range, $expected)?;
+                Ok(())
+            },
+            |config| vec![config.$field.to_string()]
         )
     };
 }
@@ -88,16 +105,8 @@ pub(super) const FIELDS: [Field<Config>; 19] = [
         },
         |config| config.hosts.iter().skip(1).cloned().collect()
     ),
-    field!(
-        "port",
-        "24007",
-        "glusterd's TCP port",
-        |config, key, value| {
-            config.port = number(key, value, 1..=u16::MAX, "a port from 1 to 65535")?;
-            Ok(())
-        },
-        |config| vec![config.port.to_string()]
-    ),
+    field!(number "port", port within 1..=u16::MAX, "a port from 1 to 65535", "24007",
+        "glusterd's TCP port"),
     field!(words "transport", transport: Transport,
         "unix: ask the glusterd of this host, through its socket"),
     field!(
@@ -121,7 +130,8 @@ pub(super) const FIELDS: [Field<Config>; 19] = [
         |config| config.volfile.iter().cloned().collect()
     ),
     field!(words "cache", cache: Cache,
-        "writeback: writes may be held back until a flush; for LUNs with one path only. through: every write is durable when it is acknowledged"),
+        "writeback: writes may be held back until a flush; for LUNs with one path only. through: \
+         every write is durable when it is acknowledged"),
     field!(words "access", access: Access,
         "auto: read-only if the volume answers EROFS or EACCES"),
     field!(words "io-threads", io_threads: IoThreads,
@@ -131,7 +141,8 @@ pub(super) const FIELDS: [Field<Config>; 19] = [
     field!(words "fence", fence: Fence,
         "whether the bricks refuse a gateway that has lost the LUN to another one"),
     field!(words "grow", grow: Grow,
-        "manual: a grown image makes its LUN grow only when dev_size is set; the default in block-store/"),
+        "manual: a grown image makes its LUN grow only when dev_size is set; the default in \
+         block-store/"),
     field!(words "open", open: OnUnreachable,
         "the cluster cannot be reached: come up and keep retrying, or fail"),
     field!(seconds "open-timeout", open_timeout up to 3600, "30",
@@ -152,16 +163,10 @@ pub(super) const FIELDS: [Field<Config>; 19] = [
         },
         |config| vec![config.outage.as_secs().to_string()]
     ),
-    field!(
-        "space-warning",
+    field!(number "space-warning", space_warning within 0..=99, "a percentage from 1 to 99, or 0",
         "80",
-        "percent of the volume's space, quota included, from which on initiators are warned; 0: never",
-        |config, key, value| {
-            config.space_warning = number(key, value, 0..=99, "a percentage from 1 to 99, or 0")?;
-            Ok(())
-        },
-        |config| vec![config.space_warning.to_string()]
-    ),
+        "percent of the volume's space, quota included, from which on initiators are warned; 0: \
+         never"),
     field!(
         "profile",
         "NAME",
@@ -316,8 +321,10 @@ fn absolute(key: &'static str, value: &str) -> Result<String, ConfigError> {
 #[must_use]
 pub fn help() -> String {
     let head = "VOLUME@HOST/PATH[;KEY=VALUE]...\n\
-        VOLUME@HOST: the Gluster volume and a server of its cluster. PATH: the image file in it, which must exist.\n\
-        %XX stands for a byte that targetcli refuses (IPv6: fd00%3A%3A1). KEY=VALUE, the default first:\n";
+        VOLUME@HOST: the Gluster volume and a server of its cluster. PATH: the image file in it, \
+        which must exist.\n\
+        %XX stands for a byte that targetcli refuses (IPv6: fd00%3A%3A1). KEY=VALUE, the default \
+        first:\n";
     KEYS.iter().fold(head.to_owned(), |text, Key { name, values, meaning }| {
         text + &format!("  {name}={}  {meaning}\n", values.replace(", ", "|"))
     })

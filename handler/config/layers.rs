@@ -51,7 +51,8 @@ fn broken_rule(
     }
     if config.fence == Fence::Required && config.cache == Cache::Writeback {
         return Some((
-            "fence=required needs cache=none: what is held back is acknowledged before the bricks could refuse it",
+            "fence=required needs cache=none: what is held back is acknowledged before the bricks \
+             could refuse it",
             &["fence", "cache"],
         ));
     }

@@ -7,7 +7,7 @@
 //! | `values` | enums of the keys whose values are words |
 //! | `keys` | the table of keys, from which messages and documentation are made |
 //! | `layers` | cfgstring over profile over site defaults, and the rules between keys |
-//! | `cfgstring`, `escape` | [`Config::read`] and back, within the alphabet of the tools on the way |
+//! | `cfgstring`, `escape` | [`Config::read`] and back, within the alphabet of targetcli |
 //! | `site` | [`Site`]: the TOML file, checked as a whole |
 //! | `reload` | [`Site::reload`]: that file on disk, and its last good version |
 

@@ -21,7 +21,8 @@ fn read(cfgstring: &str, site: &Site) -> Config {
 fn the_cfgstring_beats_the_profile_beats_the_defaults() {
     let site = site(
         "[defaults]\nping-timeout = 15\noutage = 30\ncache = \"writeback\"\n\
-         [profile.vmware]\noutage = 60\nserver = [\"b\", \"c\"]\ncache = \"none\"\nfence = \"required\"\nopen-timeout = 0x10",
+         [profile.vmware]\noutage = 60\nserver = [\"b\", \"c\"]\ncache = \"none\"\n\
+         fence = \"required\"\nopen-timeout = 0x10",
     );
     let plain = read("glfs/v@a/d", &site);
     assert_eq!((plain.ping_timeout.as_secs(), plain.outage.as_secs()), (15, 30));
@@ -72,7 +73,8 @@ fn mistakes_have_a_place_and_say_what_would_be_right() {
     for (text, expected) in [
         (
             "[default]\n",
-            "/etc/x.toml:1:2: Unknown section \"default\"; known are defaults, profile.NAME, metrics",
+            "/etc/x.toml:1:2: Unknown section \"default\"; known are defaults, profile.NAME, \
+             metrics",
         ),
         (
             "ping-timeout = 5\n",
@@ -119,16 +121,19 @@ fn mistakes_have_a_place_and_say_what_would_be_right() {
         ),
         (
             "[profile.a]\nport = 5\n[defaults]\ntransport = \"unix\"\n",
-            "leave out port= and server=; port is from [profile.a] of /etc/x.toml; transport is from [defaults]",
+            "leave out port= and server=; port is from [profile.a] of /etc/x.toml; transport is \
+             from [defaults]",
         ),
         (
             "[profile.b]\ncache = \"writeback\"\n[defaults]\nfence = \"required\"\n",
-            "/etc/x.toml:1:10: fence=required needs cache=none: what is held back is acknowledged before the bricks could \
-             refuse it; cache is from [profile.b] of /etc/x.toml; fence is from [defaults] of /etc/x.toml",
+            "/etc/x.toml:1:10: fence=required needs cache=none: what is held back is acknowledged \
+             before the bricks could refuse it; cache is from [profile.b] of /etc/x.toml; fence is \
+             from [defaults] of /etc/x.toml",
         ),
         (
             "[metrics]\nenable = true\n",
-            "Unknown key \"enable\"; did you mean enabled? known are enabled, socket, textfile, interval, slow",
+            "Unknown key \"enable\"; did you mean enabled? known are enabled, socket, textfile, \
+             interval, slow",
         ),
         ("[metrics]\nenabled = \"yes\"\n", "enabled=yes: expected true or false"),
         ("[metrics]\nslow = 0\n", "slow=0: expected seconds, more than 0"),
@@ -162,7 +167,8 @@ fn defaults_for_servers_do_not_concern_those_who_ask_none_or_in_another_way() {
 
 #[test]
 fn metrics_are_read() {
-    let text = "[metrics]\nenabled = false\nsocket = '/s'\ntextfile = '/t.prom'\ninterval = 30\nslow = 0.25";
+    let text = "[metrics]\nenabled = false\nsocket = '/s'\ntextfile = '/t.prom'\n\
+                interval = 30\nslow = 0.25";
     let expected = metrics::Settings {
         enabled: false,
         socket: "/s".into(),

@@ -46,8 +46,9 @@ fn gluster_blocks_images_grow_by_hand_and_others_by_themselves() {
 #[test]
 fn every_key_is_understood() {
     let config = parse(
-        "glfs/vol@a/d.img;server=b;server=fd00%3A%3A1;port=24010;cache=none;access=ro;io-threads=on;\
-         connection=own;open-timeout=7;ping-timeout=5;outage=0;space-warning=95;log-level=debug;fence=required;grow=manual;open=fail",
+        "glfs/vol@a/d.img;server=b;server=fd00%3A%3A1;port=24010;cache=none;access=ro;\
+         io-threads=on;connection=own;open-timeout=7;ping-timeout=5;outage=0;space-warning=95;\
+         log-level=debug;fence=required;grow=manual;open=fail",
     )
     .unwrap();
     assert_eq!(config.hosts, ["a", "b", "fd00::1"]);

@@ -5,8 +5,8 @@
 //! threads, or *on the caller's stack*, before the call returns (a cache translator, a dead
 //! connection, a brick in the process). tcmu-runner submits the next step of a compound command
 //! from within a completion, so an answer given on the submitter's stack would recurse, once per
-//! step. Such answers, and calls that libgfapi refused, take a detour over a thread of the
-//! connection's.
+//! step. Such completions, and those of calls that libgfapi refused, are deferred to a thread of
+//! the connection's.
 //!
 //! What follows from an answer may be submitted on the thread that delivered it: a connection has
 //! one graph for its life (`volume`), so no call waits for bricks before it returns.
@@ -14,63 +14,148 @@
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
 
+use libgfapi_sys as gfapi;
 use libgfapi_sys::{glfs_fd_t, glfs_io_cbk, glfs_stat};
 use nix::errno::Errno;
+use nix::unistd::{getegid, geteuid};
 
-use super::descriptor::Descriptor;
-use super::identity;
+use super::fd::Fd;
 use crate::log;
-use crate::lun::backend::{Data, Request};
+use crate::lun::backend::{Data, Durability, Request};
 
 /// Bytes of one call. libgfapi sends a call's data as one message: 1 MiB to 4 MiB are best, and 1
 /// GiB makes the brick drop the connection.
 const LARGEST_CALL: usize = 4 << 20;
 
-/// What libgfapi carries for us from a call to its answer.
+/// A call; offsets and lengths in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum IoOp {
+    /// Into the request's data.
+    Read { offset: u64 },
+    /// The request's data, with flags of `open(2)`.
+    Write { offset: u64, flags: c_int },
+    /// Punches a hole.
+    Discard { offset: u64, len: u64 },
+    /// The bricks write zeros.
+    Zerofill { offset: u64, len: u64 },
+    /// fdatasync.
+    Sync,
+}
+
+impl IoOp {
+    /// Whether it would move no byte, which libgfapi calls an error.
+    fn is_empty(self, data: &Data) -> bool {
+        self.moves_data() && data.is_empty()
+    }
+
+    fn moves_data(self) -> bool {
+        matches!(self, Self::Read { .. } | Self::Write { .. })
+    }
+
+    /// The largest result that is no error: the bytes to move. Results of a range are not looked at
+    /// (0, or, on shards, its length: 10.3, `shard_common_inode_write_success_unwind`).
+    fn limit(self, data: &Data) -> usize {
+        if self.moves_data() {
+            data.head(LARGEST_CALL).iter().map(|entry| entry.iov_len).sum()
+        } else {
+            usize::MAX
+        }
+    }
+
+    /// Makes the call on `fd`, which calls `callback` with `cookie`. Negative, with errno: it was
+    /// not accepted, and the callback will not come.
+    ///
+    /// # Safety
+    /// `fd` is open until the callback has returned. `iov` has `count` entries now; their buffers
+    /// are valid until the callback, for a write until libgfapi has copied them. (The array may be
+    /// gone, with its request, before the call returns: so it is no slice.)
+    unsafe fn call(
+        self,
+        fd: *mut glfs_fd_t,
+        (iov, count): (*const libc::iovec, c_int),
+        callback: glfs_io_cbk,
+        cookie: *mut c_void,
+    ) -> c_int {
+        let signed = |number: u64| i64::try_from(number).ok();
+        match self {
+            Self::Read { offset } => {
+                let Some(offset) = signed(offset) else { return refuse(Errno::EINVAL) };
+                // SAFETY: descriptor and buffers are there until the callback (caller). The array
+                // is copied before the call returns (`iov_dup`).
+                unsafe { gfapi::glfs_preadv_async(fd, iov, count, offset, 0, callback, cookie) }
+            }
+            Self::Write { offset, flags } => {
+                let Some(offset) = signed(offset) else { return refuse(Errno::EINVAL) };
+                // SAFETY: the descriptor is there until the callback (caller). Array and buffers
+                // are copied before the call returns (`iobuf_copy`).
+                unsafe {
+                    gfapi::glfs_pwritev_async(fd, iov, count, offset, flags, callback, cookie)
+                }
+            }
+            Self::Discard { offset, len } => {
+                let (Some(offset), Ok(len)) = (signed(offset), usize::try_from(len)) else {
+                    return refuse(Errno::EFBIG);
+                };
+                // SAFETY: the descriptor is there until the callback (caller).
+                unsafe { gfapi::glfs_discard_async(fd, offset, len, callback, cookie) }
+            }
+            Self::Zerofill { offset, len } => {
+                let (Some(offset), Some(len)) = (signed(offset), signed(len)) else {
+                    return refuse(Errno::EFBIG);
+                };
+                // SAFETY: the descriptor is there until the callback (caller).
+                unsafe { gfapi::glfs_zerofill_async(fd, offset, len, callback, cookie) }
+            }
+            Self::Sync => {
+                // SAFETY: the descriptor is there until the callback (caller).
+                unsafe { gfapi::glfs_fdatasync_async(fd, callback, cookie) }
+            }
+        }
+    }
+}
+
+/// Fails a call as libgfapi does: -1, and errno.
+fn refuse(errno: Errno) -> c_int {
+    errno.set();
+    -1
+}
+
+/// Flags of a write. libgfapi hands them through all translators to the brick, which calls fsync
+/// before it answers (6 to 11: `glfs_pwritev_async_common`, `posix_writev`). On their way
+/// performance/write-behind does not hold such a write back, and cluster/replicate need not flush
+/// it (`wb_writev`, `afr_writev`).
+pub(super) fn write_flags(durability: Durability) -> c_int {
+    match durability {
+        Durability::Volatile => 0,
+        Durability::Durable => libc::O_DSYNC,
+    }
+}
+
+/// What libgfapi carries from a call to its callback.
 struct Cookie<R> {
     /// Alive as long as its `in_flight` counts this call.
-    descriptor: *const Descriptor,
+    fd: *const Fd,
     request: R,
     /// The most that a result can be.
     limit: usize,
 }
 
-/// What a call's result is, if it is not an error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Returns {
-    /// The bytes that were moved: at most those of the call.
-    Moved,
-    /// Not looked at. (Of a range it is 0, or, on shards, its length: 10.3,
-    /// `shard_common_inode_write_success_unwind`.)
-    Anything,
-}
-
-/// The arguments of a call that every libgfapi function takes.
-pub(super) struct Call {
-    pub(super) fd: *mut glfs_fd_t,
-    /// The request's data, or its beginning. libgfapi copies the array before it passes the call on
-    /// (`iov_dup`, `iobuf_copy`): it may be gone, with the request, before the call returns.
-    pub(super) iov: *const libc::iovec,
-    pub(super) count: c_int,
-    pub(super) callback: glfs_io_cbk,
-    pub(super) cookie: *mut c_void,
-}
-
-// SAFETY: `Descriptor` is shared between threads (it is Sync), and the pointer stays valid while
-// the call is counted.
+// SAFETY: `Fd` is shared between threads (it is Sync), and the pointer stays valid while the call
+// is counted.
 unsafe impl<R: Send> Send for Cookie<R> {}
 
 impl<R> Cookie<R> {
     /// # Safety
-    /// `cookie` was put into its descriptor's slab, and is not used any more.
-    unsafe fn take(cookie: *mut Self) -> Self {
+    /// `cookie` was inserted into its descriptor's slab, and is not used any more.
+    unsafe fn remove(cookie: *mut Self) -> Self {
         // SAFETY: the cookie is alive (caller).
-        let descriptor = unsafe { (*cookie).descriptor };
+        let fd = unsafe { (*cookie).fd };
         // SAFETY: the descriptor counts this call, so it is alive.
-        let descriptor = unsafe { &*descriptor };
+        let fd = unsafe { &*fd };
         // SAFETY: it is in that slab (caller).
-        unsafe { descriptor.slab().get(cookie) }
+        unsafe { fd.slab().remove(cookie) }
     }
 }
 
@@ -78,48 +163,51 @@ thread_local! {
     /// A call is being submitted on this thread, right now. No destructor: gfapi's threads run none
     /// of ours.
     static SUBMITTING: Cell<bool> = const { Cell::new(false) };
+    /// This thread has told libgfapi its user and group.
+    static HAS_FS_IDS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Submits one call. `call` makes the libgfapi call and returns what that returned.
-pub(super) fn submit<R: Request>(
-    descriptor: &Descriptor,
-    request: R,
-    returns: Returns,
-    call: impl FnOnce(Call) -> c_int,
-) {
-    let fd = descriptor.begin();
-    let limit = match returns {
-        Returns::Moved => request.data().head(LARGEST_CALL).iter().map(|entry| entry.iov_len).sum(),
-        Returns::Anything => usize::MAX,
+/// Submits one call. Any thread; does not block.
+pub(super) fn submit<R: Request>(fd: &Fd, request: R, op: IoOp) {
+    if op.is_empty(request.data()) {
+        return complete_noop(fd, request);
+    }
+    let raw = fd.begin();
+    let limit = op.limit(request.data());
+    let cookie = fd.slab().insert(Cookie { fd, request, limit });
+    let Some(raw) = raw else {
+        return defer_completion(cookie, Err(Errno::EBADF));
     };
-    let cookie = descriptor.slab().put(Cookie { descriptor, request, limit });
-    let Some(fd) = fd else {
-        return detour(cookie, Err(Errno::EBADF));
-    };
-    // SAFETY: the cookie is alive until its callback runs, and that is not before `call`.
+    // SAFETY: the cookie is alive until its callback runs, and that is not before the call.
     let data: &Data = unsafe { (*cookie).request.data() };
     let head = data.head(LARGEST_CALL);
-    let (iov, count) = (head.as_ptr(), c_int::try_from(head.len()).unwrap_or(c_int::MAX));
-    identity::tell();
+    let iov = (head.as_ptr(), c_int::try_from(head.len()).unwrap_or(c_int::MAX));
+    set_fs_ids();
     let nested = SUBMITTING.replace(true);
-    let refused =
-        call(Call { fd, iov, count, callback: Some(answered::<R>), cookie: cookie.cast() }) < 0;
+    // SAFETY: the call is counted, so the descriptor stays open; the request, which owns the
+    // buffers, stays in the cookie until the callback.
+    let refused = unsafe { op.call(raw, iov, Some(answered::<R>), cookie.cast()) } < 0;
     let errno = Errno::last();
     SUBMITTING.set(nested);
     if refused {
         // Not passed on, so the callback will not come: the cookie is ours again.
-        detour(cookie, Err(errno));
+        defer_completion(cookie, Err(errno));
     }
 }
 
-/// Finishes a request that asks for nothing, which libgfapi calls an error.
-pub(super) fn finish_nothing<R: Request>(descriptor: &Descriptor, request: R) {
-    descriptor.begin();
-    detour(descriptor.slab().put(Cookie { descriptor, request, limit: 0 }), Ok(0));
+/// Completes a request that asks for nothing, like every other: not on the caller's stack.
+pub(super) fn complete_noop<R: Request>(fd: &Fd, request: R) {
+    fd.begin();
+    defer_completion(fd.slab().insert(Cookie { fd, request, limit: 0 }), Ok(0));
 }
 
-/// The callback. Runs on whatever thread has the answer; errno is meaningful only for a negative
-/// result, and only now.
+/// The callback of each call (`glfs_io_cbk`). Runs on whatever thread has the answer; errno is
+/// meaningful only for a negative result, and only now (10.3, `glfs_io_async_cbk`).
+///
+/// # Safety
+/// * `cookie` is what [`submit`] gave to a call for a request of type `R`.
+/// * libgfapi calls it once for each call that it accepted, and never for one that it refused.
+/// * The descriptor of the call has not been closed: libgfapi drops the answers of a closed one.
 unsafe extern "C" fn answered<R: Request>(
     _fd: *mut glfs_fd_t,
     result: isize,
@@ -133,41 +221,61 @@ unsafe extern "C" fn answered<R: Request>(
     });
     let cookie = cookie.cast::<Cookie<R>>();
     if SUBMITTING.get() {
-        detour(cookie, outcome);
+        defer_completion(cookie, outcome);
     } else {
         // SAFETY: this is the one callback of the call that was given this cookie.
-        let cookie = unsafe { Cookie::take(cookie) };
-        finish(cookie, outcome);
+        let cookie = unsafe { Cookie::remove(cookie) };
+        complete(cookie, outcome);
     }
 }
 
-fn finish<R: Request>(cookie: Cookie<R>, outcome: Result<usize, Errno>) {
-    let Cookie { descriptor, request, limit } = cookie;
-    // More than was asked for has not been moved: a GOOD would hand the initiator what the ring held
-    // before, or lose what it wrote.
+fn complete<R: Request>(cookie: Cookie<R>, outcome: Result<usize, Errno>) {
+    let Cookie { fd, request, limit } = cookie;
+    // More than was asked for has not been moved: a GOOD would hand the initiator what the ring
+    // held before, or lose what it wrote.
     let outcome =
         outcome.and_then(|moved| if moved > limit { Err(Errno::EPROTO) } else { Ok(moved) });
-    shielded(|| request.done(outcome));
+    catch_panic(|| request.done(outcome));
     // SAFETY: this call is still counted, so the descriptor is alive.
-    unsafe { (*descriptor).end() };
+    unsafe { (*fd).end() };
 }
 
-/// Finishes a call on the connection's own completion thread.
-fn detour<R: Request>(cookie: *mut Cookie<R>, outcome: Result<usize, Errno>) {
-    // SAFETY: the cookie was made by `put`, and the caller holds the only right to it.
-    let cookie = unsafe { Cookie::take(cookie) };
+/// Completes a call on the connection's own thread.
+fn defer_completion<R: Request>(cookie: *mut Cookie<R>, outcome: Result<usize, Errno>) {
+    // SAFETY: the cookie was inserted by `submit` or `complete_noop`, and the caller holds the only
+    // right to it.
+    let cookie = unsafe { Cookie::remove(cookie) };
     // SAFETY: this call is still counted, so the descriptor is alive.
-    let connection = unsafe { (*cookie.descriptor).shared_connection() };
-    connection.io().run(Box::new(move || finish(cookie, outcome)));
+    let connection = unsafe { (*cookie.fd).shared_connection() };
+    connection.io().run(Box::new(move || complete(cookie, outcome)));
 }
 
 /// Runs a completion. A panic in it has answered its command (by dropping it), and must not take
 /// the thread along.
-pub(super) fn shielded(completion: impl FnOnce()) {
+pub(super) fn catch_panic(completion: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(completion)).is_err() {
         log::error!(
             log::PLUGIN,
             "PANIC in a completion; its command was answered with HARDWARE ERROR"
         );
     }
+}
+
+/// Tells libgfapi this thread's user and group, once. Otherwise it asks the system with every call:
+/// five system calls, of which this saves four (10.3, `syncop_create_frame`). The daemon's never
+/// change.
+fn set_fs_ids() {
+    if HAS_FS_IDS.replace(true) {
+        return;
+    }
+    let (user, group) = (geteuid().as_raw(), getegid().as_raw());
+    // Groups decide nothing for root, which the daemon is; for others libgfapi goes on asking.
+    if user == 0 {
+        // SAFETY: no groups, so no list.
+        unsafe { gfapi::glfs_setfsgroups(0, ptr::null()) };
+    }
+    // SAFETY: takes a number.
+    unsafe { gfapi::glfs_setfsgid(group) };
+    // SAFETY: takes a number.
+    unsafe { gfapi::glfs_setfsuid(user) };
 }

@@ -28,9 +28,8 @@ use std::time::{Duration, Instant};
 use libgfapi_sys as gfapi;
 use nix::errno::Errno;
 
-use super::aio;
-use super::descriptor::Descriptor;
-use super::file::flags;
+use super::aio::{self, write_flags};
+use super::fd::Fd;
 use crate::log;
 use crate::lun::backend::{CompareAndWrite, Compared, Durability};
 
@@ -60,7 +59,7 @@ struct Job {
     /// The bytes it is about.
     range: Range<u64>,
     lock_until: Instant,
-    descriptor: Arc<Descriptor>,
+    fd: Arc<Fd>,
     owner: Arc<OnceLock<bool>>,
     /// Whether the descriptor was open.
     usable: bool,
@@ -92,15 +91,15 @@ impl Caw {
     }
 
     /// Serves the call later, and says `done`.
-    pub(super) fn submit(&self, descriptor: Arc<Descriptor>, call: CompareAndWrite, done: Done) {
+    pub(super) fn submit(&self, fd: Arc<Fd>, call: CompareAndWrite, done: Done) {
         let len = u64::try_from(call.new.len()).unwrap_or(u64::MAX);
         let range = call.offset..call.offset.saturating_add(len);
         let lock_until = Instant::now() + LOCK_TIMEOUT;
         // Counted from now on, so that the file stays open until the job gives it up.
-        let usable = descriptor.begin().is_some();
-        let (owner, connection) = (Arc::clone(&self.owner), descriptor.shared_connection());
+        let usable = fd.begin().is_some();
+        let (owner, connection) = (Arc::clone(&self.owner), fd.shared_connection());
         let mut queue = self.calls.queue();
-        queue.waiting.push_back(Job { call, range, lock_until, descriptor, owner, usable, done });
+        queue.waiting.push_back(Job { call, range, lock_until, fd, owner, usable, done });
         self.calls.changed.notify_one();
         // An idle thread that has been notified may not have taken its job yet.
         if queue.idle < queue.waiting.len()
@@ -134,7 +133,7 @@ impl Calls {
     fn serve(&self) {
         while let Some(job) = self.next() {
             let range = job.range.clone();
-            aio::shielded(|| job.run());
+            aio::catch_panic(|| job.run());
             self.queue().served.retain(|served| *served != range);
             self.changed.notify_one();
         }
@@ -194,9 +193,9 @@ impl Job {
     fn run(self) {
         let outcome = match self.usable {
             false => Err(Errno::EBADF),
-            true if self.call.owned => self.call.exchange(&self.descriptor),
-            true if *self.owner.get_or_init(|| set_owner(&self.descriptor)) => {
-                self.call.locked(&self.descriptor, self.lock_until)
+            true if self.call.owned => self.call.exchange(&self.fd),
+            true if *self.owner.get_or_init(|| set_owner(&self.fd)) => {
+                self.call.locked(&self.fd, self.lock_until)
             }
             true => Err(Errno::ENOMEM),
         };
@@ -204,21 +203,20 @@ impl Job {
     }
 
     fn finish(self, outcome: Result<Compared, Errno>) {
-        let Self { descriptor, done, .. } = self;
-        aio::shielded(|| done(outcome));
-        descriptor.end();
+        let Self { fd, done, .. } = self;
+        aio::catch_panic(|| done(outcome));
+        fd.end();
     }
 }
 
 /// Gives the file an owner for its locks.
-fn set_owner(descriptor: &Descriptor) -> bool {
+fn set_owner(fd: &Fd) -> bool {
     // As random as the keys of a hash map: owners need only differ within this process.
     let mut owner = RandomState::new().build_hasher().finish().to_ne_bytes();
     let Ok(len) = c_int::try_from(owner.len()) else { return false };
     // SAFETY: the descriptor is open (the exchange is counted); the bytes are copied.
     let failed =
-        unsafe { gfapi::glfs_fd_set_lkowner(descriptor.as_ptr(), owner.as_mut_ptr().cast(), len) }
-            != 0;
+        unsafe { gfapi::glfs_fd_set_lkowner(fd.as_ptr(), owner.as_mut_ptr().cast(), len) } != 0;
     if failed {
         log::error!(log::PLUGIN, "A lock owner could not be set: {}", Errno::last());
     }
@@ -231,7 +229,7 @@ impl CompareAndWrite {
     }
 
     /// The exchange, under the lock. Blocks.
-    fn locked(&self, descriptor: &Descriptor, until: Instant) -> Result<Compared, Errno> {
+    fn locked(&self, fd: &Fd, until: Instant) -> Result<Compared, Errno> {
         let mut pause = Duration::from_micros(500);
         loop {
             if self.is_expired() {
@@ -240,7 +238,7 @@ impl CompareAndWrite {
             if Instant::now() >= until {
                 return Err(Errno::EAGAIN);
             }
-            match self.lock(descriptor, libc::F_WRLCK) {
+            match self.lock(fd, libc::F_WRLCK) {
                 Ok(()) => break,
                 Err(Errno::EAGAIN | Errno::EACCES) => {}
                 Err(errno) => return Err(errno),
@@ -248,8 +246,8 @@ impl CompareAndWrite {
             thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(20));
         }
-        let outcome = self.exchange(descriptor);
-        if let Err(errno) = self.lock(descriptor, libc::F_UNLCK) {
+        let outcome = self.exchange(fd);
+        if let Err(errno) = self.lock(fd, libc::F_UNLCK) {
             // Gone with the connection, or with the file when it is closed; until then this file
             // can take it again.
             log::warning!(
@@ -260,7 +258,7 @@ impl CompareAndWrite {
         outcome
     }
 
-    fn lock(&self, descriptor: &Descriptor, kind: c_int) -> Result<(), Errno> {
+    fn lock(&self, fd: &Fd, kind: c_int) -> Result<(), Errno> {
         // SAFETY: a plain struct of integers.
         let mut range: libc::flock = unsafe { mem::zeroed() };
         range.l_type = libc::c_short::try_from(kind).map_err(|_| Errno::EINVAL)?;
@@ -268,12 +266,11 @@ impl CompareAndWrite {
         range.l_start = i64::try_from(self.offset).map_err(|_| Errno::EFBIG)?;
         range.l_len = i64::try_from(self.new.len()).map_err(|_| Errno::EFBIG)?;
         // SAFETY: the descriptor is open: the call is counted.
-        let failed =
-            unsafe { gfapi::glfs_posix_lock(descriptor.as_ptr(), libc::F_SETLK, &raw mut range) };
+        let failed = unsafe { gfapi::glfs_posix_lock(fd.as_ptr(), libc::F_SETLK, &raw mut range) };
         if failed == 0 { Ok(()) } else { Err(Errno::last()) }
     }
 
-    fn exchange(&self, descriptor: &Descriptor) -> Result<Compared, Errno> {
+    fn exchange(&self, fd: &Fd) -> Result<Compared, Errno> {
         let mut found = vec![0; self.expected.len()];
         let mut done = 0;
         while let Some(rest) = found.get_mut(done..).filter(|rest| !rest.is_empty()) {
@@ -281,7 +278,7 @@ impl CompareAndWrite {
             // SAFETY: the descriptor is open: the call is counted; the buffer has room.
             let moved = unsafe {
                 gfapi::glfs_pread(
-                    descriptor.as_ptr(),
+                    fd.as_ptr(),
                     rest.as_mut_ptr().cast(),
                     rest.len(),
                     offset,
@@ -296,8 +293,7 @@ impl CompareAndWrite {
         {
             return Ok(Compared::Miscompare(byte));
         }
-        let flags =
-            if descriptor.connection().honours_dsync() { flags(self.durability) } else { 0 };
+        let flags = if fd.connection().honours_dsync() { write_flags(self.durability) } else { 0 };
         let mut done = 0;
         while let Some(rest) = self.new.get(done..).filter(|rest| !rest.is_empty()) {
             if self.is_expired() {
@@ -307,7 +303,7 @@ impl CompareAndWrite {
             // SAFETY: the descriptor is open: the call is counted.
             let moved = unsafe {
                 gfapi::glfs_pwrite(
-                    descriptor.as_ptr(),
+                    fd.as_ptr(),
                     rest.as_ptr().cast(),
                     rest.len(),
                     offset,
@@ -319,7 +315,7 @@ impl CompareAndWrite {
             done += moved_on(moved)?;
         }
         if self.durability == Durability::Durable && flags == 0 {
-            descriptor.sync()?;
+            fd.sync()?;
         }
         Ok(Compared::Written)
     }

@@ -6,18 +6,18 @@ use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::OpenError;
-use super::graph::Graph;
-use super::lock::Layout;
+use super::error::OpenError;
 use super::logging::Logging;
-use super::server::{self, FetchError, Fetched, Server};
-use super::shards::Shards;
+use super::server::{self, FetchError, Fetched};
 use super::status::{self, ConnectionStatus};
-use super::volfile::Volfile;
+use super::stream::Server;
+use super::topology::Topology;
+use super::volfile::{Translator, Volfile};
 use super::volume::{Bricks, ConnectError, Volume, snapd_host};
-use super::worker::Worker;
+use super::worker::{Worker, run_with_timeout};
+use super::xlator_options::XlatorOptions;
 use crate::log;
 use crate::lun::backend::Unsupported;
 
@@ -26,7 +26,7 @@ use crate::lun::backend::Unsupported;
 pub(super) struct Target {
     pub(super) volume: String,
     pub(super) origin: Origin,
-    pub(super) graph: Graph,
+    pub(super) options: XlatorOptions,
     /// Nonzero: shared with nobody.
     pub(super) own: u64,
 }
@@ -126,7 +126,7 @@ impl Generation {
 pub(super) struct Connection {
     volume: Volume,
     volfile: Volfile,
-    layout: Layout,
+    topology: Topology,
     holds_writes_back: bool,
     honours_dsync: AtomicBool,
     generation: Generation,
@@ -136,7 +136,8 @@ pub(super) struct Connection {
     connected_at: Instant,
     logging: Logging,
     status: ConnectionStatus,
-    shards: Shards,
+    /// Whether the folder of the shards is known to be there.
+    has_shard_folder: Mutex<bool>,
     unsupported: Unsupported,
     /// Completes what libgfapi answered inside the submitting call.
     io: Worker,
@@ -155,23 +156,26 @@ impl Connection {
         volfile: Volfile,
         volfile_server: Option<&Server>,
         generation: Generation,
-        log: (&Path, c_int),
+        (log, level): (&Path, c_int),
     ) -> Result<Self, OpenError> {
         let from = volfile_server.map_or_else(|| "its volfile".to_owned(), ToString::to_string);
         let host = match volfile_server {
             Some(Server::Tcp { host, .. }) => host,
             _ => "localhost",
         };
-        let options = target.graph.options().chain([snapd_host(host)]);
-        let (volume, logging, bricks) = Volume::connect(&target.volume, &volfile, options, log)
-            .map_err(|why| match why {
-                ConnectError::Setup(errno) => OpenError::Setup(target.volume.clone(), errno),
-                ConnectError::Init(errno) => OpenError::Init { errno, from: from.clone() },
-            })?;
-        let (name, graph) = (&target.volume, &target.graph);
+        let options = target.options.list().chain([snapd_host(host)]);
+        let setup = |errno| OpenError::Setup(target.volume.clone(), errno);
+        let failed = |why| match why {
+            ConnectError::Setup(errno) => setup(errno),
+            ConnectError::Init(errno) => OpenError::Init { errno, from: from.clone() },
+        };
+        let mut volume = Volume::new(&target.volume).map_err(failed)?;
+        let logging = Logging::begin(&volume, log, level).map_err(setup)?;
+        let bricks = volume.connect(&volfile, options).map_err(failed)?;
+        let (name, options) = (&target.volume, &target.options);
         match bricks {
             Bricks::Answer => {
-                log::info_always!(log::PLUGIN, "Volume {name}: connected; {graph}");
+                log::info_always!(log::PLUGIN, "Volume {name}: connected; {options}");
             }
             // Its LUNs warn.
             Bricks::Silent => {
@@ -179,9 +183,9 @@ impl Connection {
             }
         }
         Ok(Self {
-            layout: Layout::of(&volfile),
+            topology: Topology::of(&volfile),
             honours_dsync: AtomicBool::new(false),
-            holds_writes_back: target.graph.holds_writes_back(),
+            holds_writes_back: target.options.holds_writes_back(),
             volume,
             volfile,
             generation,
@@ -190,7 +194,7 @@ impl Connection {
             connected_at: Instant::now(),
             logging,
             status: ConnectionStatus::default(),
-            shards: Shards::default(),
+            has_shard_folder: Mutex::new(false),
             unsupported: Unsupported::default(),
             io: Worker::new("glfs-io"),
             lockable: Mutex::default(),
@@ -205,8 +209,8 @@ impl Connection {
         &self.volfile
     }
 
-    pub(super) fn layout(&self) -> Layout {
-        self.layout
+    pub(super) fn topology(&self) -> Topology {
+        self.topology
     }
 
     /// Whether a translator of the graph may hold back writes that it has acknowledged.
@@ -254,8 +258,51 @@ impl Connection {
         &self.status
     }
 
-    pub(super) fn shards(&self) -> &Shards {
-        &self.shards
+    /// Runs `create` unless the folder of the shards is known to be there, which its result says;
+    /// one caller at a time. Blocks as long as `create` does.
+    pub(super) fn with_shard_folder(&self, create: impl FnOnce() -> bool) {
+        let mut exists = self.has_shard_folder.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*exists {
+            *exists = create();
+        }
+    }
+
+    /// Refreshes the status, unless it is younger than `max_age` or being refreshed. Blocks, within
+    /// bounds.
+    pub(super) fn refresh_status(self: &Arc<Self>, max_age: Duration) {
+        /// Ends the query, also if there was no thread for it.
+        struct Query(Arc<Connection>);
+
+        impl Drop for Query {
+            fn drop(&mut self) {
+                self.0.status.end_query();
+            }
+        }
+
+        if self.status.begin_query(max_age) {
+            let query = Query(Arc::clone(self));
+            run_with_timeout(status::QUERY_TIMEOUT, move || {
+                let Self { status, volume, volfile, .. } = &*query.0;
+                status.query(volume, volfile);
+            });
+        }
+    }
+
+    /// The bricks that hold an image, by their positions in the volfile: all that may, where its
+    /// place does not tell, and all where it is in pieces or copies. Blocks.
+    pub(super) fn bricks_of(&self, path: &str) -> Vec<usize> {
+        let clients = self.volfile.clients();
+        let is_spread = self.topology.has_redundancy() || self.topology.is_sharded();
+        let place =
+            if is_spread || clients.len() == 1 { None } else { self.volume.pathinfo(path).ok() };
+        let holds = |client: &Translator<'_>| {
+            place.as_ref().is_none_or(|place| {
+                client
+                    .option("remote-subvolume")
+                    .is_some_and(|brick| place.contains(&format!("<POSIX({brick}):")))
+            })
+        };
+        (0..).zip(&clients).filter(|(_, client)| holds(client)).map(|(at, _)| at).collect()
     }
 
     /// What its bricks have turned out not to support.

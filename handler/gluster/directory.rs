@@ -2,7 +2,7 @@
 //! Directories of a volume, and the fence of files that are not open. For a command line: all calls
 //! block.
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -10,17 +10,17 @@ use std::sync::Arc;
 use libgfapi_sys as gfapi;
 use nix::errno::Errno;
 
+use super::admin::{AdminClient, absolute};
 use super::connection::Connection;
-use super::images::Store;
 use super::lock::{ENFORCE_XATTR, OWNER_XATTR};
-use super::volume::{c_string, check};
+use super::volume::check;
 
 /// An entry of a directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Its name in the directory.
     pub name: String,
-    /// Kind, with what is known of a file.
+    /// Kind, with size and space of a file.
     pub kind: EntryKind,
 }
 
@@ -85,14 +85,14 @@ impl Directory {
     }
 }
 
-impl Store {
+impl AdminClient {
     /// The entries of a directory, by name, without `.` and `..`.
     ///
     /// # Errors
     /// The volume's; ENOENT, ENOTDIR.
     pub fn entries(&self, path: &str) -> Result<Vec<Entry>, Errno> {
         let path = absolute(path)?;
-        let connection = self.shared();
+        let connection = self.shared_connection();
         // SAFETY: the volume is connected; the path is NUL-terminated.
         let fd = unsafe { gfapi::glfs_opendir(connection.volume().as_ptr(), path.as_ptr()) };
         let fd = NonNull::new(fd).ok_or_else(Errno::last)?;
@@ -113,7 +113,7 @@ impl Store {
     /// The volume's.
     pub fn is_fenced(&self, path: &str) -> Result<bool, Errno> {
         let (path, mut value) = (absolute(path)?, [0_u8; 16]);
-        let connection = self.shared();
+        let connection = self.shared_connection();
         // SAFETY: the volume is connected; the strings are NUL-terminated; the buffer has the room
         // given.
         let found = unsafe {
@@ -141,7 +141,7 @@ impl Store {
         let path = absolute(path)?;
         // The heartbeat first: without the fence it would name an owner that owns nothing.
         for name in [OWNER_XATTR, ENFORCE_XATTR] {
-            let connection = self.shared();
+            let connection = self.shared_connection();
             // SAFETY: the volume is connected; the strings are NUL-terminated.
             let removed = check(unsafe {
                 gfapi::glfs_removexattr(connection.volume().as_ptr(), path.as_ptr(), name.as_ptr())
@@ -153,8 +153,4 @@ impl Store {
         }
         Ok(())
     }
-}
-
-fn absolute(path: &str) -> Result<CString, Errno> {
-    c_string(&format!("/{}", path.trim_start_matches('/')))
 }

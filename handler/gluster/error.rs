@@ -23,7 +23,8 @@ pub enum OpenError {
     NoVolfile(String, #[source] io::Error),
     /// A volfile that libgfapi does not survive.
     #[error(
-        "volfile {0} has a brick (storage/posix) in it (EINVAL), which libgfapi cannot host; connect to one (protocol/client)"
+        "volfile {0} has a brick (storage/posix) in it (EINVAL), which libgfapi \
+         cannot host; connect to one (protocol/client)"
     )]
     BrickInVolfile(String),
     /// Before the connection.
@@ -159,7 +160,7 @@ fn open_failed(errno: Errno) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::server::Server;
+    use super::super::stream::Server;
     use super::*;
 
     fn unreachable(host: &str, errno: Errno) -> Unreachable {

@@ -5,16 +5,14 @@ use std::ffi::c_int;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use libgfapi_sys as gfapi;
 use nix::errno::Errno;
 
-use super::aio::{self, Call, Returns};
+use super::aio::{self, IoOp, write_flags};
 use super::caw::Caw;
 use super::connection::Connection;
-use super::descriptor::Descriptor;
+use super::fd::Fd;
 use super::space::BlockStatus;
 use super::status;
-use super::volfile::Translator;
 use super::worker::{hand_over, run_with_timeout};
 use crate::log;
 use crate::lun::backend::{
@@ -23,7 +21,7 @@ use crate::lun::backend::{
 };
 
 /// How long a close, or a look at the size, may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a look at the volume's space may take.
 const SPACE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -31,7 +29,7 @@ const SPACE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A regular file, open. Dropping it closes it.
 #[derive(Debug)]
 pub struct File {
-    descriptor: Arc<Descriptor>,
+    fd: Arc<Fd>,
     /// Its path on the volume.
     path: String,
     caw: Caw,
@@ -52,15 +50,15 @@ impl File {
         path: &str,
         flags: c_int,
     ) -> Result<Self, Errno> {
-        let holders = status::holders(&connection, path);
-        let mut file = Self::new(Descriptor::open(connection, path, flags)?, path);
+        let holders = connection.bricks_of(path);
+        let mut file = Self::new(Fd::open(connection, path, flags)?, path);
         file.holders = holders;
         Ok(file)
     }
 
-    pub(super) fn new(descriptor: Descriptor, path: &str) -> Self {
+    pub(super) fn new(fd: Fd, path: &str) -> Self {
         Self {
-            descriptor: Arc::new(descriptor),
+            fd: Arc::new(fd),
             path: path.to_owned(),
             caw: Caw::default(),
             block_status: BlockStatus::default(),
@@ -69,26 +67,37 @@ impl File {
         }
     }
 
-    pub(super) fn descriptor(&self) -> &Descriptor {
-        &self.descriptor
+    pub(super) fn fd(&self) -> &Fd {
+        &self.fd
     }
 
     /// Makes a call that may hang as long as the volume does.
     pub(super) fn blocking<T: Send + 'static>(
         &self,
         patience: Duration,
-        call: impl FnOnce(&Descriptor) -> Result<T, Errno> + Send + 'static,
+        call: impl FnOnce(&Fd) -> Result<T, Errno> + Send + 'static,
     ) -> Result<T, Errno> {
-        let descriptor = Arc::clone(&self.descriptor);
-        run_with_timeout(patience, move || call(&descriptor)).unwrap_or(Err(Errno::ETIMEDOUT))
+        let fd = Arc::clone(&self.fd);
+        run_with_timeout(patience, move || call(&fd)).unwrap_or(Err(Errno::ETIMEDOUT))
     }
 
     /// Makes a call that nobody waits for, on a thread of its own. Without one it is dropped.
-    pub(super) fn later(&self, call: impl FnOnce(&Descriptor) + Send + 'static) {
-        let descriptor = Arc::clone(&self.descriptor);
-        if hand_over("glfs-call", descriptor, move |descriptor| call(&descriptor)).is_err() {
+    pub(super) fn later(&self, call: impl FnOnce(&Fd) + Send + 'static) {
+        let fd = Arc::clone(&self.fd);
+        if hand_over("glfs-call", fd, move |fd| call(&fd)).is_err() {
             log::warning!(log::PLUGIN, "No thread could be had for a call");
         }
+    }
+
+    /// Size, space and time of modification. Blocks.
+    pub(super) fn image_stat(&self, patience: Duration) -> Result<ImageStat, Errno> {
+        const BLOCK: u64 = 512;
+        let stat = self.blocking(patience, Fd::stat)?;
+        Ok(ImageStat {
+            bytes: u64::try_from(stat.st_size).map_err(|_| Errno::EIO)?,
+            allocated: u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(BLOCK),
+            modified: (stat.st_mtime, stat.st_mtime_nsec),
+        })
     }
 
     /// Whether locks of the descriptor have an owner of their own.
@@ -99,66 +108,31 @@ impl File {
 
 impl Backend for File {
     fn read(&self, request: impl Request, offset: u64) {
-        if request.data().is_empty() {
-            return aio::finish_nothing(&self.descriptor, request);
-        }
-        aio::submit(
-            &self.descriptor,
-            request,
-            Returns::Moved,
-            move |Call { fd, iov, count, callback, cookie }| {
-                let Ok(offset) = i64::try_from(offset) else { return refuse(Errno::EINVAL) };
-                // SAFETY: the descriptor is open and counted; the buffers stay valid until the
-                // callback, which owns them.
-                unsafe { gfapi::glfs_preadv_async(fd, iov, count, offset, 0, callback, cookie) }
-            },
-        );
+        aio::submit(&self.fd, request, IoOp::Read { offset });
     }
 
     fn write(&self, request: impl Request, offset: u64, durability: Durability) {
-        if durability == Durability::Durable && !self.descriptor.connection().honours_dsync() {
-            let descriptor = Arc::clone(&self.descriptor);
-            return write(&self.descriptor, Flushed { request, descriptor }, offset, 0);
+        if durability == Durability::Durable && !self.fd.connection().honours_dsync() {
+            let request = ThenSync { request, fd: Arc::clone(&self.fd) };
+            return aio::submit(&self.fd, request, IoOp::Write { offset, flags: 0 });
         }
-        write(&self.descriptor, request, offset, flags(durability));
+        aio::submit(&self.fd, request, IoOp::Write { offset, flags: write_flags(durability) });
     }
 
     fn discard(&self, request: impl Request, offset: u64, len: u64) {
-        aio::submit(
-            &self.descriptor,
-            request,
-            Returns::Anything,
-            move |Call { fd, callback, cookie, .. }| {
-                let (Ok(offset), Ok(len)) = (i64::try_from(offset), usize::try_from(len)) else {
-                    return refuse(Errno::EFBIG);
-                };
-                // SAFETY: the descriptor is open and counted.
-                unsafe { gfapi::glfs_discard_async(fd, offset, len, callback, cookie) }
-            },
-        );
+        aio::submit(&self.fd, request, IoOp::Discard { offset, len });
     }
 
     fn zero(&self, request: impl Request, offset: u64, len: u64) {
-        aio::submit(
-            &self.descriptor,
-            request,
-            Returns::Anything,
-            move |Call { fd, callback, cookie, .. }| {
-                let (Ok(offset), Ok(len)) = (i64::try_from(offset), i64::try_from(len)) else {
-                    return refuse(Errno::EFBIG);
-                };
-                // SAFETY: the descriptor is open and counted.
-                unsafe { gfapi::glfs_zerofill_async(fd, offset, len, callback, cookie) }
-            },
-        );
+        aio::submit(&self.fd, request, IoOp::Zerofill { offset, len });
     }
 
     fn noop(&self, request: impl Request) {
-        aio::finish_nothing(&self.descriptor, request);
+        aio::complete_noop(&self.fd, request);
     }
 
     fn unsupported(&self) -> &Unsupported {
-        self.descriptor.connection().unsupported()
+        self.fd.connection().unsupported()
     }
 
     fn compare_and_write(
@@ -166,7 +140,7 @@ impl Backend for File {
         call: CompareAndWrite,
         done: impl FnOnce(Result<Compared, Errno>) + Send + 'static,
     ) {
-        self.caw.submit(Arc::clone(&self.descriptor), call, Box::new(done));
+        self.caw.submit(Arc::clone(&self.fd), call, Box::new(done));
     }
 
     fn block_status(
@@ -175,59 +149,53 @@ impl Backend for File {
         len: u64,
         done: impl FnOnce(Result<Extent, Errno>) + Send + 'static,
     ) {
-        self.block_status.submit(Arc::clone(&self.descriptor), offset, len, done);
+        self.block_status.submit(Arc::clone(&self.fd), offset, len, done);
     }
 
     /// Of the folder that the image is in.
     fn space(&self) -> Result<Space, Errno> {
         let folder = self.path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
-        self.blocking(SPACE_TIMEOUT, move |descriptor| {
-            descriptor.connection().volume().space(&folder)
-        })
+        self.blocking(SPACE_TIMEOUT, move |fd| fd.connection().volume().space(&folder))
     }
 
     fn sync(&self, request: impl Request) {
-        sync(&self.descriptor, request);
+        aio::submit(&self.fd, request, IoOp::Sync);
     }
 
     fn stat(&self) -> Result<ImageStat, Errno> {
-        let stat = self.blocking(PATIENCE, Descriptor::stat)?;
-        Ok(ImageStat {
-            bytes: u64::try_from(stat.st_size).map_err(|_| Errno::EIO)?,
-            allocated: u64::try_from(stat.st_blocks).unwrap_or(0),
-            modified: (stat.st_mtime, stat.st_mtime_nsec),
-        })
+        self.image_stat(CALL_TIMEOUT)
     }
 
     fn is_replicated(&self) -> bool {
-        self.descriptor.connection().layout().is_replicated()
+        self.fd.connection().topology().has_redundancy()
     }
 
     fn bricks(&self) -> Result<Bricks, Errno> {
-        self.blocking(status::QUERY_TIMEOUT, |descriptor| status::bricks(descriptor.connection()))
+        self.blocking(status::QUERY_TIMEOUT, |fd| {
+            let connection = fd.connection();
+            status::bricks(connection.volume(), connection.volfile())
+        })
     }
 
     fn is_superseded(&self) -> bool {
-        self.descriptor.connection().is_superseded()
+        self.fd.connection().is_superseded()
     }
 
     fn brick_losses(&self) -> u64 {
-        self.descriptor.connection().status().losses(&self.holders)
+        self.fd.connection().status().losses(&self.holders)
     }
 
     fn drain(&self, patience: Duration) -> bool {
-        self.descriptor.drains_to(0, patience)
+        self.fd.drains_to(0, patience)
     }
 
     fn encrypted(&self) -> Option<bool> {
-        let clients = self.descriptor.connection().volfile().clients();
-        Some(!clients.is_empty() && clients.iter().all(Translator::is_encrypted))
+        Some(self.fd.connection().topology().tls)
     }
 
     fn close(&self, patience: Duration) -> Result<(), Errno> {
-        if self.descriptor.shut() {
-            let (closing, closed) =
-                (Closing(Some(Arc::clone(&self.descriptor))), Arc::clone(&self.closed));
+        if self.fd.begin_close() {
+            let (closing, closed) = (Closing(Some(Arc::clone(&self.fd))), Arc::clone(&self.closed));
             // In an outage the last flush may hang for gluster's frame timeout of 30 minutes.
             run_with_timeout(patience, move || {
                 let outcome = closing.close(patience);
@@ -241,29 +209,29 @@ impl Backend for File {
 
 /// A descriptor on its way to the thread that closes it. Where no thread can be had it is kept for
 /// good: calls may be in flight whose answers will look at it.
-struct Closing(Option<Arc<Descriptor>>);
+struct Closing(Option<Arc<Fd>>);
 
 impl Closing {
     fn close(mut self, patience: Duration) -> Result<(), Errno> {
-        self.0.take().map_or(Ok(()), |descriptor| descriptor.close(patience))
+        self.0.take().map_or(Ok(()), |fd| fd.close(patience))
     }
 }
 
 impl Drop for Closing {
     fn drop(&mut self) {
-        if let Some(descriptor) = self.0.take() {
+        if let Some(fd) = self.0.take() {
             log::error_always!(
                 log::PLUGIN,
                 "A file stays open: no thread could be had to close it"
             );
-            let _leaked = Arc::into_raw(descriptor);
+            let _leaked = Arc::into_raw(fd);
         }
     }
 }
 
 impl Drop for File {
     fn drop(&mut self) {
-        if let Err(errno) = self.close(PATIENCE) {
+        if let Err(errno) = self.close(CALL_TIMEOUT) {
             log::warning!(
                 log::PLUGIN,
                 "A file that was not in use any more could not be closed: {errno}"
@@ -273,79 +241,38 @@ impl Drop for File {
 }
 
 /// A write that is flushed before it is done: for bricks that do not honour `O_DSYNC`.
-struct Flushed<R> {
+struct ThenSync<R> {
     request: R,
-    descriptor: Arc<Descriptor>,
+    fd: Arc<Fd>,
 }
 
-/// The flush of a write that moved so many bytes.
-struct Flush<R>(R, usize);
-
-impl<R: Request> Request for Flushed<R> {
+impl<R: Request> Request for ThenSync<R> {
     fn data(&self) -> &Data {
         self.request.data()
     }
 
     fn done(self, outcome: Result<usize, Errno>) {
         match outcome {
-            Ok(bytes) if bytes > 0 => sync(&self.descriptor, Flush(self.request, bytes)),
+            Ok(bytes) if bytes > 0 => {
+                aio::submit(&self.fd, Synced { request: self.request, bytes }, IoOp::Sync);
+            }
             outcome => self.request.done(outcome),
         }
     }
 }
 
-impl<R: Request> Request for Flush<R> {
+/// The flush of a write that moved `bytes`.
+struct Synced<R> {
+    request: R,
+    bytes: usize,
+}
+
+impl<R: Request> Request for Synced<R> {
     fn data(&self) -> &Data {
-        self.0.data()
+        self.request.data()
     }
 
     fn done(self, outcome: Result<usize, Errno>) {
-        self.0.done(outcome.map(|_| self.1));
+        self.request.done(outcome.map(|_| self.bytes));
     }
-}
-
-fn write(descriptor: &Descriptor, request: impl Request, offset: u64, flags: c_int) {
-    if request.data().is_empty() {
-        return aio::finish_nothing(descriptor, request);
-    }
-    aio::submit(
-        descriptor,
-        request,
-        Returns::Moved,
-        move |Call { fd, iov, count, callback, cookie }| {
-            let Ok(offset) = i64::try_from(offset) else { return refuse(Errno::EINVAL) };
-            // SAFETY: the descriptor is open and counted; libgfapi copies the buffers before it
-            // returns.
-            unsafe { gfapi::glfs_pwritev_async(fd, iov, count, offset, flags, callback, cookie) }
-        },
-    );
-}
-
-fn sync(descriptor: &Descriptor, request: impl Request) {
-    aio::submit(
-        descriptor,
-        request,
-        Returns::Anything,
-        move |Call { fd, callback, cookie, .. }| {
-            // SAFETY: the descriptor is open and counted.
-            unsafe { gfapi::glfs_fdatasync_async(fd, callback, cookie) }
-        },
-    );
-}
-
-/// Flags of a write. libgfapi hands them through all translators to the brick, which calls fsync
-/// before it answers (6 to 11: `glfs_pwritev_async_common`, `posix_writev`). On their way
-/// performance/write-behind does not hold such a write back, and cluster/replicate need not flush
-/// it (`wb_writev`, `afr_writev`).
-pub(super) fn flags(durability: Durability) -> c_int {
-    match durability {
-        Durability::Volatile => 0,
-        Durability::Durable => libc::O_DSYNC,
-    }
-}
-
-/// Fails a call as libgfapi does: -1, and errno.
-fn refuse(errno: Errno) -> c_int {
-    errno.set();
-    -1
 }

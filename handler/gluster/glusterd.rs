@@ -7,20 +7,17 @@
 //! `glusterfs3-xdr.x`, `gf_getspec_req` and `gf_getspec_rsp`; `__server_getspec` in
 //! `glusterd-handshake.c`.
 
-use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::io;
+#[cfg(fuzzing)]
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
 use super::rpc::{self, Encoder, Message, Procedure, invalid};
-use super::server::Server;
-use super::tls::{self, TlsStream};
+use super::stream::{ANSWER_TIMEOUT, Server, Stream};
 use super::volfile::{Volfile, brick_honours_dsync};
 
-/// Bounds the connect to one address, a ping, and an answer from its first byte to its last.
-pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// Bounds the wait for a volfile: a server that answers pings may be busy with a command of an
 /// admin, which holds the lock that this needs (10.3, `glusterd_big_locked_handler`).
 const VOLFILE_TIMEOUT: Duration = Duration::from_secs(15);
@@ -51,24 +48,14 @@ pub(super) enum SpecError {
     Refused(Errno),
 }
 
-#[derive(Debug)]
-enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-    Tls(Box<TlsStream>),
-}
-
 impl Glusterd {
     /// Connects, with TLS where this host is set up for it as libgfapi sees it
-    /// ([`tls::is_required`]). Blocks, within bounds.
+    /// ([`tls::is_required`](super::tls::is_required)). Blocks, within bounds.
     ///
     /// # Errors
     /// Why not, of the last address that was tried.
     pub(super) fn connect(server: &Server) -> io::Result<Self> {
-        let stream = match server {
-            Server::Unix { socket } => Stream::Unix(UnixStream::connect(socket)?),
-            Server::Tcp { host, port } => connect_tcp(host, *port)?,
-        };
+        let stream = Stream::connect(server)?;
         Ok(Self { stream, server: server.clone(), xid: 0, changed: false })
     }
 
@@ -102,7 +89,7 @@ impl Glusterd {
         read_spec(&reply)
     }
 
-    /// Asks whether the bricks call fsync for a write with `O_DSYNC`. An option of the volume, so the
+    /// Asks whether the bricks call fsync for a write with `O_DSYNC`. An option of the volume: the
     /// first brick speaks for all. False where that cannot be found out. Blocks, within bounds.
     ///
     /// On a connection of its own: glusterd remembers for each what it has asked for last, and lets
@@ -224,26 +211,6 @@ impl Glusterd {
     }
 }
 
-fn connect_tcp(host: &str, port: u16) -> io::Result<Stream> {
-    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in (host, port).to_socket_addrs()? {
-        let connected = TcpStream::connect_timeout(&address, ANSWER_TIMEOUT).and_then(|stream| {
-            stream.set_nodelay(true)?;
-            if !tls::is_required() {
-                return Ok(Stream::Tcp(stream));
-            }
-            stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-            stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
-            tls::connect(stream).map(|stream| Stream::Tls(Box::new(stream)))
-        });
-        match connected {
-            Ok(stream) => return Ok(stream),
-            Err(why) => failure = why,
-        }
-    }
-    Err(failure)
-}
-
 /// The dictionary in which a client says what it supports (`glfs_volfile_fetch`): a count, then
 /// length of key, length of value, key and value of each pair, with their NULs (10.3,
 /// `dict_serialize_lk`).
@@ -288,38 +255,4 @@ fn silent() -> io::Error {
 
 fn is_timeout(why: &io::Error) -> bool {
     matches!(why.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
-}
-
-impl Stream {
-    fn set_timeout(&self, timeout: Duration) -> io::Result<()> {
-        let timeout = Some(timeout);
-        match self {
-            Self::Unix(stream) => {
-                stream.set_read_timeout(timeout).and_then(|()| stream.set_write_timeout(timeout))
-            }
-            Self::Tcp(stream) => {
-                stream.set_read_timeout(timeout).and_then(|()| stream.set_write_timeout(timeout))
-            }
-            Self::Tls(stream) => stream
-                .get_ref()
-                .set_read_timeout(timeout)
-                .and_then(|()| stream.get_ref().set_write_timeout(timeout)),
-        }
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Unix(stream) => stream.read(buffer),
-            Self::Tcp(stream) => stream.read(buffer),
-            Self::Tls(stream) => stream.read(buffer),
-        }
-    }
-
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Unix(stream) => stream.write_all(bytes),
-            Self::Tcp(stream) => stream.write_all(bytes),
-            Self::Tls(stream) => stream.write_all(bytes),
-        }
-    }
 }

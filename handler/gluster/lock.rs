@@ -19,9 +19,9 @@ use std::time::Duration;
 use libgfapi_sys as gfapi;
 use nix::errno::Errno;
 
-use super::descriptor::Descriptor;
+use super::fd::Fd;
 use super::file::File;
-use super::volfile::Volfile;
+use super::topology::Topology;
 use crate::log;
 use crate::lun::backend::{AcquireError, Acquired, Enforcement, ImageLock, Preempt};
 
@@ -30,7 +30,7 @@ pub(super) const ENFORCE_XATTR: &CStr = c"trusted.glusterfs.enforce-mandatory-lo
 /// The owner's heartbeat.
 pub(super) const OWNER_XATTR: &CStr = c"trusted.tcmu-glfs.owner";
 /// No file has this.
-const NOBODYS: &CStr = c"trusted.tcmu-glfs.nobody";
+const PROBE_XATTR: &CStr = c"trusted.tcmu-glfs.nobody";
 /// Bytes of a heartbeat.
 const LONGEST_HEARTBEAT: usize = 256;
 
@@ -40,71 +40,25 @@ const LONGEST_HEARTBEAT: usize = 256;
 /// when the first write comes.
 const REVOCATION_DELAY: Duration = Duration::from_millis(2200);
 
-/// What of a volume's graph decides how its files can be owned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "they are independent facts of a graph")]
-pub(super) struct Layout {
-    /// Pieces of a file are files of their own, which its lock does not cover.
-    sharded: bool,
-    /// A client takes locks of its own for a write.
-    replicated: bool,
-    /// Redundancy is not in copies.
-    dispersed: bool,
-    /// Replicas of which one is an arbiter, or that are not three: there a mandatory lock brings
-    /// the client down (`afr_lk_transaction`), and an advisory one, which the volume option makes
-    /// mandatory all the same, does not.
-    advisory: bool,
-}
-
-impl Layout {
-    /// Reads a volfile.
-    pub(super) fn of(volfile: &Volfile) -> Self {
-        let mut layout =
-            Self { sharded: false, replicated: false, dispersed: false, advisory: false };
-        for translator in volfile.translators() {
-            layout.sharded |= translator.kind == "features/shard";
-            layout.dispersed |= translator.kind == "cluster/disperse";
-            layout.replicated |=
-                matches!(translator.kind, "cluster/replicate" | "cluster/disperse");
-            layout.advisory |= ["arbiter-count", "thin-arbiter"]
-                .iter()
-                .any(|key| translator.option(key).is_some())
-                || translator.kind == "cluster/replicate" && translator.children.len() != 3;
-        }
-        layout
-    }
-
-    pub(super) fn is_sharded(self) -> bool {
-        self.sharded
-    }
-
-    pub(super) fn is_dispersed(self) -> bool {
-        self.dispersed
-    }
-
-    /// Whether there is more than one copy of each byte, or redundancy.
-    pub(super) fn is_replicated(self) -> bool {
-        self.replicated
-    }
-
-    fn revocation_delay(self) -> Duration {
-        if self.replicated { REVOCATION_DELAY } else { Duration::ZERO }
-    }
+/// How long a new owner waits for the locks of the last one.
+fn revocation_delay(topology: Topology) -> Duration {
+    if topology.has_redundancy() { REVOCATION_DELAY } else { Duration::ZERO }
 }
 
 /// What the volume can do for this file.
-fn enforcement(descriptor: &Descriptor, layout: Layout) -> Result<Enforcement, Errno> {
-    if layout.sharded {
+fn enforcement(fd: &Fd, topology: Topology) -> Result<Enforcement, Errno> {
+    if topology.is_sharded() {
         return Ok(Enforcement::Impossible(
             "the volume is sharded (features.shard), and shards are not covered",
         ));
     }
     // Changes a mark that is there; asks what is possible where there is none.
-    match set(descriptor, ENFORCE_XATTR, b"1", libc::XATTR_REPLACE) {
+    match set(fd, ENFORCE_XATTR, b"1", libc::XATTR_REPLACE) {
         Ok(()) => Ok(Enforcement::Active),
         Err(Errno::ENODATA) => Ok(Enforcement::Possible),
         Err(Errno::EINVAL) => Ok(Enforcement::Impossible(
-            "it needs the volume options locks.mandatory-locking forced and features.enforce-mandatory-lock on",
+            "it needs the volume options locks.mandatory-locking forced and \
+             features.enforce-mandatory-lock on",
         )),
         Err(Errno::EPERM | Errno::EACCES | Errno::EROFS | Errno::EOPNOTSUPP) => {
             Ok(Enforcement::Impossible(
@@ -117,8 +71,8 @@ fn enforcement(descriptor: &Descriptor, layout: Layout) -> Result<Enforcement, E
 
 /// Whether the volume lets this host change the file. An attribute that no file has cannot be
 /// replaced: nothing changes.
-pub(super) fn may_change(descriptor: &Descriptor) -> Result<bool, Errno> {
-    match set(descriptor, NOBODYS, b"", libc::XATTR_REPLACE) {
+pub(super) fn may_change(fd: &Fd) -> Result<bool, Errno> {
+    match set(fd, PROBE_XATTR, b"", libc::XATTR_REPLACE) {
         Ok(()) | Err(Errno::ENODATA) => Ok(true),
         Err(Errno::EROFS | Errno::EACCES | Errno::EPERM) => Ok(false),
         Err(errno) => Err(errno),
@@ -135,23 +89,23 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Not while a call is in flight: one that was submitted by an owner who has been robbed since, and
 /// has not been refused yet, would be let through.
 fn acquire(
-    descriptor: &Descriptor,
-    layout: Layout,
+    fd: &Fd,
+    topology: Topology,
     heartbeat: &str,
     preempt: &Preempt,
 ) -> Result<Acquired, AcquireError> {
-    let counted = descriptor.begin().is_some();
-    let quiet = descriptor.drains_to(1, DRAIN_TIMEOUT);
-    descriptor.end();
+    let counted = fd.begin().is_some();
+    let quiet = fd.drains_to(1, DRAIN_TIMEOUT);
+    fd.end();
     if !counted || !quiet {
         return Err(AcquireError::InFlight);
     }
     // A descriptor of this LUN has it, as the caller knows.
     let is_own = matches!(preempt, Preempt::Own(_));
-    let held = !is_own && is_held(descriptor, layout)?;
+    let held = !is_own && is_held(fd, topology)?;
     match preempt {
         Preempt::Never | Preempt::Silent if held => return Err(AcquireError::Held),
-        Preempt::Never if layout.replicated => match read_heartbeat(descriptor) {
+        Preempt::Never if topology.has_redundancy() => match read_heartbeat(fd) {
             Err(Errno::ENODATA) => {}
             Ok(none) if none.is_empty() => {}
             found => return Err(AcquireError::Unconfirmed(found?)),
@@ -162,12 +116,12 @@ fn acquire(
     // along with a lock of this LUN, it reaches a brick that has taken another's place: until it is
     // healed there, that brick lets commands without the lock wait instead of refusing them.
     if !held {
-        set(descriptor, ENFORCE_XATTR, b"1", 0)?;
+        set(fd, ENFORCE_XATTR, b"1", 0)?;
     }
-    lock(descriptor, layout, libc::F_SETLK, libc::F_WRLCK)?;
-    finish(descriptor, layout, heartbeat, preempt, held).inspect_err(|_| {
+    lock(fd, topology, libc::F_SETLK, libc::F_WRLCK)?;
+    finish(fd, topology, heartbeat, preempt, held).inspect_err(|_| {
         // The heartbeat may be another's.
-        if let Err(errno) = lock(descriptor, layout, libc::F_SETLK, libc::F_UNLCK) {
+        if let Err(errno) = lock(fd, topology, libc::F_SETLK, libc::F_UNLCK) {
             log::warning!(
                 log::PLUGIN,
                 "A lock that is not wanted could not be given back: {errno}"
@@ -178,27 +132,27 @@ fn acquire(
 
 /// What there is to do before the first command, with the lock.
 fn finish(
-    descriptor: &Descriptor,
-    layout: Layout,
+    fd: &Fd,
+    topology: Topology,
     heartbeat: &str,
     preempt: &Preempt,
     held: bool,
 ) -> Result<Acquired, AcquireError> {
     let previous = match preempt {
         Preempt::Own(prefix) => {
-            let last = read_heartbeat(descriptor)?;
+            let last = read_heartbeat(fd)?;
             if !last.starts_with(prefix.as_str()) {
                 return Err(AcquireError::Foreign(last));
             }
             None
         }
         Preempt::Always if held => {
-            thread::sleep(layout.revocation_delay());
-            Some(read_heartbeat(descriptor).unwrap_or_default())
+            thread::sleep(revocation_delay(topology));
+            Some(read_heartbeat(fd).unwrap_or_default())
         }
         Preempt::Never | Preempt::Silent | Preempt::Always => None,
     };
-    write_heartbeat(descriptor, heartbeat)?;
+    write_heartbeat(fd, heartbeat)?;
     Ok(Acquired { previous })
 }
 
@@ -209,31 +163,31 @@ impl From<Errno> for AcquireError {
 }
 
 /// Takes the heartbeat away, as long as nobody else can have left one, and gives the lock back.
-fn release(descriptor: &Descriptor, layout: Layout) -> Result<(), Errno> {
-    let silent = write_heartbeat(descriptor, "");
-    lock(descriptor, layout, libc::F_SETLK, libc::F_UNLCK).and(silent)
+fn release(fd: &Fd, topology: Topology) -> Result<(), Errno> {
+    let silent = write_heartbeat(fd, "");
+    lock(fd, topology, libc::F_SETLK, libc::F_UNLCK).and(silent)
 }
 
 /// Whether another connection holds the lock.
-fn has_holder(descriptor: &Descriptor, layout: Layout) -> Result<bool, Errno> {
-    let found = lock(descriptor, layout, libc::F_GETLK, libc::F_WRLCK)?;
+fn has_holder(fd: &Fd, topology: Topology) -> Result<bool, Errno> {
+    let found = lock(fd, topology, libc::F_GETLK, libc::F_WRLCK)?;
     Ok(c_int::from(found.l_type) != libc::F_UNLCK)
 }
 
 /// Whether another connection is seen to hold the lock. Replicas answer with what one brick says:
 /// the last in the order of bricks if the lock is advisory, and else the last to answer (10.3,
-/// `afr_lk_cbk`, `afr_lk_txn_wind_cbk`). A brick that was replaced or restarted under a living owner
-/// does not know of its lock, so that "no" is not the last word there: the heartbeat is.
-fn is_held(descriptor: &Descriptor, layout: Layout) -> Result<bool, Errno> {
-    may_be_held(has_holder(descriptor, layout), layout)
+/// `afr_lk_cbk`, `afr_lk_txn_wind_cbk`). A brick that was replaced or restarted under a living
+/// owner does not know of its lock, so that "no" is not the last word there: the heartbeat is.
+fn is_held(fd: &Fd, topology: Topology) -> Result<bool, Errno> {
+    may_be_held(has_holder(fd, topology), topology)
 }
 
 /// Whether to take the lock for held. An owner whose brick was restarted under it has no lock on
 /// that brick any more: bricks that disagree about the holder are EIO where a file has redundancy
 /// (10.3, `ec_lock_check`: more than one kind of good answer).
-fn may_be_held(found: Result<bool, Errno>, layout: Layout) -> Result<bool, Errno> {
+fn may_be_held(found: Result<bool, Errno>, topology: Topology) -> Result<bool, Errno> {
     match found {
-        Err(Errno::EIO) if layout.replicated => Ok(true),
+        Err(Errno::EIO) if topology.has_redundancy() => Ok(true),
         found => found,
     }
 }
@@ -242,9 +196,9 @@ impl File {
     /// Makes a call about the lock.
     fn lock_call<T: Send + 'static>(
         &self,
-        call: impl FnOnce(&Descriptor, Layout) -> Result<T, Errno> + Send + 'static,
+        call: impl FnOnce(&Fd, Topology) -> Result<T, Errno> + Send + 'static,
     ) -> Result<T, Errno> {
-        self.blocking(LOCK_TIMEOUT, |descriptor| call(descriptor, descriptor.connection().layout()))
+        self.blocking(LOCK_TIMEOUT, |fd| call(fd, fd.connection().topology()))
     }
 }
 
@@ -262,8 +216,8 @@ impl ImageLock for File {
             Preempt::Always => LOCK_TIMEOUT + REVOCATION_DELAY,
             Preempt::Never | Preempt::Silent | Preempt::Own(_) => LOCK_TIMEOUT,
         };
-        self.blocking(patience, move |descriptor| {
-            Ok(acquire(descriptor, descriptor.connection().layout(), &heartbeat, &preempt))
+        self.blocking(patience, move |fd| {
+            Ok(acquire(fd, fd.connection().topology(), &heartbeat, &preempt))
         })?
     }
 
@@ -276,7 +230,7 @@ impl ImageLock for File {
     }
 
     fn heartbeat(&self) -> Result<String, Errno> {
-        self.lock_call(|descriptor, _| read_heartbeat(descriptor))
+        self.lock_call(|fd, _| read_heartbeat(fd))
     }
 
     fn send_heartbeat(
@@ -284,37 +238,32 @@ impl ImageLock for File {
         heartbeat: String,
         done: impl FnOnce(Result<(), Errno>) + Send + 'static,
     ) {
-        self.later(move |descriptor| done(write_heartbeat(descriptor, &heartbeat)));
+        self.later(move |fd| done(write_heartbeat(fd, &heartbeat)));
     }
 }
 
-fn lock(
-    descriptor: &Descriptor,
-    layout: Layout,
-    command: c_int,
-    kind: c_int,
-) -> Result<libc::flock, Errno> {
+fn lock(fd: &Fd, topology: Topology, command: c_int, kind: c_int) -> Result<libc::flock, Errno> {
     let narrow = |number: c_int| libc::c_short::try_from(number).map_err(|_| Errno::EINVAL);
     // SAFETY: a plain struct of integers. From 0, for 0 bytes: all of it, whatever it grows to.
     let mut range: libc::flock = unsafe { mem::zeroed() };
     range.l_type = narrow(kind)?;
     range.l_whence = narrow(libc::SEEK_SET)?;
-    let mode = if layout.advisory {
+    let mode = if topology.advisory_locks {
         gfapi::glfs_lock_mode_GLFS_LK_ADVISORY
     } else {
         gfapi::glfs_lock_mode_GLFS_LK_MANDATORY
     };
-    descriptor.with(|fd| {
+    fd.with(|fd| {
         // SAFETY: the descriptor is open and counted; the struct is ours.
         unsafe { gfapi::glfs_file_lock(fd, command, &raw mut range, mode) == 0 }
     })?;
     Ok(range)
 }
 
-fn read_heartbeat(descriptor: &Descriptor) -> Result<String, Errno> {
+fn read_heartbeat(fd: &Fd) -> Result<String, Errno> {
     let mut value = vec![0_u8; LONGEST_HEARTBEAT];
     let mut len = 0;
-    descriptor.with(|fd| {
+    fd.with(|fd| {
         // SAFETY: the descriptor is open and counted; the name is NUL-terminated; the buffer has
         // room.
         let found = unsafe {
@@ -331,31 +280,28 @@ fn read_heartbeat(descriptor: &Descriptor) -> Result<String, Errno> {
     Ok(String::from_utf8_lossy(&value).into_owned())
 }
 
-fn write_heartbeat(descriptor: &Descriptor, heartbeat: &str) -> Result<(), Errno> {
+fn write_heartbeat(fd: &Fd, heartbeat: &str) -> Result<(), Errno> {
     let bytes = heartbeat.as_bytes();
-    set(descriptor, OWNER_XATTR, bytes.get(..LONGEST_HEARTBEAT).unwrap_or(bytes), 0)
+    set(fd, OWNER_XATTR, bytes.get(..LONGEST_HEARTBEAT).unwrap_or(bytes), 0)
 }
 
-fn set(descriptor: &Descriptor, name: &CStr, value: &[u8], flags: c_int) -> Result<(), Errno> {
-    // SAFETY: the descriptor is open and counted; the name is NUL-terminated, and the value has the
-    // length given.
-    descriptor
-        .with(|fd| unsafe { gfapi::glfs_fsetxattr(fd, name.as_ptr(), value.as_ptr().cast(), value.len(), flags) } == 0)
+fn set(fd: &Fd, name: &CStr, value: &[u8], flags: c_int) -> Result<(), Errno> {
+    let (name, len) = (name.as_ptr(), value.len());
+    fd.with(|fd| {
+        // SAFETY: the descriptor is open and counted; the name is NUL-terminated, and the value has
+        // the length given.
+        unsafe { gfapi::glfs_fsetxattr(fd, name, value.as_ptr().cast(), len, flags) == 0 }
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::volfile::Volfile;
     use super::*;
-
-    fn layout(text: &str) -> (bool, bool, bool) {
-        let Layout { sharded, replicated, advisory, .. } =
-            Layout::of(&Volfile::local(text.to_owned()));
-        (sharded, replicated, advisory)
-    }
 
     #[test]
     fn a_lock_that_bricks_disagree_about_is_held() {
-        let on = |text: &str| Layout::of(&Volfile::local(text.to_owned()));
+        let on = |text: &str| Topology::of(&Volfile::local(text.to_owned()));
         let disperse = on("volume e\n    type cluster/disperse\n    subvolumes a b c\n");
         let brick = on("volume c\n    type protocol/client\nend-volume\n");
         assert_eq!(may_be_held(Err(Errno::EIO), disperse), Ok(true));
@@ -364,33 +310,6 @@ mod tests {
         assert_eq!(
             [true, false].map(|held| may_be_held(Ok(held), disperse)),
             [Ok(true), Ok(false)]
-        );
-    }
-
-    #[test]
-    fn a_volfile_tells_how_its_files_can_be_owned() {
-        let replicate = |options: &str, children: &str| {
-            format!(
-                "volume r\n    type cluster/replicate\n{options}    subvolumes {children}\nend-volume\n"
-            )
-        };
-        assert_eq!(
-            layout("volume c\n    type protocol/client\nend-volume\n"),
-            (false, false, false)
-        );
-        assert_eq!(layout(&replicate("", "a b c")), (false, true, false));
-        assert_eq!(layout(&replicate("", "a b")), (false, true, true));
-        assert_eq!(
-            layout(&replicate("    option arbiter-count 1\n", "a b c")),
-            (false, true, true)
-        );
-        assert_eq!(
-            layout("volume e\n    type cluster/disperse\n    subvolumes a b c\n"),
-            (false, true, false)
-        );
-        assert_eq!(
-            layout("volume s\n    type features/shard\n    subvolumes d\n"),
-            (true, false, false)
         );
     }
 }

@@ -11,15 +11,15 @@ use std::ffi::c_int;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicI32;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use libgfapi_sys as gfapi;
-use libgfapi_sys::glfs_t;
 use nix::errno::Errno;
 
-use super::meta::File;
+use super::meta::MetaFile;
 use super::volume::{Volume, c_string, check};
 use crate::config::LogLevel;
 
@@ -35,48 +35,64 @@ pub(super) fn number(level: LogLevel) -> c_int {
     }
 }
 
-const SILENCE: c_int = 0;
+const SILENT_LEVEL: c_int = 0;
 /// For `glfs_set_logging`: as it is.
 const SAME_LEVEL: c_int = -1;
 
 /// After it was silenced: how long a thread may still be in the middle of a line.
-const SETTLING: Duration = Duration::from_millis(100);
+const LINE_GRACE: Duration = Duration::from_millis(100);
 
-/// What libgfapi has been told, for one connection.
+/// The file of all connections.
+static LOG_FILE: Mutex<Option<PathBuf>> = Mutex::new(None);
+
+/// Where libgfapi logs, from now on; in a moment for the connections that there are.
+pub fn set_log_file(path: &Path) {
+    *LOG_FILE.lock().unwrap_or_else(PoisonError::into_inner) = Some(path.to_owned());
+}
+
+/// Where libgfapi logs. None: no file was set.
+pub(super) fn log_file() -> Option<PathBuf> {
+    LOG_FILE.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// A user's request for a level, as libgfapi counts them. Of several the most detailed is granted.
+pub(super) type LogLevelRequest = AtomicI32;
+
+/// The log of one connection, as libgfapi was last told to keep it.
 #[derive(Debug)]
-pub(super) struct Logging(Mutex<Told>);
+pub(super) struct Logging(Mutex<LogState>);
 
 #[derive(Debug)]
-struct Told {
+struct LogState {
     path: PathBuf,
     /// Which file that was: device and inode.
     file: Option<(u64, u64)>,
     level: c_int,
     /// After a change that did not go well: not before then.
-    again: Option<Instant>,
+    retry_at: Option<Instant>,
 }
 
 /// Between two changes that do not go well.
-const RESPITE: Duration = Duration::from_secs(10);
+const RETRY_DELAY: Duration = Duration::from_secs(10);
 
 impl Logging {
     /// Before there is anybody who could log.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub(super) fn begin(fs: *mut glfs_t, path: &Path, level: c_int) -> Result<Self, Errno> {
-        set_logging(fs, path, level)?;
-        let told = Told { path: path.to_owned(), file: identity(path), level, again: None };
-        Ok(Self(Mutex::new(told)))
+    pub(super) fn begin(volume: &Volume, path: &Path, level: c_int) -> Result<Self, Errno> {
+        set_logging(volume, path, level)?;
+        let state = LogState { path: path.to_owned(), file: file_id(path), level, retry_at: None };
+        Ok(Self(Mutex::new(state)))
     }
 
     /// Whether there is something to [`change`](Self::change), and nobody is at it.
     pub(super) fn differs(&self, path: &Path, level: c_int) -> bool {
-        let Ok(told) = self.0.try_lock() else { return false };
-        if told.again.is_some_and(|again| Instant::now() < again) {
+        let Ok(state) = self.0.try_lock() else { return false };
+        if state.retry_at.is_some_and(|retry_at| Instant::now() < retry_at) {
             return false;
         }
-        told.level != level || told.path != path || told.file != identity(path)
+        state.level != level || state.path != path || state.file != file_id(path)
     }
 
     /// Changes what differs. Blocks for as long as the bricks do.
@@ -85,39 +101,39 @@ impl Logging {
     /// The file cannot be written, or the volume not be asked. What has not been done differs
     /// still.
     pub(super) fn change(&self, volume: &Volume, path: &Path, level: c_int) -> Result<(), Errno> {
-        let mut told = self.told();
-        told.again = Instant::now().checked_add(RESPITE);
-        if told.path != path || told.file != identity(path) {
-            set_level(volume, SILENCE)?;
-            told.level = SILENCE;
-            thread::sleep(SETTLING);
-            set_logging(volume.as_ptr(), path, SAME_LEVEL)?;
-            (told.path, told.file) = (path.to_owned(), identity(path));
+        let mut state = self.state();
+        state.retry_at = Instant::now().checked_add(RETRY_DELAY);
+        if state.path != path || state.file != file_id(path) {
+            set_level(volume, SILENT_LEVEL)?;
+            state.level = SILENT_LEVEL;
+            thread::sleep(LINE_GRACE);
+            set_logging(volume, path, SAME_LEVEL)?;
+            (state.path, state.file) = (path.to_owned(), file_id(path));
         }
-        if told.level != level {
+        if state.level != level {
             set_level(volume, level)?;
-            told.level = level;
+            state.level = level;
         }
-        told.again = None;
+        state.retry_at = None;
         Ok(())
     }
 
-    fn told(&self) -> MutexGuard<'_, Told> {
+    fn state(&self) -> MutexGuard<'_, LogState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn identity(path: &Path) -> Option<(u64, u64)> {
+fn file_id(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
-fn set_logging(fs: *mut glfs_t, path: &Path, level: c_int) -> Result<(), Errno> {
+fn set_logging(volume: &Volume, path: &Path, level: c_int) -> Result<(), Errno> {
     let path = c_string(&path.to_string_lossy())?;
-    // SAFETY: the connection is alive; the path is NUL-terminated and copied.
-    check(unsafe { gfapi::glfs_set_logging(fs, path.as_ptr(), level) })
+    // SAFETY: the volume is alive; the path is NUL-terminated and copied.
+    check(unsafe { gfapi::glfs_set_logging(volume.as_ptr(), path.as_ptr(), level) })
 }
 
 fn set_level(volume: &Volume, level: c_int) -> Result<(), Errno> {
-    let file = File::open(volume, "logging/loglevel", libc::O_WRONLY)?;
+    let file = MetaFile::open(volume, "logging/loglevel", libc::O_WRONLY)?;
     file.write(&c_string(&level.to_string())?)
 }

@@ -13,12 +13,12 @@ use nix::errno::Errno;
 use super::volume::Volume;
 
 /// A file of the meta translator, open. Its descriptor is used by one thread.
-pub(super) struct File<'a> {
+pub(super) struct MetaFile<'a> {
     fd: NonNull<glfs_fd_t>,
     _volume: PhantomData<&'a Volume>,
 }
 
-impl<'a> File<'a> {
+impl<'a> MetaFile<'a> {
     /// Opens `/.meta/NAME` with `flags` (`open(2)`).
     ///
     /// # Errors
@@ -82,7 +82,7 @@ impl<'a> File<'a> {
     }
 }
 
-impl Drop for File<'_> {
+impl Drop for MetaFile<'_> {
     fn drop(&mut self) {
         // SAFETY: open, and not used after.
         unsafe { gfapi::glfs_close(self.fd.as_ptr()) };

@@ -7,37 +7,37 @@
 
 use std::collections::HashMap;
 use std::ffi::c_int;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use super::OpenError;
 use super::connection::{Connection, Origin, Target};
-use super::entry::{Entry, Refusal, Slot, Wish};
+use super::error::OpenError;
 use super::glusterd::Glusterd;
+use super::logging::{self, LogLevelRequest};
+use super::pool_entry::{PoolEntry, Refusal, Slot, retire, take_retired};
 use super::server::Fetched;
+use super::status;
 use super::volfile_watch::{self, Watch};
-use super::volume::Bricks;
+use super::volume;
 use super::worker::{hand_over, run_with_timeout};
 use crate::log;
+use crate::lun::backend::Bricks;
+use crate::metrics::VolumeState;
 
 /// How long an unused connection is kept.
 const LINGER: Duration = Duration::from_secs(10);
 /// How often the reaper looks.
-const ROUND: Duration = Duration::from_secs(1);
+const REAP_INTERVAL: Duration = Duration::from_secs(1);
 /// How long it waits for a volume.
-const PATIENCE: Duration = Duration::from_secs(5);
+const LOG_CHANGE_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
 struct Pool {
-    entries: HashMap<Target, Arc<Entry>>,
-    log: Option<PathBuf>,
-    /// Connections that have been replaced, or turned out not to be needed. Kept until their last
-    /// user has left: to end one takes long.
-    retired: Vec<Arc<Connection>>,
+    entries: HashMap<Target, Arc<PoolEntry>>,
     reaping: bool,
 }
 
@@ -50,20 +50,20 @@ fn with_pool<R>(work: impl FnOnce(&mut Pool) -> R) -> R {
 
 /// The connection to `target`: the one there is, or a new one; with `after`, one that was made
 /// later than that. Blocks while connecting, or while another thread connects. Its log is as
-/// detailed as `wish` says, or more.
+/// detailed as `log_level` says, or more.
 ///
 /// # Errors
 /// No volfile, or libgfapi cannot work with it.
 pub(super) fn acquire(
     target: &Target,
     after: Option<Instant>,
-    wish: &Arc<Wish>,
+    log_level: &Arc<LogLevelRequest>,
 ) -> Result<Arc<Connection>, OpenError> {
     let entry = with_pool(|pool| {
         start_reaper(pool);
         Arc::clone(pool.entries.entry(target.clone()).or_default())
     });
-    entry.add(wish);
+    entry.request_log_level(log_level);
     entry.wait_for_change();
     let mut slot = entry.lock();
     let is_fit =
@@ -85,7 +85,7 @@ pub(super) fn acquire(
             return Err(OpenError::Again(why));
         }
     };
-    if slot.connection.is_some() && connection.bricks() == Bricks::Silent {
+    if slot.connection.is_some() && connection.bricks() == volume::Bricks::Silent {
         // No better than the one there is, which goes on trying to reach them.
         drop(slot);
         let from = connection.volfile_server().to_owned();
@@ -105,7 +105,7 @@ pub(super) fn acquire(
 /// Makes a connection. One whose graph is the present one's supersedes nothing.
 fn connect(
     target: &Target,
-    entry: &Entry,
+    entry: &PoolEntry,
     slot: &Slot,
 ) -> Result<(Connection, Option<Glusterd>), OpenError> {
     let (volfile, honours_dsync, glusterd) = match &target.origin {
@@ -126,14 +126,9 @@ fn connect(
     Ok((connection, glusterd))
 }
 
-/// Keeps a connection until its last user has left, and ends it then.
-pub(super) fn retire(connection: Arc<Connection>) {
-    with_pool(|pool| pool.retired.push(connection));
-}
-
-/// The connections that there are; one that is being made is not.
-pub(super) fn connected() -> Vec<Arc<Connection>> {
-    let entries: Vec<Arc<Entry>> = with_pool(|pool| pool.entries.values().cloned().collect());
+/// The connections that there are, without those being made.
+fn connected() -> Vec<Arc<Connection>> {
+    let entries: Vec<Arc<PoolEntry>> = with_pool(|pool| pool.entries.values().cloned().collect());
     entries.iter().filter_map(|entry| entry.current()).collect()
 }
 
@@ -144,23 +139,13 @@ pub(super) fn connecting(target: &Target) -> Duration {
     since.map_or(Duration::ZERO, |since| since.elapsed())
 }
 
-/// Where libgfapi logs.
-pub(super) fn log_file() -> PathBuf {
-    with_pool(|pool| pool.log.clone()).unwrap_or_else(|| PathBuf::from("/dev/stderr"))
-}
-
-/// Where libgfapi logs, from now on; in a moment for the connections that there are.
-pub fn set_log_file(path: &Path) {
-    with_pool(|pool| pool.log = Some(path.to_owned()));
-}
-
-/// Sees to it that libgfapi logs what is wished for, and to the file of that name.
-fn follow_logging() {
+/// Applies the log file and level that are requested, where they differ.
+fn apply_logging() {
     let connections: Vec<(Arc<Connection>, PathBuf, c_int)> = with_pool(|pool| {
-        let log = pool.log.clone()?;
+        let log = logging::log_file()?;
         let connections = pool.entries.values().filter_map(|entry| {
             let connection = entry.current()?;
-            let level = entry.level()?;
+            let level = entry.log_level()?;
             connection.logging().differs(&log, level).then(|| (connection, log.clone(), level))
         });
         Some(connections.collect())
@@ -169,7 +154,7 @@ fn follow_logging() {
     for (connection, path, level) in connections {
         let name = path.clone();
         let change = move || connection.logging().change(connection.volume(), &path, level);
-        let changed = run_with_timeout(PATIENCE, change);
+        let changed = run_with_timeout(LOG_CHANGE_TIMEOUT, change);
         // In an outage the volume cannot be asked; it is, when it is over.
         if let Some(Err(errno)) = changed.filter(|changed| *changed != Err(Errno::ENOTCONN)) {
             let name = name.display();
@@ -183,7 +168,7 @@ fn follow_logging() {
 
 /// Starts the watches that have ended, or could not be started.
 fn watch_volfiles() {
-    let entries: Vec<(Target, Arc<Entry>)> = with_pool(|pool| {
+    let entries: Vec<(Target, Arc<PoolEntry>)> = with_pool(|pool| {
         pool.entries.iter().map(|(target, entry)| (target.clone(), Arc::clone(entry))).collect()
     });
     for (target, entry) in entries {
@@ -197,7 +182,7 @@ fn watch_volfiles() {
 
 /// Disconnects everything that is not in use, and waits at most `patience` for it.
 pub fn shut_down(patience: Duration) {
-    let unused = with_pool(|pool| (take_unused(pool, |_| true), take_retired(pool)));
+    let unused = with_pool(|pool| (take_unused(pool, |_| true), take_retired()));
     // A young connection takes 10 s to disconnect; the process ends and takes the rest with it.
     run_with_timeout(patience, move || drop(unused));
 }
@@ -213,16 +198,16 @@ fn start_reaper(pool: &mut Pool) {
 /// watch.
 fn reap() {
     loop {
-        thread::sleep(ROUND);
-        follow_logging();
+        thread::sleep(REAP_INTERVAL);
+        apply_logging();
         watch_volfiles();
         let (unused, done) = with_pool(|pool| {
             let mut unused = take_unused(pool, |slot| {
                 slot.idle.get_or_insert_with(Instant::now).elapsed() >= LINGER
             });
-            unused.extend(take_retired(pool));
-            pool.reaping =
-                !pool.entries.is_empty() || !unused.is_empty() || !pool.retired.is_empty();
+            let (retired, has_retired) = take_retired();
+            unused.extend(retired);
+            pool.reaping = !pool.entries.is_empty() || !unused.is_empty() || has_retired;
             (unused, !pool.reaping)
         });
         for connection in unused {
@@ -235,14 +220,6 @@ fn reap() {
             return;
         }
     }
-}
-
-/// The retired connections that nobody uses any more.
-fn take_retired(pool: &mut Pool) -> Vec<Arc<Connection>> {
-    let (unused, used) =
-        pool.retired.drain(..).partition(|connection| Arc::strong_count(connection) == 1);
-    pool.retired = used;
-    unused
 }
 
 /// Removes the connections that nobody uses and that are `due`.
@@ -269,4 +246,21 @@ fn take_unused(pool: &mut Pool, mut due: impl FnMut(&mut Slot) -> bool) -> Vec<A
         false
     });
     unused
+}
+
+/// Status of the volumes that are connected, as far as they answer.
+#[must_use]
+pub fn volumes() -> Vec<VolumeState> {
+    let states = connected().into_iter().filter_map(|connection| {
+        connection.refresh_status(status::MAX_AGE);
+        let Bricks { connected, all } = connection.status().bricks()?;
+        Some(VolumeState {
+            volume: connection.volume().name().to_owned(),
+            server: connection.volfile_server().to_owned(),
+            bricks: all,
+            connected,
+            graph_switches: connection.generation().number(),
+        })
+    });
+    states.collect()
 }

@@ -9,22 +9,23 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use super::glusterd::{ANSWER_TIMEOUT, Glusterd, SpecError};
-use super::images::Answer;
+use super::glusterd::{Glusterd, SpecError};
 use super::rpc;
+use super::stream::{ANSWER_TIMEOUT, Server};
 use super::volfile::Volfile;
-use crate::config::{Config, Transport};
 
 /// Bounds the wait for a server's sign of life where no other answers. One thread of glusterd's
 /// serves all connections, and waits with a command of an admin for its big lock (10.3,
 /// `glusterd_big_locked_handler`): on a busy cluster that takes seconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Where a glusterd listens.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Server {
-    Tcp { host: String, port: u16 },
-    Unix { socket: String },
+/// Whether a server of a configuration answers.
+#[derive(Debug)]
+pub struct ServerProbe {
+    /// `HOST:PORT`, or a socket.
+    pub server: String,
+    /// Why it does not.
+    pub outcome: io::Result<()>,
 }
 
 /// A server that was tried, and why it does not serve.
@@ -32,20 +33,6 @@ pub(super) enum Server {
 pub struct Unreachable {
     pub(super) server: Server,
     pub(super) why: io::Error,
-}
-
-impl Server {
-    /// The servers of a configuration, in the order to try.
-    pub(super) fn all(config: &Config) -> Vec<Self> {
-        match config.transport {
-            Transport::Unix => vec![Self::Unix { socket: config.socket.clone() }],
-            Transport::Tcp => config
-                .hosts
-                .iter()
-                .map(|host| Self::Tcp { host: host.clone(), port: config.port })
-                .collect(),
-        }
-    }
 }
 
 /// A volfile, and the connection to the server that gave it, which goes on to say when it changes.
@@ -120,7 +107,7 @@ fn fetch_from(
 }
 
 /// Tries all of them at once. One that has not answered within `patience` is taken not to.
-pub(super) fn survey(servers: &[Server], patience: Duration) -> Vec<Answer> {
+pub(super) fn probe_servers(servers: &[Server], patience: Duration) -> Vec<ServerProbe> {
     let begin = Instant::now();
     let ask = |server: &Server| {
         let (sender, answer) = sync_channel(1);
@@ -134,22 +121,13 @@ pub(super) fn survey(servers: &[Server], patience: Duration) -> Vec<Answer> {
     // All are asked before the first is waited for.
     let asked: Vec<_> = servers.iter().map(ask).collect();
     let late = |_| Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"));
-    let answer = |(server, answer): (String, io::Result<Receiver<io::Result<()>>>)| Answer {
+    let answer = |(server, answer): (String, io::Result<Receiver<io::Result<()>>>)| ServerProbe {
         server,
-        answers: answer.and_then(|answer| {
+        outcome: answer.and_then(|answer| {
             answer.recv_timeout(patience.saturating_sub(begin.elapsed())).unwrap_or_else(late)
         }),
     };
     asked.into_iter().map(answer).collect()
-}
-
-impl fmt::Display for Server {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
-            Self::Unix { socket } => f.write_str(socket),
-        }
-    }
 }
 
 impl fmt::Display for Unreachable {

@@ -10,13 +10,13 @@ use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Bytes that a slot takes, and how they are aligned. A READ or WRITE needs them all.
-const ROOM: usize = 120;
-const ALIGN: usize = 64;
+const SLOT_BYTES: usize = 120;
+const SLOT_ALIGN: usize = 64;
 /// A device's ring rarely has more commands in flight: the kernel's target allows 128 per session
 /// by default.
 const SLOTS: u32 = 128;
 /// No slot.
-const NONE: u32 = u32::MAX;
+const NO_SLOT: u32 = u32::MAX;
 
 /// A number of slots. What does not fit, or finds none free, goes to the heap.
 ///
@@ -37,7 +37,7 @@ impl fmt::Debug for Slab {
 
 #[repr(C, align(64))]
 struct Slot {
-    room: UnsafeCell<MaybeUninit<[u8; ROOM]>>,
+    room: UnsafeCell<MaybeUninit<[u8; SLOT_BYTES]>>,
     /// The next free slot, of one that is free.
     next: AtomicU32,
 }
@@ -50,15 +50,15 @@ impl Slab {
     pub(super) fn new() -> Self {
         let slot = |n| Slot {
             room: UnsafeCell::new(MaybeUninit::uninit()),
-            next: AtomicU32::new(if n + 1 < SLOTS { n + 1 } else { NONE }),
+            next: AtomicU32::new(if n + 1 < SLOTS { n + 1 } else { NO_SLOT }),
         };
         Self { slots: (0..SLOTS).map(slot).collect(), first: AtomicU64::new(0) }
     }
 
     /// Puts a value somewhere.
-    pub(super) fn put<T>(&self, value: T) -> *mut T {
-        let fits = size_of::<T>() <= ROOM && align_of::<T>() <= ALIGN;
-        match fits.then(|| self.take()).flatten() {
+    pub(super) fn insert<T>(&self, value: T) -> *mut T {
+        let fits = size_of::<T>() <= SLOT_BYTES && align_of::<T>() <= SLOT_ALIGN;
+        match fits.then(|| self.acquire()).flatten() {
             Some(slot) => {
                 let place = slot.room.get().cast::<T>();
                 // SAFETY: the slot is ours; size and alignment were checked.
@@ -72,9 +72,9 @@ impl Slab {
     /// Takes a value back.
     ///
     /// # Safety
-    /// `place` is what [`put`](Self::put) of this slab gave, for this type, and is not used any
-    /// more.
-    pub(super) unsafe fn get<T>(&self, place: *mut T) -> T {
+    /// `place` is what [`insert`](Self::insert) of this slab gave, for this type, and is not used
+    /// any more.
+    pub(super) unsafe fn remove<T>(&self, place: *mut T) -> T {
         let slots = self.slots.as_ptr_range();
         let slot = place.cast_const().cast::<Slot>();
         if !slots.contains(&slot) {
@@ -85,11 +85,11 @@ impl Slab {
         let value = unsafe { place.read() };
         // SAFETY: within the slots.
         let number = unsafe { slot.offset_from(slots.start) };
-        self.give(u32::try_from(number).unwrap_or(NONE));
+        self.release(u32::try_from(number).unwrap_or(NO_SLOT));
         value
     }
 
-    fn take(&self) -> Option<&Slot> {
+    fn acquire(&self) -> Option<&Slot> {
         let mut seen = self.first.load(Ordering::Acquire);
         loop {
             let slot = self.slots.get(number(seen)?)?;
@@ -108,7 +108,7 @@ impl Slab {
         }
     }
 
-    fn give(&self, slot: u32) {
+    fn release(&self, slot: u32) {
         let Some(given) = usize::try_from(slot).ok().and_then(|slot| self.slots.get(slot)) else {
             return;
         };
@@ -136,7 +136,7 @@ const fn index(word: u64) -> u32 {
 
 fn number(word: u64) -> Option<usize> {
     let index = index(word);
-    if index == NONE { None } else { usize::try_from(index).ok() }
+    if index == NO_SLOT { None } else { usize::try_from(index).ok() }
 }
 
 fn changed(word: u64, slot: u32) -> u64 {
@@ -154,19 +154,19 @@ mod tests {
     fn what_is_put_comes_back_from_slots_from_the_heap_and_from_slots_used_again() {
         let slab = Slab::new();
         for round in 0..3_u64 {
-            let places: Vec<*mut u64> = (0..300).map(|n| slab.put(round * 1000 + n)).collect();
+            let places: Vec<*mut u64> = (0..300).map(|n| slab.insert(round * 1000 + n)).collect();
             assert_eq!(places.iter().collect::<HashSet<_>>().len(), 300, "a place was given twice");
             let in_slots = places
                 .iter()
                 .filter(|place| slab.slots.as_ptr_range().contains(&place.cast_const().cast()));
             assert_eq!(in_slots.count(), 128);
             // SAFETY: each place once.
-            let values = places.into_iter().map(|place| unsafe { slab.get(place) });
+            let values = places.into_iter().map(|place| unsafe { slab.remove(place) });
             assert!(values.eq((0..300).map(|n| round * 1000 + n)));
         }
-        let large = slab.put([7_u8; 1000]);
+        let large = slab.insert([7_u8; 1000]);
         // SAFETY: just put.
-        assert_eq!(unsafe { slab.get(large) }, [7; 1000]);
+        assert_eq!(unsafe { slab.remove(large) }, [7; 1000]);
     }
 
     #[test]
@@ -178,17 +178,18 @@ mod tests {
                 scope.spawn(move || {
                     for n in 0..20_000 {
                         let value = [thread, n, thread ^ n];
-                        let (one, other) = (slab.put(value), slab.put(value.map(|part| !part)));
+                        let (one, other) =
+                            (slab.insert(value), slab.insert(value.map(|part| !part)));
                         // SAFETY: just put, by this thread.
-                        assert_eq!(unsafe { slab.get(one) }, value);
+                        assert_eq!(unsafe { slab.remove(one) }, value);
                         // SAFETY: as above.
-                        assert_eq!(unsafe { slab.get(other) }, value.map(|part| !part));
+                        assert_eq!(unsafe { slab.remove(other) }, value.map(|part| !part));
                     }
                 });
             }
         });
         let free =
-            std::iter::from_fn(|| slab.take().map(std::ptr::from_ref)).collect::<HashSet<_>>();
+            std::iter::from_fn(|| slab.acquire().map(std::ptr::from_ref)).collect::<HashSet<_>>();
         assert_eq!(free.len(), 128, "slots were lost");
     }
 }

@@ -9,7 +9,7 @@ use libgfapi_sys as gfapi;
 use nix::errno::Errno;
 
 use super::aio;
-use super::descriptor::Descriptor;
+use super::fd::Fd;
 use super::worker::{Worker, run_with_timeout};
 use crate::lun::backend::Extent;
 
@@ -33,27 +33,27 @@ impl BlockStatus {
     /// Serves a call later, and says `done`.
     pub(super) fn submit(
         &self,
-        descriptor: Arc<Descriptor>,
+        fd: Arc<Fd>,
         offset: u64,
         len: u64,
         done: impl FnOnce(Result<Extent, Errno>) + Send + 'static,
     ) {
         // Counted from now on, so that the file stays open until the call is answered.
-        let is_open = descriptor.begin().is_some();
+        let is_open = fd.begin().is_some();
         self.worker.run(Box::new(move || {
             let outcome = match is_open {
-                true if !can_seek(&descriptor) => Ok(Extent { allocated: true, len }),
+                true if !can_seek(&fd) => Ok(Extent { allocated: true, len }),
                 // One that hangs still has the position: another thread would hang behind it.
-                true if descriptor.is_seeking() => Err(Errno::ETIMEDOUT),
+                true if fd.is_seeking() => Err(Errno::ETIMEDOUT),
                 true => {
-                    let descriptor = Arc::clone(&descriptor);
-                    run_with_timeout(BLOCK_STATUS_TIMEOUT, move || extent(&descriptor, offset, len))
+                    let fd = Arc::clone(&fd);
+                    run_with_timeout(BLOCK_STATUS_TIMEOUT, move || extent(&fd, offset, len))
                         .unwrap_or(Err(Errno::ETIMEDOUT))
                 }
                 false => Err(Errno::EBADF),
             };
-            aio::shielded(|| done(outcome));
-            descriptor.end();
+            aio::catch_panic(|| done(outcome));
+            fd.end();
         }));
     }
 }
@@ -63,37 +63,37 @@ impl BlockStatus {
 /// cluster/disperse takes a brick that knows of no further data for a bad one: it does not write
 /// down the versions of what it wrote before, and the descriptor is bad from then on (10.3,
 /// `ec_lock_update_good`, `ec_update_size_version_done`).
-fn can_seek(descriptor: &Descriptor) -> bool {
-    let connection = descriptor.connection();
-    let layout = connection.layout();
-    !layout.is_sharded() && !layout.is_dispersed() && !connection.holds_writes_back()
+fn can_seek(fd: &Fd) -> bool {
+    let connection = fd.connection();
+    let topology = connection.topology();
+    !topology.is_sharded() && !topology.is_dispersed() && !connection.holds_writes_back()
 }
 
 /// The extent that begins at `offset`. Blocks.
 ///
 /// A hole is believed if two calls see it, with an `fstat` between them: the brick that a rebalance
 /// has just moved the file from answers ENXIO, which cluster/distribute takes for the end of the
-/// data (6 to 11, `dht_seek_cbk`), while `fstat` notices that the file has moved. If it moved before
-/// the first call, the second is right; if after the `fstat`, the first was.
-fn extent(descriptor: &Descriptor, offset: u64, len: u64) -> Result<Extent, Errno> {
-    let first = seen(descriptor, offset, len)?;
+/// data (6 to 11, `dht_seek_cbk`), while `fstat` notices that the file has moved. If it moved
+/// before the first call, the second is right; if after the `fstat`, the first was.
+fn extent(fd: &Fd, offset: u64, len: u64) -> Result<Extent, Errno> {
+    let first = seen(fd, offset, len)?;
     if first.allocated {
         return Ok(first);
     }
-    descriptor.stat()?;
-    let second = seen(descriptor, offset, len)?;
+    fd.stat()?;
+    let second = seen(fd, offset, len)?;
     let len = if second.allocated { second.len } else { first.len.min(second.len) };
     Ok(Extent { len, ..second })
 }
 
-fn seen(descriptor: &Descriptor, offset: u64, len: u64) -> Result<Extent, Errno> {
+fn seen(fd: &Fd, offset: u64, len: u64) -> Result<Extent, Errno> {
     let allocated = |len| Ok(Extent { allocated: true, len });
     let hole = |len| Ok(Extent { allocated: false, len });
     let up_to = |end: u64| end.saturating_sub(offset).min(len);
-    match descriptor.seek(offset, libc::SEEK_DATA) {
+    match fd.seek(offset, libc::SEEK_DATA) {
         Ok(data) if data > offset => hole(up_to(data)),
         Err(Errno::ENXIO) => hole(len),
-        Ok(_) => match descriptor.seek(offset, libc::SEEK_HOLE) {
+        Ok(_) => match fd.seek(offset, libc::SEEK_HOLE) {
             Ok(end) if end > offset => allocated(up_to(end)),
             // The file has changed meanwhile.
             Ok(_) | Err(Errno::ENXIO) => allocated(len),
@@ -104,7 +104,7 @@ fn seen(descriptor: &Descriptor, offset: u64, len: u64) -> Result<Extent, Errno>
     }
 }
 
-impl Descriptor {
+impl Fd {
     /// The next byte from `offset` on that `whence`, `SEEK_DATA` or `SEEK_HOLE`, looks for. Blocks,
     /// also while another call seeks.
     ///

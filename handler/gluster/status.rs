@@ -1,22 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! How a connection is, in libgfapi's own words: the files of its meta translator, below `/.meta`.
+//! Status of a connection: which bricks it reaches, from the files of libgfapi's meta translator.
 //!
 //! They are answered from the client's memory, in a tenth of a millisecond and with all bricks down
 //! as well (10.3). Still they are read by a thread of their own, with a bound: libgfapi's locks are
 //! taken.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use super::connection::Connection;
-use super::meta::File;
-use super::pool;
-use super::volfile::Translator;
-use super::worker::run_with_timeout;
+use super::meta::MetaFile;
+use super::volfile::{Translator, Volfile};
+use super::volume::Volume;
 use crate::lun::backend::Bricks;
-use crate::metrics::VolumeState;
 
 /// Bounds a query.
 pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
@@ -72,14 +69,30 @@ impl ConnectionStatus {
             .map(|(_, clients)| count(clients))
     }
 
-    /// Whether to query now: then that is under way.
-    fn is_due(&self, max_age: Duration) -> bool {
+    /// Whether to query now: then that is under way, until [`end_query`](Self::end_query).
+    pub(super) fn begin_query(&self, max_age: Duration) -> bool {
         let mut cache = self.lock();
         let is_known = cache.last.as_ref().is_some_and(|(when, _)| when.elapsed() < max_age);
         !is_known && !std::mem::replace(&mut cache.querying, true)
     }
 
-    /// Takes what was seen.
+    pub(super) fn end_query(&self) {
+        self.lock().querying = false;
+    }
+
+    /// Asks libgfapi. Blocks.
+    pub(super) fn query(&self, volume: &Volume, volfile: &Volfile) {
+        if VERSION.get().is_none()
+            && let Ok(text) = read(volume, "version")
+            && let Some(version) = package_version(&text)
+        {
+            let _first = VERSION.set(version).is_ok();
+        }
+        if let Ok(clients) = clients(volume, volfile) {
+            self.update(clients);
+        }
+    }
+
     fn update(&self, clients: Vec<Client>) {
         let mut cache = self.lock();
         let Cache { last, losses, .. } = &mut *cache;
@@ -94,23 +107,6 @@ impl ConnectionStatus {
     fn lock(&self) -> MutexGuard<'_, Cache> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The connections that there are, as far as they answer.
-#[must_use]
-pub fn volumes() -> Vec<VolumeState> {
-    let states = pool::connected().into_iter().filter_map(|connection| {
-        refresh(&connection, MAX_AGE);
-        let Bricks { connected, all } = connection.status().bricks()?;
-        Some(VolumeState {
-            volume: connection.volume().name().to_owned(),
-            server: connection.volfile_server().to_owned(),
-            bricks: all,
-            connected,
-            graph_switches: connection.generation().number(),
-        })
-    });
-    states.collect()
 }
 
 static VERSION: OnceLock<String> = OnceLock::new();
@@ -131,65 +127,12 @@ pub(super) fn op_version() -> u32 {
     major.saturating_mul(10_000).saturating_add(9_999)
 }
 
-/// Looks how the bricks are, unless that is known from `max_age` ago or later, or is being done.
-/// Blocks, within bounds.
-pub(super) fn refresh(connection: &Arc<Connection>, max_age: Duration) {
-    /// Ends the query, also if there was no thread to do it.
-    struct Query(Arc<Connection>);
-
-    impl Drop for Query {
-        fn drop(&mut self) {
-            self.0.status().lock().querying = false;
-        }
-    }
-
-    if connection.status().is_due(max_age) {
-        let query = Query(Arc::clone(connection));
-        run_with_timeout(QUERY_TIMEOUT, move || {
-            let connection = &query.0;
-            if VERSION.get().is_none()
-                && let Ok(text) = read(connection, "version")
-                && let Some(version) = package_version(&text)
-            {
-                let _first = VERSION.set(version).is_ok();
-            }
-            if let Ok(clients) = clients(connection) {
-                connection.status().update(clients);
-            }
-        });
-    }
-}
-
 /// The bricks of a connection, now. Blocks.
 ///
 /// # Errors
 /// libgfapi's.
-pub(super) fn bricks(connection: &Connection) -> Result<Bricks, Errno> {
-    clients(connection).map(|clients| count(&clients))
-}
-
-/// The bricks that hold an image, by their numbers: all that may, where its name does not tell, and
-/// all where it is in pieces.
-pub(super) fn holders(connection: &Connection, path: &str) -> Vec<usize> {
-    let clients = connection.volfile().clients();
-    let is_in_pieces = connection.layout().is_replicated() || connection.layout().is_sharded();
-    let place = if is_in_pieces || clients.len() == 1 {
-        None
-    } else {
-        connection.volume().pathinfo(path).ok()
-    };
-    let all = 0..clients.len();
-    let Some(place) = place else { return all.collect() };
-    let holds = |client: &Translator<'_>| {
-        client
-            .option("remote-subvolume")
-            .is_some_and(|brick| place.contains(&format!("<POSIX({brick}):")))
-    };
-    all.clone()
-        .zip(&clients)
-        .filter(|(_, client)| holds(client))
-        .map(|(number, _)| number)
-        .collect()
+pub(super) fn bricks(volume: &Volume, volfile: &Volfile) -> Result<Bricks, Errno> {
+    clients(volume, volfile).map(|clients| count(&clients))
 }
 
 fn count(clients: &[Client]) -> Bricks {
@@ -200,16 +143,16 @@ fn count(clients: &[Client]) -> Bricks {
     }
 }
 
-fn clients(connection: &Connection) -> Result<Vec<Client>, Errno> {
+fn clients(volume: &Volume, volfile: &Volfile) -> Result<Vec<Client>, Errno> {
     let state = |client: &Translator<'_>| {
-        let private = read(connection, &format!("graphs/active/{}/private", client.name))?;
+        let private = read(volume, &format!("graphs/active/{}/private", client.name))?;
         Ok(client_state(&private))
     };
-    connection.volfile().clients().iter().map(state).collect()
+    volfile.clients().iter().map(state).collect()
 }
 
-fn read(connection: &Connection, name: &str) -> Result<String, Errno> {
-    File::open(connection.volume(), name, libc::O_RDONLY)?.read()
+fn read(volume: &Volume, name: &str) -> Result<String, Errno> {
+    MetaFile::open(volume, name, libc::O_RDONLY)?.read()
 }
 
 /// Reads what `client_priv_dump` writes (10.3).
@@ -245,7 +188,8 @@ mod tests {
 
     #[test]
     fn a_brick_that_is_away_or_was_is_lost() {
-        let text = "[xlator.protocol.client.v-client-0.priv]\nconnected = 1\ntotal_bytes_read = 7\nmsgs_sent = 41\n";
+        let text = "[xlator.protocol.client.v-client-0.priv]\nconnected = 1\n\
+                    total_bytes_read = 7\nmsgs_sent = 41\n";
         let before = client_state(text);
         assert_eq!(before, Client { connected: true, sent: 41 });
         let now = |connected, sent| Client { connected, sent };

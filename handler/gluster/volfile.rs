@@ -30,8 +30,7 @@ impl<'a> Translator<'a> {
     /// It connects to its brick with TLS.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {
-        let value = self.option("transport.socket.ssl-enabled");
-        matches!(value, Some("on" | "true" | "yes" | "enable" | "1"))
+        self.option("transport.socket.ssl-enabled").is_some_and(is_on)
     }
 }
 
@@ -53,6 +52,28 @@ pub fn translators(volfile: &str) -> Vec<Translator<'_>> {
         }
     }
     translators
+}
+
+/// A boolean, as GlusterFS reads it (10.3, `gf_string2boolean`).
+#[must_use]
+pub fn is_on(value: &str) -> bool {
+    ["on", "yes", "true", "enable", "1"].iter().any(|on| value.eq_ignore_ascii_case(on))
+}
+
+/// Bytes, as GlusterFS writes them: `67108864`, `64MB`, `1GB`.
+#[must_use]
+pub fn parse_size(text: &str) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(digits)?;
+    let shift = match unit.to_ascii_uppercase().as_str() {
+        "" | "B" => 0,
+        "KB" => 10,
+        "MB" => 20,
+        "GB" => 30,
+        "TB" => 40,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
 /// Whether a brick with this volfile calls fsync for a write with `O_DSYNC` before it answers.
@@ -155,8 +176,10 @@ mod tests {
 
     #[test]
     fn a_volfile_is_read_translator_by_translator() {
-        let text = "volume c\n    type protocol/client\n    option transport.socket.ssl-enabled on\nend-volume\n\n\
-                    volume r\n    type cluster/replicate\n    option a 1\n    option a 2\n    subvolumes c d e\nend-volume\n";
+        let text = "volume c\n    type protocol/client\n    \
+                    option transport.socket.ssl-enabled on\nend-volume\n\n\
+                    volume r\n    type cluster/replicate\n    option a 1\n    option a 2\n    \
+                    subvolumes c d e\nend-volume\n";
         let read = translators(text);
         let [client, replicate] = read.as_slice() else { panic!("{read:?}") };
         assert_eq!(
@@ -169,10 +192,19 @@ mod tests {
     }
 
     #[test]
+    fn sizes_have_units() {
+        assert_eq!(
+            ["64MB", "4194304", "1gb", "much", "", "99999999999TB"].map(parse_size),
+            [Some(64 << 20), Some(4 << 20), Some(1 << 30), None, None, None]
+        );
+    }
+
+    #[test]
     fn the_clients_of_a_graph_are_its_bricks() {
         let client = |name: &str, options: &str| {
             format!(
-                "volume {name}\n    type protocol/client\n    option remote-host h\n{options}end-volume\n\n"
+                "volume {name}\n    type protocol/client\n    option remote-host h\n\
+                 {options}end-volume\n\n"
             )
         };
         let volfile = Volfile(
@@ -200,7 +232,8 @@ mod tests {
 
     #[test]
     fn a_bricks_volfile_is_named_after_its_place() {
-        let text = "volume c\n    type protocol/client\n    option remote-host 10.0.0.1\n    option remote-subvolume /bricks/a/b\nend-volume\n";
+        let text = "volume c\n    type protocol/client\n    option remote-host 10.0.0.1\n    \
+                    option remote-subvolume /bricks/a/b\nend-volume\n";
         let volfile = Volfile::local(text.to_owned());
         assert_eq!(volfile.brick_volfile_id("v").as_deref(), Some("v.10.0.0.1.bricks-a-b"));
         assert_eq!(Volfile::local(String::new()).brick_volfile_id("v"), None);

@@ -13,13 +13,13 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::OpenError;
 use super::connection::{Connection, Target};
-use super::entry::Entry;
-use super::glusterd::{ANSWER_TIMEOUT, Glusterd, SpecError};
-use super::pool;
-use super::server::{Fetched, Server};
+use super::error::OpenError;
+use super::glusterd::{Glusterd, SpecError};
+use super::pool_entry::{PoolEntry, retire};
+use super::server::Fetched;
 use super::status;
+use super::stream::{ANSWER_TIMEOUT, Server};
 use super::volfile::Volfile;
 use super::worker::hand_over;
 use crate::log;
@@ -38,7 +38,7 @@ const LONGEST_RETRY_DELAY: Duration = Duration::from_secs(300);
 /// The thread's own.
 #[derive(Debug)]
 pub(super) struct Watch {
-    entry: Weak<Entry>,
+    entry: Weak<PoolEntry>,
     target: Target,
     /// None: no server answers, or the volfile is one of this host's.
     glusterd: Option<Glusterd>,
@@ -74,7 +74,7 @@ pub(super) fn start(watch: Watch) {
 }
 
 impl Watch {
-    pub(super) fn new(entry: &Arc<Entry>, target: Target, glusterd: Option<Glusterd>) -> Self {
+    pub(super) fn new(entry: &Arc<PoolEntry>, target: Target, glusterd: Option<Glusterd>) -> Self {
         let asked = glusterd.as_ref().map(Glusterd::server);
         let server = asked.or(target.servers().last()).cloned();
         Self {
@@ -93,7 +93,7 @@ impl Watch {
         loop {
             let Some(entry) = self.entry.upgrade() else { break };
             if let Some(current) = entry.current() {
-                status::refresh(&current, status::MAX_AGE);
+                current.refresh_status(status::MAX_AGE);
                 if is_due && let Some((volfile, honours_dsync)) = self.ask() {
                     current.set_honours_dsync(honours_dsync);
                     self.follow(&entry, &current, volfile);
@@ -164,7 +164,8 @@ impl Watch {
                 Err(SpecError::Refused(errno)) => {
                     log::warning!(
                         log::PLUGIN,
-                        "Volume {volume}: {} refuses its volfile ({errno}): its present graph stays in use",
+                        "Volume {volume}: {} refuses its volfile ({errno}): its \
+                         present graph stays in use",
                         glusterd.server()
                     );
                     return None;
@@ -197,7 +198,7 @@ impl Watch {
     }
 
     /// Begins with a graph, unless it is the one in use or the one to come.
-    fn follow(&mut self, entry: &Entry, current: &Connection, volfile: Volfile) {
+    fn follow(&mut self, entry: &PoolEntry, current: &Connection, volfile: Volfile) {
         let is_known = match &self.next {
             Next::None => false,
             Next::Failed { volfile: next, .. } | Next::Connecting { volfile: next, .. } => {
@@ -215,7 +216,13 @@ impl Watch {
     }
 
     /// Begins to make the connection.
-    fn connect(&mut self, entry: &Entry, current: &Connection, volfile: Volfile, delay: Duration) {
+    fn connect(
+        &mut self,
+        entry: &PoolEntry,
+        current: &Connection,
+        volfile: Volfile,
+        delay: Duration,
+    ) {
         let (sender, outcome) = sync_channel(1);
         let (log, level) = entry.logging();
         let (target, server) = (self.target.clone(), self.server.clone());
@@ -231,7 +238,7 @@ impl Watch {
     }
 
     /// Goes on with the graph that is to come.
-    fn advance(&mut self, entry: &Entry, current: &Connection) {
+    fn advance(&mut self, entry: &PoolEntry, current: &Connection) {
         self.next = match std::mem::replace(&mut self.next, Next::None) {
             Next::None => Next::None,
             Next::Failed { volfile, retry_at, delay } if Instant::now() >= retry_at => {
@@ -256,12 +263,12 @@ impl Watch {
     /// Takes a connection as soon as it reaches all its bricks, or as many as the present one.
     fn judge(
         &mut self,
-        entry: &Entry,
+        entry: &PoolEntry,
         current: &Connection,
         connection: Arc<Connection>,
         since: Instant,
     ) -> Next {
-        status::refresh(&connection, CANDIDATE_INTERVAL / 2);
+        connection.refresh_status(CANDIDATE_INTERVAL / 2);
         let (new, old) = (connection.status().bricks(), current.status().bricks());
         let (connected, all) = new.map_or((0, 0), |bricks| (bricks.connected, bricks.all));
         if connected == 0 || connected < all && connected < old.map_or(all, |old| old.connected) {
@@ -298,7 +305,8 @@ impl Watch {
             let volume = &self.target.volume;
             log::warning_always!(
                 log::PLUGIN,
-                "Volume {volume}: its new graph does not come up, the present one stays in use: {why}"
+                "Volume {volume}: its new graph does not come up, \
+                 the present one stays in use: {why}"
             );
         }
     }
@@ -307,10 +315,10 @@ impl Watch {
     fn abandon(&mut self) {
         self.reported = false;
         match std::mem::replace(&mut self.next, Next::None) {
-            Next::Candidate { connection, .. } => pool::retire(connection),
+            Next::Candidate { connection, .. } => retire(connection),
             Next::Connecting { outcome, .. } => {
                 if let Ok(Ok(connection)) = outcome.try_recv() {
-                    pool::retire(Arc::new(connection));
+                    retire(Arc::new(connection));
                 }
             }
             Next::None | Next::Failed { .. } => {}

@@ -12,7 +12,6 @@ use std::fs::File;
 use std::io::Write as _;
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd as _;
-use std::path::Path;
 use std::ptr::NonNull;
 
 use libgfapi_sys as gfapi;
@@ -20,9 +19,8 @@ use libgfapi_sys::glfs_t;
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-use super::graph::Option as GraphOption;
-use super::logging::Logging;
 use super::volfile::Volfile;
+use super::xlator_options::XlatorOption;
 use crate::log;
 use crate::lun::backend::Space;
 
@@ -62,41 +60,46 @@ pub(super) enum Bricks {
 }
 
 impl Volume {
-    /// Connects. Blocks until the bricks have answered, or cannot be reached.
+    /// A client of the volume, not connected yet.
     ///
     /// # Errors
-    /// [`ConnectError`].
-    pub(super) fn connect(
-        name: &str,
-        volfile: &Volfile,
-        options: impl Iterator<Item = GraphOption>,
-        (log, level): (&Path, c_int),
-    ) -> Result<(Self, Logging, Bricks), ConnectError> {
+    /// [`ConnectError::Setup`].
+    pub(super) fn new(name: &str) -> Result<Self, ConnectError> {
         let c_name = c_string(name).map_err(ConnectError::Setup)?;
         // SAFETY: the name is NUL-terminated.
         let fs = NonNull::new(unsafe { gfapi::glfs_new(c_name.as_ptr()) });
         let fs = fs.ok_or_else(|| ConnectError::Setup(Errno::last()))?;
-        let mut volume = Self { fs, name: name.to_owned(), connected: false };
-        let logging = Logging::begin(fs.as_ptr(), log, level).map_err(ConnectError::Setup)?;
+        Ok(Self { fs, name: name.to_owned(), connected: false })
+    }
+
+    /// Connects, once. Blocks until the bricks have answered, or cannot be reached.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub(super) fn connect(
+        &mut self,
+        volfile: &Volfile,
+        options: impl Iterator<Item = XlatorOption>,
+    ) -> Result<Bricks, ConnectError> {
         // Read by glfs_init. In memory: it may hold a password.
         let file = memory_file(volfile.text()).map_err(ConnectError::Setup)?;
-        volume.set_up(&file, options).map_err(ConnectError::Setup)?;
+        self.set_up(&file, options).map_err(ConnectError::Setup)?;
         // SAFETY: set up, and initialised once.
-        let failed = unsafe { gfapi::glfs_init(fs.as_ptr()) } != 0;
+        let failed = unsafe { gfapi::glfs_init(self.as_ptr()) } != 0;
         let bricks = match Errno::last() {
             _ if !failed => Bricks::Answer,
             // What failed is `chdir("/")`, the last thing that glfs_init does; the graph is there.
             Errno::EIO => Bricks::Silent,
             errno => return Err(ConnectError::Init(errno)),
         };
-        volume.connected = true;
-        Ok((volume, logging, bricks))
+        self.connected = true;
+        Ok(bricks)
     }
 
     fn set_up(
         &self,
         volfile: &File,
-        options: impl Iterator<Item = GraphOption>,
+        options: impl Iterator<Item = XlatorOption>,
     ) -> Result<(), Errno> {
         let path = c_string(&format!("/proc/self/fd/{}", volfile.as_raw_fd()))?;
         // SAFETY: not initialised yet; the path is NUL-terminated and copied.
@@ -189,7 +192,7 @@ fn memory_file(text: &str) -> Result<File, Errno> {
 
 /// An option that a snapshot daemon's client needs: a volfile has no host for it, because it runs
 /// wherever glusterd does (10.3, `client_check_remote_host`).
-pub(super) fn snapd_host(host: &str) -> GraphOption {
+pub(super) fn snapd_host(host: &str) -> XlatorOption {
     ("*-snapd-client", "remote-host", Cow::Owned(host.to_owned()))
 }
 

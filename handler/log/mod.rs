@@ -197,13 +197,29 @@ macro_rules! call_site {
     };
 }
 macro_rules! error {
-    ($log:expr, $($text:tt)+) => { $log.limited(::log::Level::Error, $crate::log::call_site!(), format_args!($($text)+)) };
+    ($log:expr, $($text:tt)+) => {
+        $log.limited(::log::Level::Error, $crate::log::call_site!(), format_args!($($text)+))
+    };
 }
 macro_rules! warning {
-    ($log:expr, $($text:tt)+) => { $log.limited(::log::Level::Warn, $crate::log::call_site!(), format_args!($($text)+)) };
+    ($log:expr, $($text:tt)+) => {
+        $log.limited(::log::Level::Warn, $crate::log::call_site!(), format_args!($($text)+))
+    };
 }
-macro_rules! error_always { ($log:expr, $($text:tt)+) => { $log.always(::log::Level::Error, format_args!($($text)+)) }; }
-macro_rules! warning_always { ($log:expr, $($text:tt)+) => { $log.always(::log::Level::Warn, format_args!($($text)+)) }; }
-macro_rules! info_always { ($log:expr, $($text:tt)+) => { $log.always(::log::Level::Info, format_args!($($text)+)) }; }
+macro_rules! error_always {
+    ($log:expr, $($text:tt)+) => {
+        $log.always(::log::Level::Error, format_args!($($text)+))
+    };
+}
+macro_rules! warning_always {
+    ($log:expr, $($text:tt)+) => {
+        $log.always(::log::Level::Warn, format_args!($($text)+))
+    };
+}
+macro_rules! info_always {
+    ($log:expr, $($text:tt)+) => {
+        $log.always(::log::Level::Info, format_args!($($text)+))
+    };
+}
 
 pub(crate) use {call_site, error, error_always, info_always, warning, warning_always};

@@ -239,7 +239,7 @@ pub trait Backend: ImageLock + Send + Sync + 'static {
 pub struct ImageStat {
     /// Size in bytes.
     pub bytes: u64,
-    /// Blocks of 512 bytes that it takes on the bricks.
+    /// Bytes that it takes on the bricks, copies not counted.
     pub allocated: u64,
     /// Time of the last modification: seconds and nanoseconds.
     pub modified: (i64, i64),

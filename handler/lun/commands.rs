@@ -86,8 +86,8 @@ impl<B: Backend> runner::Lun for Lun<B> {
         // Twice for every LUN of a restored configuration, which says that there is no cache.
         log::info_always!(
             self.log,
-            "the write cache bit stays set: the bricks cache, so initiators must flush (cache=through: \
-             every write is durable)"
+            "the write cache bit stays set: the bricks cache, so initiators must flush \
+             (cache=through: every write is durable)"
         );
         Err(Errno::EOPNOTSUPP)
     }

@@ -120,7 +120,8 @@ impl<B: Backend> Request for Shared<B> {
         } else {
             log::error!(
                 lun.log,
-                "acknowledged writes may be lost: a brick was away before they were flushed; this flush fails, once"
+                "acknowledged writes may be lost: a brick was away before they were flushed; this \
+                 flush fails, once"
             );
             Status::WriteError
         };

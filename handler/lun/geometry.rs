@@ -13,7 +13,8 @@ pub(super) enum BadGeometry {
     BlockSize(u32),
     /// The image.
     #[error(
-        "the image has {bytes} bytes, less than one logical block of {block}: grow it first (tcmu-glfs resize)"
+        "the image has {bytes} bytes, less than one logical block of {block}: grow it first \
+         (tcmu-glfs resize)"
     )]
     Empty {
         /// Size of the image.
@@ -97,7 +98,8 @@ mod tests {
         fn a_lun_never_exceeds_its_image(shift in 9_u32..=16, bytes: u64) {
             let block = 1_u32 << shift;
             if let Ok(lun) = BlockSize::new(block).unwrap().lun_in(bytes) {
-                prop_assert!(lun <= bytes && bytes - lun < u64::from(block) && lun % u64::from(block) == 0);
+                let block = u64::from(block);
+                prop_assert!(lun <= bytes && bytes - lun < block && lun % block == 0);
             }
         }
     }

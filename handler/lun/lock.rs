@@ -11,8 +11,8 @@
 //! and wakes up with old commands in its ring, asks for the lock too; it asks once, while an
 //! initiator that means it asks again.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,8 +24,8 @@ use super::error::Op;
 use super::gate::Lock;
 use super::heartbeat::{ABSENT_OWNER_TIMEOUT, OWNER_TIMEOUT, OwnerHeartbeat};
 use super::recovery::Task;
-use crate::config::{Cache, Config, Fence as Mode};
-use crate::log::{self, Log};
+use crate::config::Fence as Mode;
+use crate::log;
 use crate::runner::LockOutcome;
 
 /// An initiator that wants the image from an owner that seems alive must have asked for this long,
@@ -33,90 +33,6 @@ use crate::runner::LockOutcome;
 const PREEMPT_DELAY: Duration = Duration::from_millis(1500);
 /// Between two requests by WRITEs.
 const RETRY_DELAY: Duration = Duration::from_millis(300);
-
-/// Locking of one LUN's image.
-#[derive(Debug)]
-pub(super) struct ImageLocking {
-    mode: Mode,
-    /// Last answer of the volume, whether it can enforce the lock.
-    enforcement: Mutex<Option<Enforcement>>,
-    /// Held while the lock is acquired, or the image replaced: neither may happen during the other.
-    exclusive: Mutex<()>,
-    /// A command has been served since the last heartbeat.
-    active: AtomicBool,
-    /// A heartbeat is under way.
-    heartbeat_in_flight: AtomicBool,
-}
-
-/// With a cache of writes there is nothing to enforce: they are acknowledged before a brick could
-/// refuse them.
-fn mode(config: &Config) -> Mode {
-    if config.cache == Cache::Writeback { Mode::Off } else { config.fence }
-}
-
-/// The lock's state before the image is open.
-pub(super) fn before_open(config: &Config) -> Lock {
-    if mode(config) == Mode::Required { Lock::Standby } else { Lock::Unfenced }
-}
-
-impl ImageLocking {
-    /// Of a LUN that is not open yet.
-    pub(super) fn new(config: &Config) -> Self {
-        Self {
-            mode: mode(config),
-            enforcement: Mutex::new(None),
-            exclusive: Mutex::new(()),
-            active: AtomicBool::new(false),
-            heartbeat_in_flight: AtomicBool::new(false),
-        }
-    }
-
-    /// State of the lock on an image that has just been opened. An error is a sentence for the
-    /// admin: the image must not be served.
-    pub(super) fn initial_lock(&self, image: &impl Backend, log: &Log) -> Result<Lock, String> {
-        if self.mode == Mode::Off {
-            return Ok(Lock::Unfenced);
-        }
-        let required = self.mode == Mode::Required;
-        match self.query_enforcement(image) {
-            Ok(Enforcement::Impossible(why)) if required => {
-                Err(format!("fence=required, but the volume cannot enforce it: {why}"))
-            }
-            Ok(Enforcement::Active) => Ok(Lock::Standby),
-            Ok(_) => Ok(if required { Lock::Standby } else { Lock::Unfenced }),
-            Err(errno) if required => Err(format!(
-                "fence=required, but the volume does not say whether it can enforce it: {errno}"
-            )),
-            Err(errno) => {
-                log::warning!(log, "whether the image is fenced could not be asked: {errno}");
-                Ok(Lock::Unfenced)
-            }
-        }
-    }
-
-    /// Queries whether the volume can enforce the lock. Blocks, within bounds.
-    fn query_enforcement(&self, image: &impl Backend) -> Result<Enforcement, Errno> {
-        let found = image.enforcement()?;
-        *self.enforcement.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
-        Ok(found)
-    }
-
-    fn last_enforcement(&self) -> Option<Enforcement> {
-        *self.enforcement.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Excludes other acquisitions of the lock and replacements of the image.
-    pub(super) fn exclusive(&self) -> MutexGuard<'_, ()> {
-        self.exclusive.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A command has been served.
-    pub(super) fn served(&self) {
-        if !self.active.load(Ordering::Relaxed) {
-            self.active.store(true, Ordering::Relaxed);
-        }
-    }
-}
 
 /// The core wants the image for WRITEs. No command is in flight. Blocks, within bounds.
 pub(super) fn core_lock<B: Backend>(lun: &Lun<B>) -> LockOutcome {
@@ -230,7 +146,7 @@ fn acquire_free<B: Backend>(lun: &Lun<B>, image: &Arc<B>) -> Result<(), AcquireE
 }
 
 /// Acquires the lock on `image`, and logs it. The caller holds
-/// [`exclusive`](ImageLocking::exclusive).
+/// [`exclusive`](super::image_locking::ImageLocking::exclusive).
 pub(super) fn acquire<B: Backend>(
     lun: &Lun<B>,
     image: &Arc<B>,
@@ -322,7 +238,8 @@ pub(super) fn command_failed<B: Backend>(lun: &Arc<Lun<B>>, op: Op, errno: Errno
     if lun.locking.mode == Mode::Off {
         log::error!(
             lun.log,
-            "refused by the bricks ({errno}): the image is fenced, and fence=off; see docs/fencing.md"
+            "refused by the bricks ({errno}): the image is fenced, and fence=off; see \
+             docs/fencing.md"
         );
         return;
     }

@@ -17,6 +17,7 @@ mod gate;
 mod geometry;
 mod heartbeat;
 mod image;
+mod image_locking;
 mod inquiry;
 mod intercept;
 mod lba_status;
@@ -53,7 +54,7 @@ use self::flush::Flushes;
 use self::gate::{Gate, Lock};
 use self::geometry::BlockSize;
 use self::image::MoveAttempts;
-use self::lock::ImageLocking;
+use self::image_locking::ImageLocking;
 use self::recovery::Recovery;
 use self::size::Size;
 use self::space::AskingForSpace;
@@ -174,7 +175,7 @@ impl<B: Backend> Lun<B> {
         // flush, unless each write is durable.
         device.set_write_cache(config.cache != Cache::Through);
         let lun = Arc::new(Self {
-            gate: Gate::new(config, lock::before_open(config), &log, &meter),
+            gate: Gate::new(config, image_locking::before_open(config), &log, &meter),
             source: Box::new(source),
             open_timeout: config.open_timeout,
             holds_writes_back: config.cache == Cache::Writeback,

@@ -3,10 +3,13 @@
 //!
 //! | image, in whole blocks | `dev_size` is set | otherwise |
 //! |---|---|---|
-//! | as large as the LUN | smaller: refused (EINVAL), initiators would lose data; larger: refused (ENOSPC) | nothing |
-//! | larger | up to the image: at once | `grow=auto`: announced when the image is at rest; `manual`: nothing |
-//! | smaller ("cut off") | the image's size: the LUN shrinks | writes past its end fail; an ERROR after a minute |
+//! | as large as the LUN | larger: ENOSPC; smaller: EINVAL, see below | nothing |
+//! | larger | up to the image: at once | `grow=auto`: announced when the image is at rest |
+//! | smaller ("cut off") | the LUN shrinks to the image | writes past it fail; later an ERROR |
 //! | cannot be looked at | accepted, and settled by the next look that succeeds | nothing |
+//!
+//! A LUN is not shrunk while its image still has the bytes: initiators would lose data. After a
+//! minute an image that stays cut off is an ERROR in the log.
 //!
 //! The size changes where the core asks for it ([`resize`], on the daemon's main thread), and when
 //! a LUN is opened. The monitor only has the kernel ask ([`announce`]): the image is
@@ -201,7 +204,8 @@ pub(super) fn resize<B: Backend>(lun: &Lun<B>, bytes: u64) -> Result<(), Errno> 
         if wanted < image {
             log::error_always!(
                 log,
-                "a LUN of {now} bytes is not shrunk to {bytes}: initiators would lose data, the image has {image}"
+                "a LUN of {now} bytes is not shrunk to {bytes}: initiators would lose data, the \
+                 image has {image}"
             );
             return Err(Errno::EINVAL);
         }
@@ -265,7 +269,8 @@ fn shrink<B: Backend>(lun: &Lun<B>, now: u64, wanted: u64) -> Result<(), Errno> 
     lun.size.writes_end.store(UNLIMITED, Ordering::Relaxed);
     log::warning_always!(
         log,
-        "shrunk from {now} to {wanted} bytes by dev_size: the image had been cut off there; it grows only by dev_size now"
+        "shrunk from {now} to {wanted} bytes by dev_size: the image had been cut off there; it \
+         grows only by dev_size now"
     );
     Ok(())
 }
@@ -299,7 +304,8 @@ pub(super) fn check<B: Backend>(lun: &Lun<B>) {
         SizeChange::Announce(wanted) => announce(lun, wanted),
         SizeChange::CutOff => log::info_always!(
             log,
-            "the image has been cut off: {image} bytes of {bytes}; what is past them fails; dev_size={whole} shrinks the LUN"
+            "the image has been cut off: {image} bytes of {bytes}; what is past them fails; \
+             dev_size={whole} shrinks the LUN"
         ),
         SizeChange::StaysCutOff => log::error_always!(
             log,

@@ -122,8 +122,9 @@ pub(super) fn check<B: Backend>(lun: &Lun<B>) {
             lun.gate.offer_pending(Sense::SPACE_THRESHOLD_REACHED);
             log::warning!(
                 log,
-                "{used} % of the volume's space is in use, {free} MiB are left (space-warning={threshold}): \
-                 add bricks, raise the quota or free space, or writes will fail"
+                "{used} % of the volume's space is in use, {free} MiB are left \
+                 (space-warning={threshold}): add bricks, raise the quota or free space, or writes \
+                 will fail"
             );
         }
         Change::Enough => {

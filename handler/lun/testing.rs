@@ -3,6 +3,7 @@
 
 mod allocation;
 mod calls;
+mod image_lock;
 mod luns;
 
 use std::collections::VecDeque;
@@ -17,8 +18,8 @@ use nix::errno::Errno;
 use self::allocation::extent;
 use self::calls::Calls;
 use super::backend::{
-    AcquireError, Acquired, Backend, Bricks, CompareAndWrite, Compared, Durability, Enforcement,
-    Extent, ImageLock, ImageStat, OpenError, Preempt, Request, Space, Unsupported,
+    Backend, Bricks, CompareAndWrite, Compared, Durability, Enforcement, Extent, ImageLock as _,
+    ImageStat, OpenError, Request, Space, Unsupported,
 };
 
 pub(super) use self::calls::Fault;
@@ -188,70 +189,6 @@ impl Memory {
     }
 }
 
-impl ImageLock for Memory {
-    fn enforcement(&self) -> Result<Enforcement, Errno> {
-        self.calls.wait();
-        self.volume.state().enforcement
-    }
-
-    fn acquire(&self, heartbeat: &str, preempt: Preempt) -> Result<Acquired, AcquireError> {
-        if self.has_lock_owner.load(Ordering::SeqCst) {
-            return Err(AcquireError::Reopen);
-        }
-        self.calls.wait();
-        let mut state = self.volume.state();
-        let seen = state.holder.filter(|_| !self.sees_no_holder.load(Ordering::SeqCst));
-        let previous = seen.filter(|holder| *holder != self.number).and(state.heartbeat.clone());
-        let last = state.heartbeat.clone().unwrap_or_default();
-        match (&preempt, &previous) {
-            (Preempt::Never | Preempt::Silent, Some(_)) => return Err(AcquireError::Held),
-            (Preempt::Never, None)
-                if !last.is_empty() && self.replicated.load(Ordering::SeqCst) =>
-            {
-                return Err(AcquireError::Unconfirmed(last));
-            }
-            (Preempt::Own(prefix), _) if !last.starts_with(prefix.as_str()) => {
-                return Err(AcquireError::Foreign(last));
-            }
-            _ => {}
-        }
-        state.holder = Some(self.number);
-        state.heartbeat = Some(heartbeat.to_owned());
-        Ok(Acquired { previous })
-    }
-
-    fn release(&self) -> Result<(), Errno> {
-        let mut state = self.volume.state();
-        if state.holder == Some(self.number) {
-            (state.holder, state.heartbeat) = (None, Some(String::new()));
-        }
-        Ok(())
-    }
-
-    fn has_other_holder(&self) -> Result<bool, Errno> {
-        Ok(self.volume.state().holder.is_some_and(|holder| holder != self.number))
-    }
-
-    fn heartbeat(&self) -> Result<String, Errno> {
-        self.volume.state().heartbeat.clone().ok_or(Errno::ENODATA)
-    }
-
-    fn send_heartbeat(
-        &self,
-        heartbeat: String,
-        done: impl FnOnce(Result<(), Errno>) + Send + 'static,
-    ) {
-        let (volume, calls) = (Arc::clone(&self.volume), Arc::clone(&self.calls));
-        let thread = thread::Builder::new().name(String::from("memory"));
-        let sent = thread.spawn(move || {
-            calls.wait();
-            volume.state().heartbeat = Some(heartbeat);
-            done(Ok(()));
-        });
-        sent.unwrap();
-    }
-}
-
 impl Backend for Memory {
     fn read(&self, request: impl Request, offset: u64) {
         self.later(request, move |request, bytes, limit| {
@@ -353,7 +290,7 @@ impl Backend for Memory {
         assert!(!self.panics.load(Ordering::SeqCst), "the look at the size that was to panic");
         self.calls.wait();
         let bytes = (*self.size.lock().unwrap())?;
-        Ok(ImageStat { bytes, allocated: bytes / 512, modified: (0, 0) })
+        Ok(ImageStat { bytes, allocated: bytes, modified: (0, 0) })
     }
 
     fn is_replicated(&self) -> bool {

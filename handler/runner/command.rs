@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! A SCSI command in flight.
 
-use std::cell::Cell;
 use std::ffi::{CStr, c_int};
 use std::fmt;
 use std::ptr::NonNull;
@@ -10,9 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::abi::{self, TcmuDevice, TcmurCmd};
+use super::raw_command::set_sense;
 use super::symbols::Symbols;
-use libc::iovec;
-
 use crate::iovec::IoVecs;
 use crate::log;
 use crate::metrics::Span;
@@ -65,17 +63,6 @@ struct Raw {
 // locks), and the pointers are used by one owner at a time. The device outlives its commands: the
 // core removes it only when all are completed.
 unsafe impl Send for Command {}
-
-/// Bytes of an answer that the core must not write: its emulation says less than the LUN can.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Overlay {
-    /// The whole answer, of which only our bytes count up to `core_len`.
-    pub answer: Vec<u8>,
-    /// Which of the first bytes are ours, in ascending order.
-    pub ours: &'static [usize],
-    /// How many bytes the core writes.
-    pub core_len: usize,
-}
 
 /// A command given back unserved by a data callback, and why. The core answers the initiator.
 #[derive(Debug)]
@@ -169,8 +156,8 @@ impl Command {
         &self.cdb
     }
 
-    /// The serial number of the device, from which the core makes its designator (VPD 80h, 83h). Only
-    /// on the thread of the callback that the command came with.
+    /// The serial number of the device, from which the core makes its designator (VPD 80h, 83h).
+    /// Only on the thread of the callback that the command came with.
     #[must_use]
     pub fn unit_serial(&self) -> Option<String> {
         let raw = self.raw.as_ref()?;
@@ -230,128 +217,13 @@ impl Command {
     }
 }
 
-/// The CDB of a command.
-///
-/// # Safety
-/// `cmd` is a command that the core handed to a callback and that has not been completed.
-pub(super) unsafe fn cdb(cmd: *mut TcmurCmd) -> Cdb {
-    // SAFETY: the command is alive (caller).
-    let lib_cmd = unsafe { abi::lib_cmd(cmd) };
-    // SAFETY: lib_cmd points at the aligned head of this command, which nobody changes.
-    let bytes = unsafe { (*lib_cmd).cdb };
-    // SAFETY: every CDB has at least six bytes.
-    let length = Cdb::length(unsafe { bytes.read() });
-    // SAFETY: the core has copied the CDB whole, by its group (libtcmu.c, tcmulib_get_next_command).
-    Cdb::new(unsafe { std::slice::from_raw_parts(bytes, length) })
-}
-
-/// Replaces the operation code that the core looks at.
-///
-/// # Safety
-/// As for [`cdb`].
-pub(super) unsafe fn set_opcode(cmd: *mut TcmurCmd, opcode: u8) {
-    // SAFETY: the command is alive (caller).
-    let lib_cmd = unsafe { abi::lib_cmd(cmd) };
-    // SAFETY: lib_cmd points at the aligned head of this command, which nobody changes.
-    let bytes = unsafe { (*lib_cmd).cdb };
-    // SAFETY: the core has copied the CDB from the ring into the command (libtcmu.c,
-    // tcmulib_get_next_command): it may be written, and no one else does now.
-    unsafe { bytes.cast_mut().write(opcode) };
-}
-
-/// The iovecs of the initiator's command, for a callback that is not given them.
-///
-/// # Safety
-/// As for [`cdb`].
-pub(super) unsafe fn raw_iovecs(cmd: *mut TcmurCmd) -> (*mut iovec, usize) {
-    // SAFETY: the command is alive (caller).
-    let lib_cmd = unsafe { abi::lib_cmd(cmd) };
-    // SAFETY: lib_cmd points at the aligned head of this command, of which nobody changes these
-    // fields.
-    let iov = unsafe { (*lib_cmd).iovec };
-    // SAFETY: as above.
-    (iov, unsafe { (*lib_cmd).iov_cnt })
-}
-
-/// The data of the initiator's command, for a callback that is not given it. Not to be advanced:
-/// the steps of one command share the iovecs.
-///
-/// # Safety
-/// As for [`cdb`].
-pub(super) unsafe fn command_iovecs(cmd: *mut TcmurCmd) -> IoVecs {
-    // SAFETY: the command is alive (caller).
-    let (iov, count) = unsafe { raw_iovecs(cmd) };
-    // SAFETY: the iovecs of a live command.
-    unsafe { IoVecs::new(iov, count) }
-}
-
-/// Writes an answer into the initiator's buffer, and has the core write around our bytes of it.
-///
-/// The core fills in an answer with `tcmu_memcpy_into_iovec`, which follows the command's iovecs
-/// (1.5.4 and 1.6.2, `tcmu_emulate_std_inquiry`): where they lead elsewhere for a byte, ours stays.
-///
-/// # Safety
-/// As for [`cdb`], and the core answers the command on this thread, when this callback has returned.
-pub(super) unsafe fn lay_over(cmd: *mut TcmurCmd, overlay: &Overlay) {
-    thread_local! {
-        /// What the core writes into in place of the initiator's buffer.
-        static DETOUR: Cell<Vec<iovec>> = const { Cell::new(Vec::new()) };
-        static LOST: Cell<[u8; 1]> = const { Cell::new([0]) };
-    }
-    // SAFETY: the command is alive (caller).
-    let data = unsafe { command_iovecs(cmd) };
-    let room = data.store(&overlay.answer).min(overlay.core_len);
-    let mut detour: Vec<iovec> = Vec::new();
-    for index in 0..room {
-        let base = if overlay.ours.contains(&index) {
-            LOST.with(Cell::as_ptr).cast()
-        } else {
-            data.address(index)
-        };
-        detour.push(iovec { iov_base: base, iov_len: 1 });
-    }
-    let (first, count) = (detour.as_mut_ptr(), detour.len());
-    // The vector's memory stays where it is.
-    DETOUR.set(detour);
-    // SAFETY: the command is alive (caller).
-    let lib_cmd = unsafe { abi::lib_cmd(cmd) };
-    // SAFETY: lib_cmd points at the aligned head of this command. The core frees neither (the iovecs
-    // are part of the command's own allocation), and reads them before the next command is looked at
-    // on this thread.
-    unsafe { (*lib_cmd).iovec = first };
-    // SAFETY: as above.
-    unsafe { (*lib_cmd).iov_cnt = count };
-}
-
-/// Readies a command that ends in `handle_cmd` for the core, which answers it: the return value of
-/// that callback.
-///
-/// # Safety
-/// As for [`cdb`].
-pub(super) unsafe fn answered(cmd: *mut TcmurCmd, status: Status) -> c_int {
-    // SAFETY: the command is alive (caller).
-    unsafe { set_sense(cmd, status) };
-    abi::number(status)
-}
-
-/// # Safety
-/// As for [`cdb`].
-unsafe fn set_sense(cmd: *mut TcmurCmd, status: Status) {
-    if let Status::Sense(sense) = status {
-        // SAFETY: the command is not answered yet (caller).
-        let lib_cmd = unsafe { abi::lib_cmd(cmd) };
-        // SAFETY: lib_cmd points at the aligned head of this command; nobody else writes its sense
-        // buffer.
-        unsafe { (*lib_cmd).sense_buf = sense.to_bytes() };
-    }
-}
-
 impl Drop for Command {
     fn drop(&mut self) {
         if self.raw.is_some() {
             log::error!(
                 log::PLUGIN,
-                "A command was dropped without an answer: it gets HARDWARE ERROR, and its LUN is out of service"
+                "A command was dropped without an answer: it gets HARDWARE ERROR, and its LUN is \
+                 out of service"
             );
             if let Some(failed) = &self.failed {
                 failed.set();

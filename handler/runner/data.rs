@@ -11,10 +11,11 @@ use std::sync::Arc;
 use libc::iovec;
 
 use super::abi::{self, TcmuDevice, TcmurCmd};
-use super::command::{self, Command, Rejected};
+use super::command::{Command, Rejected};
 use super::devices::open_slot;
 use super::entry::guard;
 use super::handler::Lun;
+use super::raw_command;
 use crate::iovec::IoVecs;
 use crate::metrics::IoDescriptor;
 use crate::scsi::{Op, Status};
@@ -25,9 +26,9 @@ const QUEUED: c_int = abi::sts::OK;
 /// READ: `len` bytes from `offset` into the iovecs.
 ///
 /// # Safety
-/// Only the core calls it, between `open` and `close` of `device`, on the device's command thread or
-/// on the thread that completed the previous step of a compound command; `cmd` is a command that is
-/// not completed, and `iov` points at `count` iovecs that are its own until it is.
+/// Only the core calls it, between `open` and `close` of `device`, on the device's command thread
+/// or on the thread that completed the previous step of a compound command; `cmd` is a command that
+/// is not completed, and `iov` points at `count` iovecs that are its own until it is.
 pub(super) unsafe extern "C" fn read(
     device: *mut TcmuDevice,
     cmd: *mut TcmurCmd,
@@ -146,7 +147,7 @@ pub(super) unsafe fn submit(
                 return fallback.get();
             };
             // SAFETY: the command of this callback, which is not completed.
-            let cdb = unsafe { command::cdb(cmd) };
+            let cdb = unsafe { raw_command::cdb(cmd) };
             // SAFETY: the iovecs of this callback; they are kept by its command.
             let data = unsafe { IoVecs::new(iov, count) };
             // SAFETY: the arguments of this callback, whose command nobody else has seen yet.

@@ -4,16 +4,17 @@
 //!
 //! # The disguise
 //! The core calls `handle_cmd` first, but what it answers must be final: "will be completed later"
-//! ends in a jump to NULL, as only the core's own handlers set `tcmur_cmd->done`. So a command of the
-//! LUN's own is passed on as a SYNCHRONIZE CACHE: `handle_cmd` writes 35h into the first byte of the
-//! CDB, remembers the CDB for this thread, and returns `NOT_HANDLED`. The core then calls [`flush`] on
-//! the same thread, which takes the CDB back, and has an asynchronous command with the initiator's
-//! data. Why that is sound, in `tcmur_cmd_handler.c` of 1.5.4, whose lines are those of 1.6.2, too:
+//! ends in a jump to NULL, as only the core's own handlers set `tcmur_cmd->done`. So a command of
+//! the LUN's own is passed on as a SYNCHRONIZE CACHE: `handle_cmd` writes 35h into the first byte
+//! of the CDB, remembers the CDB for this thread, and returns `NOT_HANDLED`. The core then calls
+//! [`flush`] on the same thread, which takes the CDB back, and has an asynchronous command with the
+//! initiator's data. Why that is sound, in `tcmur_cmd_handler.c` of 1.5.4, whose lines are those of
+//! 1.6.2, too:
 //!
-//! * The CDB is the core's own copy (`libtcmu.c:1168`, `tcmulib_get_next_command`), which the kernel
-//!   does not read; nothing but `tcmu_cdb_get_lba` (a log line of `check_for_timed_out_cmds`) looks
-//!   at it later. That one aborts the daemon on operation codes 60h to 7Fh and from C0h on
-//!   (`api.c:76`), none of which is in the table.
+//! * The CDB is the core's own copy (`libtcmu.c:1168`, `tcmulib_get_next_command`), which the
+//!   kernel does not read; nothing but `tcmu_cdb_get_lba` (a log line of
+//!   `check_for_timed_out_cmds`) looks at it later. That one aborts the daemon on operation codes
+//!   60h to 7Fh and from C0h on (`api.c:76`), none of which is in the table.
 //! * After `handle_try_passthrough` (2390) the core takes the command for an unknown one in
 //!   `handle_sync_cmd`, and goes on to `tcmur_cmd_handler` (2397). That counts it, so that removal
 //!   waits for it (2125), refuses it in a recovery (2127), checks the ALUA state as for a WRITE
@@ -23,8 +24,8 @@
 //!   on the way, of one that has ended. The address tells them apart: a command that comes later at
 //!   the same address resets it first.
 //! * `flush`'s 0 becomes `ASYNC_HANDLED` (`tcmur_aio.c:221`), and the completion by
-//!   `tcmur_cmd_complete` ends in `handle_generic_cbk`, which tells the initiator whatever status and
-//!   sense there are, and takes the command off the count.
+//!   `tcmur_cmd_complete` ends in `handle_generic_cbk`, which tells the initiator whatever status
+//!   and sense there are, and takes the command off the count.
 
 use std::cell::Cell;
 use std::ffi::c_int;
@@ -34,12 +35,12 @@ use std::sync::Arc;
 use libc::iovec;
 
 use super::abi::{self, TcmuDevice, TcmurCmd};
-use super::command;
 use super::data::submit;
 use super::devices::Slot;
 use super::entry::{Runner, guard};
 use super::handler::{Arrival, Lun, Verdict};
 use super::symbols::Symbols;
+use super::{overlay, raw_command};
 use crate::metrics::IoDescriptor;
 use crate::scsi::{Cdb, DataDirection, Op, Operation, Server, Status};
 
@@ -60,9 +61,9 @@ pub(super) unsafe extern "C" fn handle_cmd(device: *mut TcmuDevice, cmd: *mut Tc
     let body = |runner: &Runner| {
         DISGUISED.set(None);
         // SAFETY: the core's argument of this very callback.
-        let cdb = unsafe { command::cdb(cmd) };
+        let cdb = unsafe { raw_command::cdb(cmd) };
         // SAFETY: as above.
-        let data = unsafe { command::command_iovecs(cmd) };
+        let data = unsafe { raw_command::command_iovecs(cmd) };
         if has_short_response(&cdb) {
             data.clear();
         }
@@ -78,21 +79,22 @@ pub(super) unsafe extern "C" fn handle_cmd(device: *mut TcmuDevice, cmd: *mut Tc
         let arrival = unsafe { arrival(runner.symbols, device, data.len()) };
         match look(runner, slot.as_deref(), &cdb, &arrival) {
             // SAFETY: as above.
-            Verdict::End(status) => unsafe { command::answered(cmd, status) },
+            Verdict::End(status) => unsafe { raw_command::answered(cmd, status) },
             Verdict::Data(bytes) => {
                 data.store(&bytes);
                 // SAFETY: as above.
-                unsafe { command::answered(cmd, Status::Ok) }
+                unsafe { raw_command::answered(cmd, Status::Ok) }
             }
             Verdict::Overlay(overlay) => {
-                // SAFETY: as above; the core answers the command on this thread, before it is freed.
-                unsafe { command::lay_over(cmd, &overlay) };
+                // SAFETY: as above; the core answers the command on this thread, before it is
+                // freed.
+                unsafe { overlay::lay_over(cmd, &overlay) };
                 abi::sts::NOT_HANDLED
             }
             Verdict::Pass => {
                 if cdb.command().is_some_and(|command| command.server == Server::Queue) {
                     // SAFETY: as above.
-                    unsafe { command::set_opcode(cmd, SYNCHRONIZE_CACHE) };
+                    unsafe { raw_command::set_opcode(cmd, SYNCHRONIZE_CACHE) };
                     DISGUISED.set(Some((cmd.addr(), cdb)));
                 }
                 abi::sts::NOT_HANDLED
@@ -115,9 +117,9 @@ pub(super) unsafe extern "C" fn flush(device: *mut TcmuDevice, cmd: *mut TcmurCm
         return unsafe { submit("flush", device, cmd, NO_DATA, work, <dyn Lun>::flush) };
     };
     // SAFETY: as above; this is the command whose operation code `handle_cmd` has replaced.
-    unsafe { command::set_opcode(cmd, cdb.opcode()) };
+    unsafe { raw_command::set_opcode(cmd, cdb.opcode()) };
     // SAFETY: as above.
-    let iovecs = unsafe { command::raw_iovecs(cmd) };
+    let iovecs = unsafe { raw_command::raw_iovecs(cmd) };
     // SAFETY: as above.
     unsafe { submit("flush", device, cmd, iovecs, |lun| lun.work(&cdb), <dyn Lun>::serve) }
 }
@@ -134,8 +136,8 @@ fn look(runner: &Runner, slot: Option<&Slot>, cdb: &Cdb, arrival: &Arrival) -> V
     }
 }
 
-/// Whether less than the initiator's buffer may be answered, and the rest would stay as the ring had
-/// it: with data of other commands.
+/// Whether less than the initiator's buffer may be answered, and the rest would stay as the ring
+/// had it: with data of other commands.
 fn has_short_response(cdb: &Cdb) -> bool {
     cdb.command().is_some_and(|command| {
         command.data == DataDirection::In && command.operation != Operation::Read

@@ -16,7 +16,8 @@ use crate::log;
 
 #[cfg(not(panic = "unwind"))]
 compile_error!(
-    "the plugin must be built with panic=unwind: with abort, one defect takes down every LUN of the host"
+    "the plugin must be built with panic=unwind: with abort, one defect takes down every LUN of \
+     the host"
 );
 
 /// What callbacks work with. Set once, by `handler_init`, before the core knows of any callback.

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use super::command::{Command, Overlay, Rejected};
+use super::command::{Command, Rejected};
 use super::device::Device;
+use super::overlay::Overlay;
 use crate::metrics::{IoDescriptor, Span};
 use crate::scsi::{Cdb, Status};
 
@@ -42,7 +43,7 @@ pub trait Handler: Sync {
     fn destroy(&self);
 }
 
-/// What is known of a command beside its CDB, when it comes.
+/// A command as it arrives, beside its CDB.
 #[derive(Debug, Clone, Copy)]
 pub struct Arrival {
     /// Bytes of a logical block.

@@ -71,7 +71,7 @@ struct Queue {
     waiting: VecDeque<Line>,
     /// Lines that did not fit, after those that wait.
     lost: u64,
-    /// Somebody writes what is here.
+    /// The thread that writes them is there.
     writer: bool,
     /// A line is being written.
     busy: bool,

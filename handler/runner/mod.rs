@@ -17,15 +17,18 @@ mod dispatch;
 mod entry;
 mod handler;
 mod log;
+mod overlay;
+mod raw_command;
 mod symbols;
 #[cfg(test)]
 pub(crate) mod testing;
 mod timeout;
 mod vtable;
 
-pub use command::{Command, Overlay, Rejected};
+pub use command::{Command, Rejected};
 pub use device::{Device, Limits, log_file};
 pub use device_handle::DeviceHandle;
 pub use handler::{Arrival, Handler, LockOutcome, LockState, Lun, Verdict};
+pub use overlay::Overlay;
 pub use symbols::{Unsupported, names as symbol_names};
 pub use vtable::register;

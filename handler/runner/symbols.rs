@@ -31,12 +31,14 @@ pub enum Unsupported {
     TooOld(&'static str),
     /// A function is missing although the version looked right.
     #[error(
-        "the process does not export {0:?}, which tcmu-runner 1.5.4 and later have: not a tcmu-runner this handler knows"
+        "the process does not export {0:?}, which tcmu-runner 1.5.4 and later have: not a \
+         tcmu-runner this handler knows"
     )]
     Missing(&'static CStr),
     /// The core refused the registration.
     #[error(
-        "tcmu-runner refused the handler (code {0}): is another handler with the subtype glfs installed beside it?"
+        "tcmu-runner refused the handler (code {0}): is another handler with the subtype glfs \
+         installed beside it?"
     )]
     Refused(c_int),
     /// `handler_init` was called before in this process.
@@ -55,9 +57,12 @@ macro_rules! symbols {
             /// The names of all of them, for the test that holds them against the installed daemon.
             const NAMES: &'static [&'static str] = &[$(stringify!($name)),*];
 
-            /// For commands in unit tests: nothing but their completion and the serial number is asked for.
+            /// For commands in unit tests: nothing but their completion and the serial number is
+            /// asked for.
             #[cfg(test)]
-            pub(super) fn fake(complete: unsafe extern "C" fn(*mut TcmuDevice, *mut TcmurCmd, c_int)) -> Self {
+            pub(super) fn fake(
+                complete: unsafe extern "C" fn(*mut TcmuDevice, *mut TcmurCmd, c_int),
+            ) -> Self {
                 extern "C" fn serial(_: *mut TcmuDevice) -> *mut c_char {
                     // SAFETY: a NUL-terminated string; the result is the caller's.
                     unsafe { libc::strdup(super::testing::SERIAL.as_ptr()) }
@@ -77,7 +82,8 @@ macro_rules! symbols {
 
             fn resolve() -> Result<Self, Unsupported> {
                 Ok(Self { $($name: {
-                    const NAME: &CStr = match CStr::from_bytes_with_nul(concat!(stringify!($name), "\0").as_bytes()) {
+                    const BYTES: &[u8] = concat!(stringify!($name), "\0").as_bytes();
+                    const NAME: &CStr = match CStr::from_bytes_with_nul(BYTES) {
                         Ok(name) => name,
                         Err(_) => unreachable!(),
                     };

@@ -29,7 +29,8 @@ const TABLE: TcmurHandler = TcmurHandler {
     read: Some(data::read),
     write: Some(data::write),
     flush: Some(dispatch::flush),
-    // Commands of the LUN's own (dispatch.rs): what the core makes of them loses errors (`unmap_put`).
+    // Commands of the LUN's own (dispatch.rs): what the core makes of them loses errors
+    // (`unmap_put`).
     unmap: None,
     writesame: None,
     caw: Some(data::caw),

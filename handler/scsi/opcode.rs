@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! What is known of a command without looking at a CDB of it: a row of [`COMMANDS`](super::COMMANDS).
+//! A command by its operation code and service action: a row of [`COMMANDS`](super::COMMANDS).
 
 /// What a command asks for, whatever the length of its CDB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,20 +6,19 @@
 //! two gateways write to, and where it can be fenced another one with an owner and a standby
 //! gateway.
 
+mod layout;
+
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::changes::Change::{Add, Quota, Replace, ResetBrick, Shard};
-use crate::changes::{
-    BRICK_LOG, CACHE_SIZE, Change, Changes, DELAYED_PERCENTAGE, DELAYS, OPEN_BEHIND, RESET,
-    STAT_PREFETCH, WRITE_BEHIND,
-};
+use self::layout::Layout;
+use crate::changes::{Changes, DELAYED_PERCENTAGE, DELAYS};
 use crate::fencing;
 use crate::gateway::Gateway;
 use crate::journal::now;
 use crate::nodes::cluster;
 use crate::random::Random;
-use crate::replica::{BLOCKS, NOT_EAGER, seconds};
+use crate::replica::{BLOCKS, seconds};
 use crate::verdict::{assert_image, history};
 use crate::volumes::Volume;
 
@@ -39,130 +38,28 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 const PER_MOVE: u64 = 4096;
 const OVERLAP: u64 = 32768;
 
-/// A kind of volume, and what happens to it, in turns.
-#[derive(Debug)]
-struct Layout {
-    name: &'static str,
-    words: &'static [&'static str],
-    bricks: usize,
-    options: &'static [(&'static str, &'static str)],
-    is_fenced: bool,
-    changes: &'static [Change],
-}
-
 pub(crate) fn brick() {
-    changes(&Layout {
-        name: "one brick",
-        words: &[],
-        bricks: 1,
-        options: &[],
-        is_fenced: true,
-        changes: &[STAT_PREFETCH, Quota, WRITE_BEHIND, BRICK_LOG, RESET, OPEN_BEHIND, CACHE_SIZE],
-    });
+    changes(&layout::BRICK);
 }
 
 pub(crate) fn distribute() {
-    changes(&Layout {
-        name: "distribute",
-        words: &[],
-        bricks: 2,
-        options: &[],
-        is_fenced: false,
-        changes: &[
-            Add(1),
-            STAT_PREFETCH,
-            Shard,
-            WRITE_BEHIND,
-            RESET,
-            BRICK_LOG,
-            Quota,
-            OPEN_BEHIND,
-            CACHE_SIZE,
-        ],
-    });
+    changes(&layout::DISTRIBUTE);
 }
 
 pub(crate) fn fenced_distribute() {
-    changes(&Layout {
-        name: "distribute, fenced",
-        words: &[],
-        bricks: 2,
-        options: &[],
-        is_fenced: true,
-        changes: &[
-            WRITE_BEHIND,
-            Add(1),
-            RESET,
-            STAT_PREFETCH,
-            Quota,
-            BRICK_LOG,
-            OPEN_BEHIND,
-            CACHE_SIZE,
-        ],
-    });
+    changes(&layout::FENCED_DISTRIBUTE);
 }
 
 pub(crate) fn replica() {
-    changes(&Layout {
-        name: "replica 3",
-        words: &["replica", "3"],
-        bricks: 3,
-        options: &NOT_EAGER,
-        is_fenced: true,
-        changes: &[
-            OPEN_BEHIND,
-            Replace,
-            STAT_PREFETCH,
-            ResetBrick,
-            WRITE_BEHIND,
-            RESET,
-            Add(3),
-            Quota,
-            BRICK_LOG,
-        ],
-    });
+    changes(&layout::REPLICA);
 }
 
 pub(crate) fn disperse() {
-    changes(&Layout {
-        name: "disperse 2+1",
-        words: &["disperse", "3", "redundancy", "1"],
-        bricks: 3,
-        options: &[],
-        is_fenced: true,
-        changes: &[
-            WRITE_BEHIND,
-            ResetBrick,
-            OPEN_BEHIND,
-            Replace,
-            RESET,
-            Add(3),
-            STAT_PREFETCH,
-            Quota,
-            BRICK_LOG,
-        ],
-    });
+    changes(&layout::DISPERSE);
 }
 
 pub(crate) fn sharded() {
-    changes(&Layout {
-        name: "sharded",
-        words: &["replica", "3"],
-        bricks: 3,
-        options: &[("features.shard", "on"), ("features.shard-block-size", "4MB"), NOT_EAGER[0]],
-        is_fenced: false,
-        changes: &[
-            STAT_PREFETCH,
-            WRITE_BEHIND,
-            RESET,
-            ResetBrick,
-            OPEN_BEHIND,
-            Replace,
-            Quota,
-            BRICK_LOG,
-            Add(3),
-        ],
-    });
+    changes(&layout::SHARDED);
 }
 
 /// `GRAPH_CHANGES`, or enough for every day.
@@ -193,7 +90,8 @@ impl Scene {
     fn new(layout: &Layout) -> Self {
         // A write to several copies waits for the slowest, and others wait for that write.
         let percentage = [(DELAYED_PERCENTAGE, if layout.words.is_empty() { "2" } else { "0.5" })];
-        // No revocation of clients' locks after a second: calls that are delayed hold theirs for two.
+        // No revocation of clients' locks after a second: calls that are delayed hold theirs for
+        // two.
         let options = [layout.options, &DELAYS, &percentage, &fencing::ENFORCED].concat();
         let volume = Volume::start(layout.words, layout.bricks, &options);
         let open = |image, keys| Gateway::with(&volume.cfgstring(image, keys), BLOCKS * 4096);

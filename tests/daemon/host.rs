@@ -26,7 +26,8 @@ exec env LD_PRELOAD="$PRELOAD" "$@"
 "#;
 
 /// A bus that lets everyone do everything: it has one service and one client.
-const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC
+ "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
   <listen>unix:path=ADDRESS</listen>

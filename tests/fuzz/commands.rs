@@ -198,6 +198,22 @@ fn submit(lun: &Lun, disk: &mut Disk, in_flight: InFlight, call: Submit<'_>) {
     }
 }
 
+/// SYNCHRONIZE CACHE, and what `handle_cmd` has made one of.
+fn flush(device: *const FakeDevice, command: &FakeCommand) -> c_int {
+    assert_eq!(command.cdb()[0], 0x35, "the core would not call `flush`");
+    // SAFETY: as the daemon does, with a live command.
+    unsafe { (table().flush)(device, command.as_ptr()) }
+}
+
+/// UNMAP of one range.
+fn unmap(block: usize, blocks: usize) -> FakeCommand {
+    let mut list = vec![0, 22, 0, 16, 0, 0, 0, 0];
+    list.extend((block as u64).to_be_bytes());
+    list.extend((blocks as u32).to_be_bytes());
+    list.extend([0; 4]);
+    FakeCommand::with_cdb(list, &[0x42, 0, 0, 0, 0, 0, 0, 0, 24, 0])
+}
+
 fn cdb(opcode: u8, flags: u8, block: usize, blocks: usize) -> Vec<u8> {
     let (block, blocks) = (block as u64, blocks as u32);
     let mut cdb = vec![opcode, flags];
@@ -267,30 +283,13 @@ fn step(lun: &Lun, disk: &mut Disk, input: &mut Input<'_>) {
                 unsafe { (table().write)(device, command.as_ptr(), iov, count, len, offset as i64) }
             });
         }
-        3 => {
-            let command = FakeCommand::with_cdb(Vec::new(), &[0x35]);
-            start(disk, command, Effect::None, &|device, command| {
-                // SAFETY: as the daemon does, with a live command.
-                unsafe { (table().flush)(device, command.as_ptr()) }
-            });
-        }
-        4 => {
-            let command = FakeCommand::with_cdb(vec![0; 24], &[0x42]);
-            start(disk, command, Effect::Fill(vec![0]), &|device, command| {
-                // SAFETY: as the daemon does, with a live command.
-                unsafe { (table().unmap)(device, command.as_ptr(), offset, length) }
-            });
-        }
+        3 => start(disk, FakeCommand::with_cdb(Vec::new(), &[0x35]), Effect::None, &flush),
+        4 => start(disk, unmap(block, blocks), Effect::Fill(vec![0]), &flush),
         5 | 6 => {
             let (data, unmap) = (data(input, BLOCK), if operation == 6 { 8 } else { 0 });
             let cdb = cdb(0x93, unmap, block, blocks);
             let command = FakeCommand::in_pieces(data.clone(), &cdb, &pieces);
-            start(disk, command, Effect::Fill(data), &|device, command| {
-                assert_eq!(command.cdb()[1] & 0x08, 0, "the core would unmap");
-                let (iov, count) = command.iovecs();
-                // SAFETY: as the daemon does, with a live command.
-                unsafe { (table().writesame)(device, command.as_ptr(), offset, length, iov, count) }
-            });
+            start(disk, command, Effect::Fill(data), &flush);
         }
         7 => {
             let known: Vec<u8> =

@@ -7,16 +7,18 @@
 //! may see a block half written, as on any target over a page cache: then every byte must be that
 //! of one of those blocks.
 
+mod blocks;
+
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use self::blocks::{ANYWHERE, BLOCK, Leaves, Origin, Random, Write, ZEROS, block};
 use crate::types::SHARDED;
 use support::cluster::Volume;
 use support::eventually;
 use support::log;
 use support::runner::{BUSY, FakeCommand, Lun, OK, PASSTHROUGH_ERR, Pending};
 
-const BLOCK: usize = 512;
 const DEPTH: usize = 32;
 const MIB: u64 = 1 << 20;
 const SIZE: u64 = 8 * MIB;
@@ -25,41 +27,6 @@ const BLOCKS: usize = 16384;
 const PLAIN: usize = 64;
 /// The LUN is half as large at first.
 const FIRST_SIZE: u64 = SIZE / 2;
-/// The place that blocks of a WRITE SAME, which are all alike, claim.
-const ANYWHERE: u64 = u64::MAX;
-/// The write that made everything zeros.
-const ZEROS: u64 = 0;
-
-/// A write, and the place that its block claims.
-type Origin = (u64, u64);
-
-/// What the write of this number leaves in a block.
-fn block((number, place): Origin) -> Vec<u8> {
-    if number == ZEROS {
-        return vec![0; BLOCK];
-    }
-    [number.to_le_bytes(), place.to_le_bytes()].concat().repeat(BLOCK / 16)
-}
-
-/// A write that may be what a block holds.
-#[derive(Clone, Copy, Debug)]
-struct Write {
-    number: u64,
-    leaves: Origin,
-    /// None while it is in flight.
-    end: Option<u64>,
-}
-
-/// What a command leaves in the blocks of its range.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Leaves {
-    Zeros,
-    /// Blocks that claim their place.
-    Places,
-    /// Blocks that are all alike.
-    Alike,
-}
-
 enum Op {
     /// What each block has been able to hold since the command began.
     Read {
@@ -80,18 +47,6 @@ struct InFlight {
     op: Op,
     first: usize,
     count: usize,
-}
-
-/// xorshift: the run can be repeated from its seed.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 11).unwrap() % limit
-    }
 }
 
 struct Model<'a> {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! CDBs as nobody would send them: every operation code, with fields at and beyond their limits, and
-//! data that is too short or too long.
+//! CDBs as nobody would send them: every operation code, with fields at and beyond their limits,
+//! and data that is too short or too long.
 
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! FUA, which the core does not look at, and flushes. Of the bricks of a volfile nothing is known, so
-//! a durable write is flushed here; tests/gluster has those that honour `O_DSYNC`.
+//! FUA, which the core does not look at, and flushes. Of the bricks of a volfile nothing is known,
+//! so a durable write is flushed here; tests/gluster has those that honour `O_DSYNC`.
 
 use libc::EIO;
 

@@ -74,6 +74,15 @@ fn a_deliberate_circle_is_found_however_long_it_is() {
 }
 
 #[test]
+fn a_child_that_imports_its_parent_is_a_circle_if_the_parent_imports_it() {
+    let (root, parent) = (("k/lib.rs", "mod a;"), "mod b; use b::f; pub struct A;");
+    let child = |code| imports(&[root, ("k/a/mod.rs", parent), ("k/a/b.rs", code)]);
+    assert!(circles(&child("pub fn f() {}")).is_empty());
+    let found: Vec<_> = circles(&child("use super::A; pub fn f() {}")).into_iter().collect();
+    assert_eq!(found, [["k/a/b.rs", "k/a/mod.rs"]]);
+}
+
+#[test]
 fn an_arrow_upward_is_found_through_a_re_export() {
     let root = ("handler/lib.rs", "mod lun; mod gluster; mod log;");
     let lun = ("handler/lun/mod.rs", "pub mod backend; mod gate; pub use gate::Gate;");

@@ -2,9 +2,8 @@
 //! Imports between source files, from `use`, `mod` and paths in the code.
 //!
 //! A path is followed through re-exports to the file that defines the item: a `mod.rs` that only
-//! hands names on is no way around a rule. Code for tests is not looked at. Two kinds of paths are
-//! no imports: one to an item of the module's own ancestors (a module sees even their private
-//! items, and they declare it: parent and child are one unit), and one to a module as such.
+//! hands names on is no way around a rule. Code for tests is not looked at. A path to a
+//! module as such is no import.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -99,6 +98,11 @@ impl Tree {
         }
     }
 
+    /// Whether `file` is a module of a crate.
+    pub fn has(&self, file: &str) -> bool {
+        self.modules.values().any(|module| module.file == file)
+    }
+
     /// Every import of a file from another.
     pub fn imports(&self) -> Imports {
         let mut imports = Imports::new();
@@ -113,7 +117,7 @@ impl Tree {
                 .filter_map(|target| Some((self.resolve(path, target)?.0, String::from("*"))));
             for (target, item) in named.chain(globs) {
                 let file = &self.modules[&target].file;
-                if *file != module.file && !path.starts_with(&target) {
+                if *file != module.file {
                     let pair = (module.file.clone(), file.clone());
                     imports.entry(pair).or_default().insert(item);
                 }

@@ -5,113 +5,22 @@
 //! A definition in the executable comes before the library's, whatever its symbol version. Calls on
 //! files without a fault are passed on as they are.
 
-use std::collections::HashMap;
+mod call;
+mod registry;
+
 use std::ffi::{CStr, c_char, c_int, c_void};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{LazyLock, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use libc::{iovec, off_t};
 
+use self::call::{Call, Callback};
+use self::registry::{FAULTS, Kind, count, wanted};
 use super::eventually;
 
-type Callback = unsafe extern "C" fn(*mut c_void, isize, *mut c_void, *mut c_void, *mut c_void);
-
-/// What happens to the calls on a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// Moves at most so many bytes at a time.
-    Short(usize),
-    /// Refused at the call.
-    AtSubmit(c_int),
-    /// Answered on the caller's stack.
-    Inline(c_int),
-    /// Answered later, by another thread.
-    Late(c_int),
-    /// Served, and answered on the caller's stack.
-    Synchronous,
-    /// Claims to have moved nothing.
-    Nothing,
-    /// Moves half of what it is asked for.
-    Half,
-    /// Moves what it is asked for, and claims to have moved twice as much.
-    Twice,
-    /// Not answered until there is another fault, or none; then with ENOTCONN, as what is in
-    /// flight on a connection that is lost.
-    Never,
-    /// Served, but only after this time.
-    Slow(Duration),
-    /// Served, but passed on only after this time, by another thread.
-    Delayed(Duration),
-    /// Cannot punch holes.
-    NoDiscard(c_int),
-    /// Can neither punch holes nor zero ranges.
-    NoZerofill(c_int),
-    /// Writes, discards and zero-fills fail; other calls work.
-    NoSpace,
-    /// Only flushes fail, and writes with `O_DSYNC`.
-    NoSync(c_int),
-    /// Writes are served after this time, each beside the others; a range can be neither punched
-    /// nor zeroed.
-    SlowWrites(Duration),
-    /// Another client holds the lock of the range that begins here.
-    LockHeld(off_t),
-    /// Flushes wait until there is another fault, or none; then they are served.
-    HeldSync,
-}
-
-/// The kinds of call, for faults that concern only some.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Read,
-    Write,
-    /// With `O_DSYNC`.
-    DurableWrite,
-    Discard,
-    Zerofill,
-    Sync,
-}
-
-#[derive(Default)]
-struct Faults {
-    /// By name of the file.
-    wanted: HashMap<String, Fault>,
-    calls: HashMap<String, usize>,
-    /// Names of open files, by descriptor.
-    open: HashMap<usize, String>,
-}
-
-static FAULTS: LazyLock<Mutex<Faults>> = LazyLock::new(Mutex::default);
-
-/// Sets what happens to calls on `file` from now on.
-pub fn set(file: &str, fault: Option<Fault>) {
-    let mut faults = FAULTS.lock().unwrap();
-    match fault {
-        Some(fault) => faults.wanted.insert(file.to_owned(), fault),
-        None => faults.wanted.remove(file),
-    };
-}
-
-/// How many calls of a kind there have been on a file: "discard", "zerofill", "write",
-/// "durablewrite" (with `O_DSYNC`), "sync", "read".
-pub fn calls(file: &str, kind: &str) -> usize {
-    let faults = FAULTS.lock().unwrap();
-    faults.calls.get(&format!("{file} {kind}")).copied().unwrap_or(0)
-}
-
-fn count(fd: *mut c_void, kind: Kind) {
-    let mut faults = FAULTS.lock().unwrap();
-    if let Some(file) = faults.open.get(&fd.addr()) {
-        let key = format!("{file} {}", format!("{kind:?}").to_lowercase());
-        *faults.calls.entry(key).or_default() += 1;
-    }
-}
-
-fn wanted(fd: *mut c_void) -> Option<Fault> {
-    let faults = FAULTS.lock().unwrap();
-    faults.open.get(&fd.addr()).and_then(|name| faults.wanted.get(name)).copied()
-}
+pub use self::registry::{Fault, calls, set};
 
 /// The library's own function.
 macro_rules! real {
@@ -172,98 +81,6 @@ extern "C" fn glfs_fini(fs: *mut c_void) -> c_int {
     let outcome = unsafe { fini(fs) };
     ENDING.fetch_sub(1, Ordering::SeqCst);
     outcome
-}
-
-#[derive(Clone, Copy)]
-struct Call {
-    fd: *mut c_void,
-    callback: Callback,
-    cookie: *mut c_void,
-}
-
-// SAFETY: handed from the submitting thread to the answering one, as libgfapi does.
-unsafe impl Send for Call {}
-
-impl Call {
-    fn answer(self, result: isize, errno: c_int) {
-        // SAFETY: this thread's errno, set as libgfapi sets it; the callback gets its cookie once.
-        unsafe {
-            *libc::__errno_location() = errno;
-            (self.callback)(
-                self.fd,
-                result,
-                std::ptr::null_mut(),
-                std::ptr::null_mut(),
-                self.cookie,
-            );
-        }
-    }
-
-    /// Answers the call as the fault says, or gives the bytes it may move.
-    fn disturb(self, kind: Kind, len: usize) -> Result<usize, c_int> {
-        count(self.fd, kind);
-        match wanted(self.fd) {
-            Some(Fault::NoDiscard(errno)) if kind == Kind::Discard => self.answer_late(errno),
-            Some(Fault::NoZerofill(errno)) if matches!(kind, Kind::Discard | Kind::Zerofill) => {
-                self.answer_late(errno);
-            }
-            Some(Fault::NoSpace) if !matches!(kind, Kind::Read | Kind::Sync) => {
-                self.answer_late(libc::ENOSPC);
-            }
-            Some(Fault::NoSync(errno)) if matches!(kind, Kind::Sync | Kind::DurableWrite) => {
-                self.answer_late(errno);
-            }
-            Some(Fault::SlowWrites(_)) if matches!(kind, Kind::Discard | Kind::Zerofill) => {
-                self.answer_late(libc::EOPNOTSUPP);
-            }
-            None
-            | Some(
-                Fault::Synchronous
-                | Fault::SlowWrites(_)
-                | Fault::LockHeld(_)
-                | Fault::NoDiscard(_)
-                | Fault::NoZerofill(_)
-                | Fault::NoSpace
-                | Fault::NoSync(_)
-                | Fault::HeldSync
-                | Fault::Twice
-                | Fault::Delayed(_),
-            ) => return Ok(len),
-            Some(Fault::Half) => return Ok(len.div_ceil(2)),
-            Some(Fault::Never) => self.answer_when_released(),
-            Some(Fault::Short(limit)) => return Ok(len.min(limit)),
-            Some(Fault::Slow(time)) => {
-                thread::sleep(time);
-                return Ok(len);
-            }
-            Some(Fault::AtSubmit(errno)) => {
-                // SAFETY: this thread's errno.
-                unsafe { *libc::__errno_location() = errno };
-                return Err(-1);
-            }
-            Some(Fault::Inline(errno)) => self.answer(-1, errno),
-            Some(Fault::Nothing) => self.answer(0, 0),
-            Some(Fault::Late(errno)) => self.answer_late(errno),
-        }
-        Err(0)
-    }
-
-    fn answer_when_released(self) {
-        thread::spawn(move || {
-            let call = { self };
-            while wanted(call.fd) == Some(Fault::Never) {
-                thread::sleep(Duration::from_millis(5));
-            }
-            call.answer(-1, libc::ENOTCONN);
-        });
-    }
-
-    fn answer_late(self, errno: c_int) {
-        thread::spawn(move || {
-            thread::sleep(Duration::from_millis(20));
-            { self }.answer(-1, errno);
-        });
-    }
 }
 
 /// A call to be made later, and the data of it.

@@ -9,6 +9,7 @@ pub mod background;
 pub mod faults;
 pub mod log;
 pub mod metrics;
+pub mod pending;
 pub mod runner;
 pub mod threads;
 pub mod usage;

@@ -8,15 +8,16 @@ use std::fs;
 use std::path::PathBuf;
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, LazyLock, Mutex};
-use std::thread::{self, ThreadId};
-use std::time::Duration;
+use std::thread;
 
 use libc::iovec;
 use tempfile::TempDir;
 
 pub use super::c_abi::{CfgInfo, FakeCommand, FakeDevice, Table};
+use super::pending::COMMANDS;
+pub use super::pending::{Pending, completed};
 use super::{c_abi, symbols};
 
 pub const OK: c_int = 0;
@@ -198,8 +199,8 @@ impl Lun {
     }
 
     /// A command as the core takes it from the ring (1.5.4): it asks `handle_cmd` first; what that
-    /// makes a SYNCHRONIZE CACHE of goes to `flush`. Any other that it leaves to the core ends here,
-    /// with -1.
+    /// makes a SYNCHRONIZE CACHE of goes to `flush`. Any other that it leaves to the core ends
+    /// here, with -1.
     pub fn submit_cdb(&self, cdb: &[u8], data: Vec<u8>) -> Pending {
         const SYNCHRONIZE_CACHE: u8 = 0x35;
         let command = FakeCommand::with_cdb(data, cdb);
@@ -359,57 +360,6 @@ impl Drop for Lun {
         if self.open {
             self.close();
         }
-    }
-}
-
-/// The status of a command, and the thread that completed it.
-type Answer = (c_int, ThreadId);
-
-/// Who waits for which command.
-static COMMANDS: LazyLock<Mutex<HashMap<usize, Sender<Answer>>>> = LazyLock::new(Mutex::default);
-
-/// `tcmur_cmd_complete`.
-pub fn completed(_device: *mut FakeDevice, cmd: *mut c_void, status: c_int) {
-    let waiter = COMMANDS.lock().unwrap().remove(&cmd.addr());
-    let waiter = waiter.expect("completed twice, or never submitted");
-    // A test that has failed waits no more.
-    let _gone = waiter.send((status, thread::current().id()));
-}
-
-/// A command handed to the plugin.
-pub struct Pending {
-    command: FakeCommand,
-    answers: Receiver<Answer>,
-    /// What the callback returned: 0 is "queued".
-    pub returned: c_int,
-}
-
-impl Pending {
-    /// The final status, by return value or completion.
-    pub fn wait(self) -> (c_int, FakeCommand) {
-        if self.returned != OK {
-            return (self.returned, self.command);
-        }
-        let (status, _) = self.answer();
-        (status, self.command)
-    }
-
-    /// Waits for the completion.
-    pub fn answer(&self) -> Answer {
-        self.answers.recv_timeout(Duration::from_secs(60)).expect("not answered within 60 s")
-    }
-
-    /// The command, when it is answered.
-    pub fn into_command(self) -> FakeCommand {
-        self.command
-    }
-
-    /// The status, if the command is answered.
-    pub fn answered(&self) -> Option<c_int> {
-        if self.returned != OK {
-            return Some(self.returned);
-        }
-        self.answers.try_recv().ok().map(|(status, _)| status)
     }
 }
 

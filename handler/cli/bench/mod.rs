@@ -44,10 +44,21 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=60))]
     seconds: u32,
     /// Commands in flight, of 4 KiB; several, with commas between them
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_values_t = [1, 16], value_parser = clap::value_parser!(u32).range(1..=128))]
+    #[arg(
+        long,
+        value_name = "LIST",
+        value_delimiter = ',',
+        default_values_t = [1, 16],
+        value_parser = clap::value_parser!(u32).range(1..=128)
+    )]
     depth: Vec<u32>,
     /// Size of each scratch file in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(16..=4096))]
+    #[arg(
+        long,
+        value_name = "MIB",
+        default_value_t = 256,
+        value_parser = clap::value_parser!(u64).range(16..=4096)
+    )]
     size: u64,
     /// Print one JSON document
     #[arg(long)]
@@ -83,9 +94,9 @@ fn measure(args: &Args, config: &Config) -> Result<Report, String> {
     let progress = Progress::new(interrupt.clone(), bytes * 2, "filling scratch files");
     let scratch = |opener, name| Scratch::create(config, &opener, name, bytes, &progress);
     let handler = scratch(Opener::new(config), "handler")?;
-    let default = scratch(Opener::untouched(config), "default")?;
+    let default = scratch(Opener::volume_defaults(config), "default")?;
     drop(progress);
-    let network = Network::probe(handler.store().graph(), config.port);
+    let network = Network::probe(handler.client().graph(), config.port);
     let time = Duration::from_secs(args.seconds.into()) / ROUNDS;
     let loads = loads(&args.depth);
     let total = u64::try_from(loads.len()).unwrap_or(0);
@@ -97,7 +108,7 @@ fn measure(args: &Args, config: &Config) -> Result<Report, String> {
     });
     let cells = cells.collect::<Result<Vec<_>, String>>()?;
     drop(progress);
-    Ok(Report::new(config, &handler.store().makeup(), network, cells))
+    Ok(Report::new(config, &handler.client().topology(), network, cells))
 }
 
 /// What is measured.

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use handler_glfs::config::Config;
-use handler_glfs::gluster::{File, Opener, Store};
+use handler_glfs::gluster::{AdminClient, File, Opener};
 use handler_glfs::lun::backend::Backend as _;
 
 use crate::copy::Progress;
@@ -16,7 +16,7 @@ use crate::{image_info, size};
 /// A file of its own. Removed when it is dropped.
 #[derive(Debug)]
 pub(super) struct Scratch {
-    store: Store,
+    client: AdminClient,
     path: String,
     file: File,
     bytes: u64,
@@ -41,8 +41,8 @@ impl Scratch {
             .rsplit_once('/')
             .map_or_else(String::new, |(folder, _)| format!("{folder}/"));
         let path = format!("{folder}.tcmu-glfs-bench-{}-{name}", std::process::id());
-        let store = opener.connect(config.open_timeout).map_err(|not| not.why)?;
-        let free = store.free().map_err(|errno| {
+        let client = opener.connect(config.open_timeout).map_err(|not| not.why)?;
+        let free = client.free().map_err(|errno| {
             format!("the volume's free space is unknown: {}", image_info::explain(config, errno))
         })?;
         if free / 4 < bytes {
@@ -53,12 +53,12 @@ impl Scratch {
                 size::show(bytes)
             ));
         }
-        let file = store.create(&path).map_err(|errno| {
+        let file = client.create(&path).map_err(|errno| {
             let why = image_info::explain(config, errno);
             format!("{path} cannot be created beside the image: {why}")
         })?;
         // From here on it is removed, whatever happens.
-        let scratch = Self { store, path, file, bytes };
+        let scratch = Self { client, path, file, bytes };
         let failed = |errno| format!("{}: {errno}", scratch.path);
         let chunk = vec![0xa5; MEBIBYTE];
         for at in (0..bytes).step_by(MEBIBYTE) {
@@ -80,8 +80,8 @@ impl Scratch {
     }
 
     /// The volume that it is on.
-    pub(super) fn store(&self) -> &Store {
-        &self.store
+    pub(super) fn client(&self) -> &AdminClient {
+        &self.client
     }
 }
 
@@ -89,7 +89,7 @@ impl Drop for Scratch {
     fn drop(&mut self) {
         // A failed write has been told, and the file goes.
         let _closed = self.file.close(CLOSE_TIMEOUT);
-        if let Err(errno) = self.store.remove(&self.path) {
+        if let Err(errno) = self.client.remove(&self.path) {
             anstream::eprintln!("{} could not be removed: {errno}; remove it by hand", self.path);
         }
     }

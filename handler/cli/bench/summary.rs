@@ -7,7 +7,7 @@ use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
 
 use handler_glfs::config::Config;
-use handler_glfs::gluster::Makeup;
+use handler_glfs::gluster::Topology;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -73,12 +73,12 @@ pub(crate) struct Report {
 impl Report {
     pub(super) fn new(
         config: &Config,
-        makeup: &Makeup,
+        topology: &Topology,
         network: Network,
         cells: Vec<Cell>,
     ) -> Self {
-        let summary = summary(&cells, makeup, network.most());
-        let volume = makeup.to_string();
+        let summary = summary(&cells, topology, network.most());
+        let volume = topology.to_string();
         Self { image: config.label(), volume, network, cells, summary }
     }
 }
@@ -88,7 +88,7 @@ fn find<'a>(cells: &'a [Cell], load: &str) -> Option<&'a Cell> {
     cells.iter().find(|cell| cell.load.starts_with(load))
 }
 
-fn summary(cells: &[Cell], makeup: &Makeup, network: Option<f64>) -> Vec<String> {
+fn summary(cells: &[Cell], topology: &Topology, network: Option<f64>) -> Vec<String> {
     let mut sentences = Vec::new();
     let read = find(cells, "4 KiB random read");
     let write = find(cells, "4 KiB random write");
@@ -108,7 +108,7 @@ fn summary(cells: &[Cell], makeup: &Makeup, network: Option<f64>) -> Vec<String>
         ));
     }
     if let (Some(read), Some(write)) = (read, write) {
-        let copies = makeup.replicas.max(makeup.dispersed);
+        let copies = topology.replicas.max(topology.dispersed);
         let why = if copies > 1 {
             format!(" ({copies} bricks take part, and each write locks and marks them)")
         } else {
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn where_the_time_goes_is_told() {
-        let replica = Makeup { replicas: 3, ..Makeup::default() };
+        let replica = Topology { replicas: 3, ..Topology::default() };
         let far = summary(&cells(2.0, 6.0, 0.5, 1.0, 0.1), &replica, Some(1.5));
         assert!(
             far[0].contains("(75 %)") && far[0].contains("the network is what commands wait for"),
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn slow_disks_a_cache_that_acknowledges_and_other_loads_are_named() {
-        let slow = summary(&cells(0.2, 1.0, 20.0, 0.3, 0.8), &Makeup::default(), Some(0.05));
+        let slow = summary(&cells(0.2, 1.0, 20.0, 0.3, 0.8), &Topology::default(), Some(0.05));
         assert!(slow[0].contains("not the network"), "{slow:?}");
         assert!(slow[2].contains("disks are slow"), "{slow:?}");
         assert!(slow[3].contains("write-behind") && slow[4].contains("80 %"), "{slow:?}");

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Assessment of a volume for a LUN: its shape, its encryption, its options.
 
-use super::rules::{RULES, Rule};
+use super::rule::Rule;
+use super::rules::RULES;
 use super::volume::{Lun, MISSING, Volume};
 use crate::finding::{Finding, Place, Severity};
 
@@ -170,10 +171,10 @@ mod tests {
             Volume { client_only: Some(MISSING.to_owned()), ..Volume::of_volfile("", option_of) };
         let findings = findings(&volume, &Lun { fence: Fence::Auto, shared: true });
         let unseen =
-            findings.iter().find(|finding| finding.what().starts_with("not checked")).unwrap();
-        assert!(unseen.is_bad() && unseen.what().contains("locks.mandatory-locking"));
+            findings.iter().find(|finding| finding.what.starts_with("not checked")).unwrap();
+        assert!(unseen.is_bad() && unseen.what.contains("locks.mandatory-locking"));
         assert!(
-            !findings.iter().any(|finding| finding.what().starts_with("locks.mandatory-locking"))
+            !findings.iter().any(|finding| finding.what.starts_with("locks.mandatory-locking"))
         );
     }
 }

@@ -4,6 +4,7 @@
 
 mod assessment;
 mod host;
+mod rule;
 mod rules;
 mod volume;
 
@@ -13,8 +14,9 @@ use self::host::Host;
 use self::volume::{Lun, Volume};
 use crate::exit::CommandError;
 use crate::files::Root;
-use crate::finding::{Finding, Place, Report, Severity};
+use crate::finding::{Finding, Place, Severity};
 use crate::gfapi_session::GfapiSession;
+use crate::report::Report;
 use crate::{cfgstring_arg, exit};
 
 /// Finds what keeps LUNs from being safe and fast, and how to fix it
@@ -40,7 +42,14 @@ pub(crate) struct Args {
     /// Print nothing but the commands that fix errors and warnings, for sh: all, those for a node
     /// of the cluster (cluster), or those for this host (host)
     // The manual page would have a list in a list of the possible values.
-    #[arg(long, value_name = "PLACE", num_args = 0..=1, require_equals = true, value_enum, hide_possible_values = true)]
+    #[arg(
+        long,
+        value_name = "PLACE",
+        num_args = 0..=1,
+        require_equals = true,
+        value_enum,
+        hide_possible_values = true
+    )]
     #[allow(clippy::option_option, reason = "not given, given, given with a value")]
     commands: Option<Option<Place>>,
     #[command(flatten)]

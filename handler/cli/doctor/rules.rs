@@ -2,82 +2,19 @@
 //! What a volume needs to be a safe and fast disk: one line an option. Where the reasons come from:
 //! docs/fencing.md, docs/high-availability.md, docs/performance.md.
 
-use super::volume::{Lun, Volume};
-use crate::finding::{Finding, Place, Severity};
-
-/// Which values are right.
-#[derive(Debug)]
-enum Wanted {
-    On,
-    Off,
-    Is(&'static str),
-    IsNot(&'static str),
-    /// A number, both ends included.
-    Within(u64, u64),
-    /// A size in bytes, or more.
-    Size(u64),
-}
-
-/// On which volumes an option means something.
-#[derive(Debug)]
-enum Volumes {
-    All,
-    Replicated,
-    Dispersed,
-    /// Where a client takes locks of its own for each write.
-    Redundant,
-    Sharded,
-}
-
-/// How bad another value is.
-#[derive(Debug)]
-enum Need {
-    Always(Severity),
-    /// As bad as a LUN without a fence.
-    Fence,
-    /// A trade: the admin's choice.
-    Choice,
-}
-
-#[derive(Debug)]
-pub(super) struct Rule {
-    pub(super) option: &'static str,
-    /// What a volume has that does not set it (GlusterFS 6 to 11). `volume info` tells only what is
-    /// set, and nothing else can be asked from another host.
-    default: &'static str,
-    /// The client's part of a volfile that shows it: type of the translator, and key.
-    pub(super) in_volfile: Option<(&'static str, &'static str)>,
-    wanted: Wanted,
-    /// What mends it; empty: `volume reset`.
-    value: &'static str,
-    volumes: Volumes,
-    need: Need,
-    /// What to know before the command is typed; empty: nothing.
-    by_hand: &'static str,
-    why: &'static str,
-}
+use super::rule::{Need, Rule, Volumes, Wanted, rule};
+use crate::finding::Severity;
 
 const CLIENT_GONE: &str = "a gateway that vanishes without a word keeps its locks of the replicas \
-                           until the bricks notice, and nobody else can \
-     write meanwhile: 42 s as Gluster is delivered, 13 s with the values of \
-     docs/high-availability.md";
+                           until the bricks notice, and nobody else can write meanwhile: 42 s as \
+                           Gluster is delivered, 13 s with the values of \
+                           docs/high-availability.md";
 const FENCE: &str = "the bricks do not keep out a gateway that has lost the LUN: one that hangs \
-                     and wakes up writes old data over new; needed as \
-     soon as two gateways serve the LUN (docs/fencing.md)";
+                     and wakes up writes old data over new; needed as soon as two gateways serve \
+                     the LUN (docs/fencing.md)";
 const REVOKE: &str = "a gateway that hangs keeps its client's locks, and the first write of the \
-                      next owner hangs with it until it is killed; \
-     needed as soon as two gateways serve the LUN (docs/fencing.md)";
-
-const fn rule(
-    option: &'static str,
-    default: &'static str,
-    wanted: Wanted,
-    value: &'static str,
-    why: &'static str,
-) -> Rule {
-    let (volumes, need) = (Volumes::All, Need::Always(Severity::Warning));
-    Rule { option, default, in_volfile: None, wanted, value, volumes, need, by_hand: "", why }
-}
+                      next owner hangs with it until it is killed; needed as soon as two gateways \
+                      serve the LUN (docs/fencing.md)";
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -242,87 +179,13 @@ pub(super) const RULES: &[Rule] = &[
     },
 ];
 
-impl Rule {
-    /// What is to be said about the option on this volume; nothing if it means nothing there.
-    pub(super) fn judge(&self, volume: &Volume, lun: &Lun) -> Option<Finding> {
-        let applies = match self.volumes {
-            Volumes::All => true,
-            Volumes::Replicated => volume.replicas > 1,
-            Volumes::Dispersed => volume.redundancy > 0,
-            Volumes::Redundant => volume.replicas > 1 || volume.redundancy > 0,
-            Volumes::Sharded => volume.is_sharded(),
-        };
-        if !applies {
-            return None;
-        }
-        let value = match volume.options.get(self.option) {
-            Some(value) => value,
-            // Glusterd's own rule.
-            None if self.option == "cluster.quorum-type" && volume.replicas == 2 => "none",
-            None => self.default,
-        };
-        let what = format!("{} is {value}", self.option);
-        if self.wanted.is_met(value) {
-            return Some(Finding::ok(what, ""));
-        }
-        let severity = match self.need {
-            Need::Always(severity) => severity,
-            Need::Choice => Severity::Note,
-            Need::Fence => lun.need_of_fence()?,
-        };
-        let finding = Finding::new(severity, what, self.why);
-        let (name, option) = (&volume.name, self.option);
-        let command = match self.value {
-            "" => format!("gluster --mode=script volume reset {name} {option}"),
-            value => format!("gluster --mode=script volume set {name} {option} {value}"),
-        };
-        Some(match self.by_hand {
-            "" => finding.fixed_by(Place::Cluster, command),
-            know => finding.by_hand(Place::Cluster, command, know),
-        })
-    }
-}
-
-impl Wanted {
-    fn is_met(&self, value: &str) -> bool {
-        match self {
-            Self::On => is_on(value),
-            Self::Off => !is_on(value),
-            Self::Is(wanted) => value == *wanted,
-            Self::IsNot(unwanted) => value != *unwanted,
-            Self::Within(least, most) => {
-                value.parse().is_ok_and(|number| (*least..=*most).contains(&number))
-            }
-            Self::Size(least) => bytes(value).is_some_and(|bytes| bytes >= *least),
-        }
-    }
-}
-
-/// As gluster reads a boolean.
-fn is_on(value: &str) -> bool {
-    ["on", "yes", "true", "enable", "1"].iter().any(|on| value.eq_ignore_ascii_case(on))
-}
-
-/// As gluster reads a size.
-fn bytes(value: &str) -> Option<u64> {
-    let digits = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
-    let (number, unit) = value.split_at(digits);
-    let shift = match unit.to_ascii_uppercase().as_str() {
-        "" | "B" => 0,
-        "KB" => 10,
-        "MB" => 20,
-        "GB" => 30,
-        "TB" => 40,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(1 << shift)
-}
-
 #[cfg(test)]
 mod tests {
     use handler_glfs::config::Fence;
 
+    use super::super::volume::{Lun, Volume};
     use super::*;
+    use crate::finding::Finding;
 
     const SHARED: Lun = Lun { fence: Fence::Auto, shared: true };
     const ALONE: Lun = Lun { fence: Fence::Auto, shared: false };
@@ -336,7 +199,7 @@ mod tests {
     /// The options that are worth more than a word.
     fn wrong(volume: &Volume, lun: &Lun) -> Vec<String> {
         let findings = RULES.iter().filter_map(|rule| rule.judge(volume, lun));
-        findings.filter(Finding::is_bad).map(|finding| finding.what().to_owned()).collect()
+        findings.filter(Finding::is_bad).map(|finding| finding.what.clone()).collect()
     }
 
     #[test]
@@ -368,7 +231,7 @@ mod tests {
     fn the_need_of_a_fence_is_the_luns() {
         let severity = |fence, shared| {
             let rule = RULES.iter().find(|rule| rule.option == "locks.mandatory-locking").unwrap();
-            rule.judge(&replica(&[]), &Lun { fence, shared }).map(|finding| finding.severity())
+            rule.judge(&replica(&[]), &Lun { fence, shared }).map(|finding| finding.severity)
         };
         assert_eq!(severity(Fence::Required, false), Some(Severity::Error));
         assert_eq!(severity(Fence::Auto, true), Some(Severity::Warning));
@@ -390,10 +253,6 @@ mod tests {
             };
             assert!(!judged(good) && judged(bad), "{option}");
         }
-        assert_eq!(
-            (bytes("64MB"), bytes("4194304"), bytes("1GB"), bytes("much")),
-            (Some(64 << 20), Some(4 << 20), Some(1 << 30), None)
-        );
     }
 
     #[test]

@@ -67,8 +67,9 @@ impl Volume {
     ) -> Result<Self, String> {
         let opener = Opener::new(config);
         let mut why = String::from("no server was asked");
-        for (server, answer) in servers(config).into_iter().zip(opener.survey(PROBE_TIMEOUT)) {
-            if let Err(silent) = answer.answers {
+        for (server, answer) in servers(config).into_iter().zip(opener.probe_servers(PROBE_TIMEOUT))
+        {
+            if let Err(silent) = answer.outcome {
                 why = format!("{}: {silent}", answer.server);
                 continue;
             }
@@ -84,11 +85,11 @@ impl Volume {
                 Err(failure) => why = failure,
             }
         }
-        let store = opener.connect(config.open_timeout).map_err(|not| not.why)?;
+        let client = opener.connect(config.open_timeout).map_err(|not| not.why)?;
         Ok(Self {
             name: config.volume.clone(),
             client_only: Some(why),
-            ..Self::of_volfile(store.graph(), option_of)
+            ..Self::of_volfile(client.graph(), option_of)
         })
     }
 
@@ -211,10 +212,13 @@ fn number<T: FromStr + Default>(text: &str) -> T {
 mod tests {
     use super::*;
 
-    const INFO: &str = "<?xml version=\"1.0\"?><cliOutput><opRet>0</opRet><volInfo><volumes><volume><name>vol</name>\
-        <statusStr>Started</statusStr><brickCount>3</brickCount><replicaCount>3</replicaCount><arbiterCount>1</arbiterCount>\
-        <redundancyCount>0</redundancyCount><options><option><name>features.shard</name><value>on</value></option>\
-        <option><name>nfs.disable</name><value>on</value></option></options></volume></volumes></volInfo></cliOutput>";
+    const INFO: &str = "<?xml version=\"1.0\"?><cliOutput><opRet>0</opRet>\
+        <volInfo><volumes><volume><name>vol</name><statusStr>Started</statusStr>\
+        <brickCount>3</brickCount><replicaCount>3</replicaCount><arbiterCount>1</arbiterCount>\
+        <redundancyCount>0</redundancyCount><options>\
+        <option><name>features.shard</name><value>on</value></option>\
+        <option><name>nfs.disable</name><value>on</value></option>\
+        </options></volume></volumes></volInfo></cliOutput>";
 
     #[test]
     fn volume_info_tells_the_layout_and_what_is_set() {
@@ -231,7 +235,8 @@ mod tests {
     fn bricks_that_do_not_run_are_named_and_daemons_are_no_bricks() {
         let node = |host, path, status| {
             format!(
-                "<node><hostname>{host}</hostname><path>{path}</path><status>{status}</status></node>"
+                "<node><hostname>{host}</hostname><path>{path}</path>\
+                 <status>{status}</status></node>"
             )
         };
         let nodes = node("a", "/b/1", 1)

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! tcmu-glfs(8): the command, from what clap knows of it.
 
-use clap::{Command, CommandFactory as _};
+use clap::Command;
 use clap_mangen::Man;
 
 use super::page::Page;
 
-pub(super) fn page() -> String {
-    let mut command = crate::Cli::command().disable_help_subcommand(true);
+pub(super) fn page(command: Command) -> String {
+    let mut command = command.disable_help_subcommand(true);
     command.build();
     let shown: Vec<Command> =
         command.get_subcommands().filter(|command| !command.is_hide_set()).cloned().collect();

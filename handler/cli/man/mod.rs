@@ -9,6 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::Command;
+
 use crate::exit::{self, CommandError};
 
 /// Writes the manual pages tcmu-glfs.8 and tcmu-glfs.5.
@@ -18,12 +20,13 @@ pub(crate) struct Args {
     directory: PathBuf,
 }
 
-pub(crate) fn run(args: &Args) -> ExitCode {
+/// `command` is the whole of tcmu-glfs.
+pub(crate) fn run(args: &Args, command: Command) -> ExitCode {
     let write = |name: &str, text: String| {
         let path = args.directory.join(Path::new(name));
         fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))
     };
-    let pages = [("tcmu-glfs.8", command::page()), ("tcmu-glfs.5", configuration::page())];
+    let pages = [("tcmu-glfs.8", command::page(command)), ("tcmu-glfs.5", configuration::page())];
     let written = pages.into_iter().try_for_each(|(name, text)| write(name, text));
     exit::conclude(false, written.map(|()| true).map_err(CommandError::Failed))
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What is to be seen at one moment, as lines.
 
-use super::Sort;
 use super::history::History;
 use super::rates::{Load, Rates};
+use super::sort::Sort;
 use crate::scrape::{Lun, Snapshot, State};
 use crate::terminal::table::{Align, Cell, Column, render};
 use crate::terminal::{self, BAD, BOLD, DIM, PLAIN, WARN, styled, units};

@@ -4,6 +4,7 @@
 mod frame;
 mod history;
 mod rates;
+mod sort;
 #[cfg(test)]
 mod tests;
 mod tui;
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use crate::exit::{self, CommandError};
 use crate::scrape::{Snapshot, Source};
 use history::History;
+use sort::Sort;
 
 /// Shows the load of the LUNs, again and again: commands, megabytes and latencies of the last
 /// interval.
@@ -42,15 +44,6 @@ pub(crate) struct Args {
     sort: Sort,
     #[command(flatten)]
     source: Source,
-}
-
-/// What the busiest LUN is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Sort {
-    Iops,
-    Bandwidth,
-    Latency,
-    Errors,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

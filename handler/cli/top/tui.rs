@@ -13,9 +13,9 @@ use crossterm::{cursor, execute, queue};
 use signal_hook::consts::SIGHUP;
 use signal_hook::flag;
 
-use super::Sort;
 use super::frame::frame;
 use super::history::History;
+use super::sort::Sort;
 use crate::interrupt::Interrupt;
 use crate::scrape::Snapshot;
 use crate::terminal::{BOLD, DIM, WARN, cut, styled};

@@ -2,10 +2,12 @@
 //! The decision table, line by line; and what may not happen between two states.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::super::Lun;
 use super::super::testing::{Memory, SIZE, Volume, closed_lun, image, lun_of};
 use super::*;
+use crate::scsi::{Op, Status};
 
 /// What a command of each column gets.
 #[derive(Debug, Clone, PartialEq, Eq)]

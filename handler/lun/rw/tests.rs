@@ -72,7 +72,8 @@ proptest! {
             let (status, _) = run(&lun, Op::Write, offset, vec![byte; len]);
             if status == 0 {
                 model[offset..offset + len].fill(byte);
-                prop_assert_eq!(&image.volume.state().bytes[offset..offset + len], &model[offset..offset + len]);
+                let range = offset..offset + len;
+                prop_assert_eq!(&image.volume.state().bytes[range.clone()], &model[range]);
             } else {
                 prop_assert_eq!(status, 4, "WRITE ERROR");
                 // What a failed write left is unspecified: the model follows.

@@ -16,7 +16,7 @@ use super::super::flush::Flushes;
 use super::super::gate::Gate;
 use super::super::geometry::BlockSize;
 use super::super::image::MoveAttempts;
-use super::super::lock::{ImageLocking, before_open};
+use super::super::image_locking::{ImageLocking, before_open};
 use super::super::recovery::Recovery;
 use super::super::size::Size;
 use super::super::space::AskingForSpace;

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! The fill of one command, and its pieces.
+//! The fills of a LUN, and their pieces.
 
 use std::cmp::min;
+use std::collections::VecDeque;
+use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -11,55 +13,15 @@ use super::super::Lun;
 use super::super::backend::{Backend, Data, Request, ZeroMethod};
 use super::super::error::{Op, kind};
 use super::super::flush;
-use super::submit;
+use super::pattern::{Pattern, piece_size};
 use crate::iovec::Window;
 use crate::log;
 use crate::runner::Command;
 use crate::scsi::Status;
 
-/// Bytes of the largest piece: no call should take longer than the margin between a command's
-/// deadline and the kernel's.
-fn piece_size(method: ZeroMethod) -> u64 {
-    match method {
-        ZeroMethod::Discard => 128 << 20,
-        // A brick whose file system cannot zero a range writes it, and answers when it is done.
-        ZeroMethod::Zerofill => 64 << 20,
-        ZeroMethod::Write => 1 << 20,
-    }
-}
-
-/// What a range is filled with.
-#[derive(Debug)]
-pub(super) enum Pattern {
-    Zeros,
-    Block(Vec<u8>),
-}
-
-impl Pattern {
-    pub(super) fn of(block: Vec<u8>) -> Self {
-        if block.iter().all(|&byte| byte == 0) { Self::Zeros } else { Self::Block(block) }
-    }
-
-    /// Bytes after which it repeats itself.
-    fn period(&self) -> usize {
-        match self {
-            Self::Zeros => 1,
-            Self::Block(block) => block.len(),
-        }
-    }
-
-    /// Enough of it for a piece that begins anywhere in a block: a short write may have stopped
-    /// there.
-    fn repeated(&self) -> Arc<[u8]> {
-        let piece = usize::try_from(piece_size(ZeroMethod::Write)).unwrap_or(usize::MAX);
-        match self {
-            Self::Zeros => vec![0; piece].into(),
-            Self::Block(block) => {
-                block.repeat(piece.div_ceil(block.len()).saturating_add(1)).into()
-            }
-        }
-    }
-}
+/// Pieces of one LUN in flight. libgfapi keeps a copy of each that is written, so they are also the
+/// memory that fills take: 8 MiB, and the repeated block of each fill that has pieces among them.
+pub(super) const MAX_IN_FLIGHT: usize = 8;
 
 /// The fill of one command.
 pub(super) struct Fill<B: Backend> {
@@ -91,7 +53,7 @@ enum Failure {
 }
 
 /// A part of a fill, at the backend.
-pub(super) struct Piece<B: Backend> {
+struct Piece<B: Backend> {
     fill: Arc<Fill<B>>,
     range: Range<u64>,
     method: ZeroMethod,
@@ -100,7 +62,7 @@ pub(super) struct Piece<B: Backend> {
 }
 
 /// What to do next about a fill.
-pub(super) enum Step<B: Backend> {
+enum Step<B: Backend> {
     Submit(Piece<B>),
     /// All that is left is in flight.
     Wait,
@@ -126,7 +88,7 @@ impl<B: Backend> Fill<B> {
     }
 
     /// Ends it, if its time is over; gives its next piece.
-    pub(super) fn step(self: &Arc<Self>) -> Step<B> {
+    fn step(self: &Arc<Self>) -> Step<B> {
         let mut state = self.state();
         if !state.left.is_empty() && state.verdict.is_ok() && state.is_expired() {
             state.verdict = Err(Failure::Expired);
@@ -205,7 +167,7 @@ impl<B: Backend> Fill<B> {
     }
 
     /// Tells the initiator how it ended.
-    pub(super) fn answer(&self) {
+    fn answer(&self) {
         let (lun, op, offset) = (&self.lun, self.op, self.offset);
         let (command, verdict) = {
             let mut state = self.state();
@@ -252,7 +214,7 @@ impl State {
 }
 
 impl<B: Backend> Piece<B> {
-    pub(super) fn submit(self, image: &B) {
+    fn submit(self, image: &B) {
         let (offset, len) = (self.range.start, self.range.end.saturating_sub(self.range.start));
         match self.method {
             _ if len == 0 => image.noop(self),
@@ -283,5 +245,75 @@ impl<B: Backend> Drop for Piece<B> {
         self.fill.resume(&self.range, self.method, self.outcome);
         lun.fills.release();
         submit(&lun);
+    }
+}
+
+/// The fills of a LUN that have not ended, in the order in which they came.
+pub(in crate::lun) struct Fills<B: Backend>(Mutex<Queue<B>>);
+
+struct Queue<B: Backend> {
+    in_flight: usize,
+    fills: VecDeque<Arc<Fill<B>>>,
+}
+
+/// What to do next about the fills of a LUN.
+enum Next<B: Backend> {
+    Submit(Piece<B>),
+    /// This one has ended, and is to be answered.
+    End(Arc<Fill<B>>),
+}
+
+/// Submits as many pieces as may be in flight, and answers what has ended.
+pub(super) fn submit<B: Backend>(lun: &Arc<Lun<B>>) {
+    while let Some(next) = lun.fills.next() {
+        match (next, lun.gate.image()) {
+            (Next::Submit(piece), Some(image)) => piece.submit(&*image),
+            (Next::Submit(piece), None) => piece.done(Err(Errno::ENOTCONN)),
+            (Next::End(fill), _) => fill.answer(),
+        }
+    }
+}
+
+impl<B: Backend> Fills<B> {
+    pub(in crate::lun) fn new() -> Self {
+        Self(Mutex::new(Queue { in_flight: 0, fills: VecDeque::new() }))
+    }
+
+    /// Adds a fill, behind the others.
+    pub(super) fn add(&self, fill: Fill<B>) {
+        self.queue().fills.push_back(Arc::new(fill));
+    }
+
+    /// A piece is not in flight any more.
+    fn release(&self) {
+        let mut queue = self.queue();
+        queue.in_flight = queue.in_flight.saturating_sub(1);
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue<B>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The first fill that can go on.
+    fn next(&self) -> Option<Next<B>> {
+        let mut queue = self.queue();
+        if queue.in_flight >= MAX_IN_FLIGHT {
+            return None;
+        }
+        let mut steps = queue.fills.iter().enumerate().map(|(index, fill)| (index, fill.step()));
+        match steps.find(|(_, step)| !matches!(step, Step::Wait))? {
+            (_, Step::Submit(piece)) => {
+                queue.in_flight += 1;
+                Some(Next::Submit(piece))
+            }
+            (index, Step::End) => queue.fills.remove(index).map(Next::End),
+            (_, Step::Wait) => None,
+        }
+    }
+}
+
+impl<B: Backend> fmt::Debug for Fills<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fills").finish_non_exhaustive()
     }
 }

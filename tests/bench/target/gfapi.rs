@@ -66,7 +66,7 @@ impl Connections {
         ensure!(set == 0, "glfs_set_volfile_server");
         // SAFETY: as above.
         unsafe { gfapi::glfs_set_logging(fs.as_ptr(), c"/dev/null".as_ptr(), 5) };
-        let options = if tuned { gluster::graph_options(config) } else { Vec::new() };
+        let options = if tuned { gluster::xlator_options(config) } else { Vec::new() };
         let lever = self.lever.iter().filter_map(|lever| {
             let mut parts = lever.splitn(3, ',');
             Some((parts.next()?, parts.next()?, parts.next()?.to_owned().into()))

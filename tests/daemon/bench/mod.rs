@@ -157,7 +157,8 @@ fn print_table(contestants: &[Contestant], luns: usize) {
             let ratios = ours.iter().zip(runs).map(|(ours, it)| ours.iops / it.iops).collect();
             let (low, median, high) = quartiles(ratios);
             println!(
-                "| {} | {} | {:.0} | {:.0} | {:.0} | {:.1} | {:.1} | {median:.2} ({low:.2}-{high:.2}) |",
+                "| {} | {} | {:.0} | {:.0} | {:.0} | {:.1} | {:.1} | \
+                 {median:.2} ({low:.2}-{high:.2}) |",
                 cell.name(),
                 contestant.name,
                 of(|run| run.iops),

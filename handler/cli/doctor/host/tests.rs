@@ -6,7 +6,8 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::*;
-use crate::finding::{Report, Severity};
+use crate::finding::Severity;
+use crate::report::Report;
 
 /// A host that is well: a LUN with two gateways, saved, restored and served as it should be.
 struct MadeUp {
@@ -42,7 +43,8 @@ impl MadeUp {
             ("proc/4711/maps".to_owned(), MAPS),
             (
                 "etc/rtslib-fb-target/saveconfig.json".to_owned(),
-                r#"{"storage_objects": [{"plugin": "user", "name": "d0", "config": "glfs/vol@h/d0.img;fence=required"}]}"#,
+                r#"{"storage_objects": [{"plugin": "user", "name": "d0",
+                    "config": "glfs/vol@h/d0.img;fence=required"}]}"#,
             ),
             (
                 "lib/systemd/system/tcmu-runner.service".to_owned(),
@@ -88,11 +90,7 @@ impl MadeUp {
     /// The findings that are worth fix.
     fn wrong(&self) -> Vec<(Severity, String)> {
         let findings = at(self.root.path()).findings();
-        findings
-            .iter()
-            .filter(|f| f.is_bad())
-            .map(|f| (f.severity(), f.what().to_owned()))
-            .collect()
+        findings.iter().filter(|f| f.is_bad()).map(|f| (f.severity, f.what.clone())).collect()
     }
 
     /// The only one there is.
@@ -200,7 +198,10 @@ fn the_core_must_not_lose_patience_with_a_brick_that_hangs() {
         host.write(&format!("{LUN}/attrib/dev_config"), &cfgstring);
         host.write(
             "etc/rtslib-fb-target/saveconfig.json",
-            &format!(r#"{{"storage_objects": [{{"plugin": "user", "name": "d0", "config": "{cfgstring}"}}]}}"#),
+            &format!(
+                r#"{{"storage_objects": [{{"plugin": "user", "name": "d0",
+                    "config": "{cfgstring}"}}]}}"#
+            ),
         );
         host.wrong()
     };

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! Images, for those who make, copy and resize them: the calls that no LUN needs.
-//!
-//! All of them block: for a command line, not for the daemon.
+//! Administration of images: create, resize, copy. For the command `tcmu-glfs`; all of it blocks.
 
-use std::ffi::{CString, c_int};
-use std::io;
+use std::ffi::CString;
 use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,78 +10,63 @@ use libgfapi_sys as gfapi;
 use nix::errno::Errno;
 
 use super::connection::Connection;
-use super::descriptor::Descriptor;
+use super::error::OpenError;
+use super::fd::Fd;
 use super::file::File;
 use super::lock;
-use super::makeup::Makeup;
-use super::volume::check;
-use super::{OpenError, Opener, pool, server, worker};
-use crate::lun::backend::{self, Space};
+use super::opener::Opener;
+use super::server::{self, ServerProbe};
+use super::topology::Topology;
+use super::volume::{c_string, check};
+use super::{pool, worker};
+use crate::lun::backend::{self, ImageStat, Space};
 
-/// How long a question may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Bounds a call that reads metadata.
+const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connected volume.
 #[derive(Debug, Clone)]
-pub struct Store {
+pub struct AdminClient {
     connection: Arc<Connection>,
-}
-
-/// What a file is, beside its bytes.
-#[derive(Debug, Clone, Copy)]
-pub struct Facts {
-    /// Its size.
-    pub bytes: u64,
-    /// What it takes on the volume, copies not counted.
-    pub allocated: u64,
-}
-
-/// One server of a configuration, and whether it answers.
-#[derive(Debug)]
-pub struct Answer {
-    /// HOST:PORT, or a socket.
-    pub server: String,
-    /// Why it does not.
-    pub answers: io::Result<()>,
 }
 
 impl Opener {
     /// Asks all servers at once whether they answer. One that has not within `patience` does not.
     #[must_use]
-    pub fn survey(&self, patience: Duration) -> Vec<Answer> {
-        server::survey(self.target.servers(), patience)
+    pub fn probe_servers(&self, patience: Duration) -> Vec<ServerProbe> {
+        server::probe_servers(self.target.servers(), patience)
     }
 
     /// Connects to the volume, and opens nothing.
     ///
     /// # Errors
     /// Why not.
-    pub fn connect(&self, patience: Duration) -> Result<Store, backend::OpenError> {
-        let (target, wish) = (self.target.clone(), Arc::clone(&self.log_level));
+    pub fn connect(&self, patience: Duration) -> Result<AdminClient, backend::OpenError> {
+        let (target, log_level) = (self.target.clone(), Arc::clone(&self.log_level));
         let connected =
-            worker::run_with_timeout(patience, move || pool::acquire(&target, None, &wish));
+            worker::run_with_timeout(patience, move || pool::acquire(&target, None, &log_level));
         let late =
             || Err(OpenError::TimedOut { after: patience, tried: self.target.origin.to_string() });
         let connection = connected.unwrap_or_else(late)?;
-        Ok(Store { connection })
+        Ok(AdminClient { connection })
     }
 }
 
-impl Store {
-    pub(super) fn shared(&self) -> Arc<Connection> {
+impl AdminClient {
+    pub(super) fn shared_connection(&self) -> Arc<Connection> {
         Arc::clone(&self.connection)
     }
 
-    /// Which server the volume's graph came from.
+    /// The server that gave the volume's graph.
     #[must_use]
-    pub fn from(&self) -> &str {
+    pub fn volfile_server(&self) -> &str {
         self.connection.volfile_server()
     }
 
-    /// What it is made of.
+    /// How the volume is put together.
     #[must_use]
-    pub fn makeup(&self) -> Makeup {
-        Makeup::of(self.graph())
+    pub fn topology(&self) -> Topology {
+        self.connection.topology()
     }
 
     /// The client's graph as the server gives it: without what the handler changes in it.
@@ -114,8 +96,8 @@ impl Store {
         let fd = unsafe {
             gfapi::glfs_creat(self.connection.volume().as_ptr(), path.as_ptr(), flags, OWNER_ONLY)
         };
-        let descriptor = Descriptor::new(fd, Arc::clone(&self.connection))?;
-        Ok(File::new(descriptor, image))
+        let fd = Fd::new(fd, Arc::clone(&self.connection))?;
+        Ok(File::new(fd, image))
     }
 
     /// Creates the folders on the way to `path` that are missing.
@@ -152,22 +134,16 @@ impl Store {
 impl File {
     /// The volume it is on.
     #[must_use]
-    pub fn store(&self) -> Store {
-        Store { connection: self.descriptor().shared_connection() }
+    pub fn admin_client(&self) -> AdminClient {
+        AdminClient { connection: self.fd().shared_connection() }
     }
 
     /// Size and space.
     ///
     /// # Errors
     /// The volume's.
-    pub fn facts(&self) -> Result<Facts, Errno> {
-        const BLOCK: u64 = 512;
-        let stat = self.asked(Descriptor::stat)?;
-        let number = |field: i64| u64::try_from(field).map_err(|_| Errno::EIO);
-        Ok(Facts {
-            bytes: number(stat.st_size)?,
-            allocated: number(stat.st_blocks)?.saturating_mul(BLOCK),
-        })
+    pub fn metadata(&self) -> Result<ImageStat, Errno> {
+        self.image_stat(QUERY_TIMEOUT)
     }
 
     /// Whether the volume lets this host change the file. Asked in a way that changes nothing.
@@ -175,7 +151,7 @@ impl File {
     /// # Errors
     /// It could not be asked.
     pub fn may_change(&self) -> Result<bool, Errno> {
-        self.asked(lock::may_change)
+        self.blocking(QUERY_TIMEOUT, lock::may_change)
     }
 
     /// Cuts it off, or lets it grow by zeros that take no space.
@@ -185,7 +161,7 @@ impl File {
     pub fn set_size(&self, bytes: u64) -> Result<(), Errno> {
         let (bytes, none) = (offset(bytes)?, ptr::null_mut());
         // SAFETY: the descriptor is open and counted.
-        self.descriptor().with(|fd| unsafe { gfapi::glfs_ftruncate(fd, bytes, none, none) } == 0)
+        self.fd().with(|fd| unsafe { gfapi::glfs_ftruncate(fd, bytes, none, none) } == 0)
     }
 
     /// Gives a range space on the bricks; the file grows to its end.
@@ -193,10 +169,7 @@ impl File {
     /// # Errors
     /// The volume's; EOPNOTSUPP where it cannot.
     pub fn allocate(&self, at: u64, len: u64) -> Result<(), Errno> {
-        const AND_GROW: c_int = 0;
-        let (at, len) = (offset(at)?, usize::try_from(len).map_err(|_| Errno::EFBIG)?);
-        // SAFETY: the descriptor is open and counted.
-        self.descriptor().with(|fd| unsafe { gfapi::glfs_fallocate(fd, AND_GROW, at, len) } == 0)
+        self.fd().allocate(at, len)
     }
 
     /// Reads from `at` until the buffer is full or the file ends. How much that was.
@@ -244,7 +217,7 @@ impl File {
     /// # Errors
     /// The volume's; EINVAL or EOPNOTSUPP where it does not know.
     pub fn next_data(&self, at: u64) -> Result<Option<u64>, Errno> {
-        match self.descriptor().seek(at, libc::SEEK_DATA) {
+        match self.fd().seek(at, libc::SEEK_DATA) {
             Err(Errno::ENXIO) => Ok(None),
             other => other.map(Some),
         }
@@ -255,15 +228,7 @@ impl File {
     /// # Errors
     /// As of [`next_data`](Self::next_data).
     pub fn next_hole(&self, at: u64) -> Result<u64, Errno> {
-        self.descriptor().seek(at, libc::SEEK_HOLE)
-    }
-
-    /// Asks the volume for something that it should know, and not for ever.
-    fn asked<T: Send + 'static>(
-        &self,
-        question: impl FnOnce(&Descriptor) -> Result<T, Errno> + Send + 'static,
-    ) -> Result<T, Errno> {
-        self.blocking(PATIENCE, question)
+        self.fd().seek(at, libc::SEEK_HOLE)
     }
 
     /// Waits until everything written is on the bricks' disks.
@@ -271,18 +236,17 @@ impl File {
     /// # Errors
     /// The volume's.
     pub fn sync_all(&self) -> Result<(), Errno> {
-        self.descriptor().sync()
+        self.fd().sync()
     }
 
     /// Makes a call that moves bytes: how many.
     fn moved(&self, call: impl FnOnce(*mut gfapi::glfs_fd_t) -> isize) -> Result<usize, Errno> {
         let mut moved = 0;
-        self.descriptor()
-            .with(|fd| usize::try_from(call(fd)).map(|bytes| moved = bytes).is_ok())?;
+        self.fd().with(|fd| usize::try_from(call(fd)).map(|bytes| moved = bytes).is_ok())?;
         Ok(moved)
     }
 
-    /// The same, of one that must move some.
+    /// Like [`moved`](Self::moved), but 0 bytes is an error.
     fn moved_on(&self, call: impl FnOnce(*mut gfapi::glfs_fd_t) -> isize) -> Result<usize, Errno> {
         match self.moved(call)? {
             0 => Err(Errno::EIO),
@@ -291,8 +255,9 @@ impl File {
     }
 }
 
-fn absolute(path: &str) -> Result<CString, Errno> {
-    CString::new(format!("/{path}")).map_err(|_| Errno::EINVAL)
+/// A path of the volume, from its root.
+pub(super) fn absolute(path: &str) -> Result<CString, Errno> {
+    c_string(&format!("/{}", path.trim_start_matches('/')))
 }
 
 fn offset(at: u64) -> Result<i64, Errno> {

@@ -22,15 +22,15 @@ use crate::log;
 /// It stays open as long as `in_flight` is not 0: libgfapi drops the answers of calls that are in
 /// flight when their descriptor is closed. What is counted may use the raw descriptor.
 #[derive(Debug)]
-pub(super) struct Descriptor {
-    fd: NonNull<glfs_fd_t>,
+pub(super) struct Fd {
+    raw: NonNull<glfs_fd_t>,
     /// Calls that libgfapi, or a thread of ours, has not given back.
     in_flight: AtomicUsize,
     /// No further calls.
     closed: AtomicBool,
     /// For what accompanies the calls.
     slab: Slab,
-    /// A duplicate whose position belongs to `SEEK_DATA` and `SEEK_HOLE`, from the first of them on.
+    /// A duplicate whose position belongs to `SEEK_DATA` and `SEEK_HOLE`; made for the first.
     duplicate: Mutex<Option<NonNull<glfs_fd_t>>>,
     /// Must outlive the descriptor.
     connection: Arc<Connection>,
@@ -38,11 +38,11 @@ pub(super) struct Descriptor {
 
 // SAFETY: libgfapi's descriptors may be used from any thread, concurrently, and the duplicate is
 // used by one at a time; the counters are atomics.
-unsafe impl Send for Descriptor {}
+unsafe impl Send for Fd {}
 // SAFETY: as above.
-unsafe impl Sync for Descriptor {}
+unsafe impl Sync for Fd {}
 
-impl Descriptor {
+impl Fd {
     /// Opens `path` with `flags` (`open(2)`). Blocks.
     ///
     /// # Errors
@@ -66,9 +66,9 @@ impl Descriptor {
     /// # Errors
     /// If that is nothing, the errno it has left.
     pub(super) fn new(fd: *mut glfs_fd_t, connection: Arc<Connection>) -> Result<Self, Errno> {
-        let fd = NonNull::new(fd).ok_or_else(Errno::last)?;
+        let raw = NonNull::new(fd).ok_or_else(Errno::last)?;
         Ok(Self {
-            fd,
+            raw,
             in_flight: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             slab: Slab::new(),
@@ -82,7 +82,7 @@ impl Descriptor {
     pub(super) fn begin(&self) -> Option<*mut glfs_fd_t> {
         // SeqCst, as in `close`: either this call sees `closed`, or the closer sees this call.
         self.in_flight.fetch_add(1, Ordering::SeqCst);
-        (!self.closed.load(Ordering::SeqCst)).then_some(self.fd.as_ptr())
+        (!self.closed.load(Ordering::SeqCst)).then_some(self.raw.as_ptr())
     }
 
     /// Takes a call off the count. The caller's last look at this: whoever closes the file may free
@@ -101,7 +101,7 @@ impl Descriptor {
 
     /// The raw descriptor, for those who have counted themselves.
     pub(super) fn as_ptr(&self) -> *mut glfs_fd_t {
-        self.fd.as_ptr()
+        self.raw.as_ptr()
     }
 
     /// Makes a call that blocks: true if it went well, or it has left an errno. Counted meanwhile.
@@ -163,13 +163,25 @@ impl Descriptor {
         self.with(|fd| unsafe { gfapi::glfs_fsync(fd, none, none) } == 0)
     }
 
+    /// Gives `len` bytes at `offset` space on the bricks; the file grows to their end. Blocks.
+    ///
+    /// # Errors
+    /// The volume's; EOPNOTSUPP where it cannot.
+    pub(super) fn allocate(&self, offset: u64, len: u64) -> Result<(), Errno> {
+        const AND_GROW: c_int = 0;
+        let offset = i64::try_from(offset).map_err(|_| Errno::EFBIG)?;
+        let len = usize::try_from(len).map_err(|_| Errno::EFBIG)?;
+        // SAFETY: the descriptor is open and counted.
+        self.with(|fd| unsafe { gfapi::glfs_fallocate(fd, AND_GROW, offset, len) } == 0)
+    }
+
     /// Lets no further call begin. False if that was so already.
-    pub(super) fn shut(&self) -> bool {
+    pub(super) fn begin_close(&self) -> bool {
         !self.closed.swap(true, Ordering::SeqCst)
     }
 
     /// Waits until the last call has been given back, at most for `patience`, and closes. Only
-    /// after [`shut`](Self::shut).
+    /// after [`begin_close`](Self::begin_close).
     ///
     /// # Errors
     /// The volume's; EBUSY if calls are missing: then the descriptor stays open for good.

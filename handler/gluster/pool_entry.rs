@@ -3,35 +3,32 @@
 
 use std::ffi::c_int;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::OpenError;
 use super::connection::{Connection, Generation};
-use super::pool;
+use super::error::OpenError;
+use super::logging::{self, LogLevelRequest};
 
 /// How long a refusal is remembered.
-const MEMORY: Duration = Duration::from_secs(5);
+const NEGATIVE_TTL: Duration = Duration::from_secs(5);
 /// Bounds the wait of an open for a change of the volume.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// One entry a target. The slot's lock is held while connecting, so that others who want the same
 /// connection wait for it; the map's is not.
 #[derive(Debug, Default)]
-pub(super) struct Entry {
+pub(super) struct PoolEntry {
     pub(super) slot: Mutex<Slot>,
     /// The volume has changed, and it is not yet known whether LUNs are to move.
     changing: AtomicBool,
     /// Start of the attempt to connect that is under way.
     connecting: Mutex<Option<Instant>>,
-    /// How detailed a log of libgfapi its users wish for.
-    wishes: Mutex<Vec<Weak<Wish>>>,
+    /// How detailed a log of libgfapi its users request.
+    log_levels: Mutex<Vec<Weak<LogLevelRequest>>>,
 }
-
-/// A user's wish, as libgfapi counts levels. Of several the most detailed is granted.
-pub(super) type Wish = AtomicI32;
 
 #[derive(Debug, Default)]
 pub(super) struct Slot {
@@ -56,7 +53,7 @@ pub(super) struct Refusal {
 
 impl Refusal {
     pub(super) fn is_fresh(&self) -> bool {
-        self.when.elapsed() < MEMORY
+        self.when.elapsed() < NEGATIVE_TTL
     }
 }
 
@@ -70,7 +67,7 @@ impl Slot {
     }
 }
 
-impl Entry {
+impl PoolEntry {
     pub(super) fn lock(&self) -> MutexGuard<'_, Slot> {
         self.slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -102,31 +99,54 @@ impl Entry {
 
     /// Where libgfapi logs, and how much.
     pub(super) fn logging(&self) -> (PathBuf, c_int) {
-        (pool::log_file(), self.level().unwrap_or_default())
+        let log_file = logging::log_file().unwrap_or_else(|| PathBuf::from("/dev/stderr"));
+        (log_file, self.log_level().unwrap_or_default())
     }
 
     /// Puts a connection with the volume's new graph in place of the one there is, which its users
     /// leave.
     pub(super) fn supersede(&self, connection: Arc<Connection>) {
         let replaced = self.lock().install(connection);
-        replaced.into_iter().for_each(pool::retire);
+        replaced.into_iter().for_each(retire);
     }
 
-    /// What is wished for by those who are still there; if nobody is, it may stay as it is.
-    pub(super) fn level(&self) -> Option<c_int> {
-        let mut wishes = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
-        wishes.retain(|wish| wish.strong_count() > 0);
-        wishes.iter().filter_map(Weak::upgrade).map(|wish| wish.load(Ordering::Relaxed)).max()
+    /// The level that its users request. None: it has none, and may stay as it is.
+    pub(super) fn log_level(&self) -> Option<c_int> {
+        let mut log_levels = self.log_levels.lock().unwrap_or_else(PoisonError::into_inner);
+        log_levels.retain(|request| request.strong_count() > 0);
+        log_levels
+            .iter()
+            .filter_map(Weak::upgrade)
+            .map(|request| request.load(Ordering::Relaxed))
+            .max()
     }
 
-    pub(super) fn add(&self, wish: &Arc<Wish>) {
-        let mut wishes = self.wishes.lock().unwrap_or_else(PoisonError::into_inner);
-        if !wishes.iter().any(|other| other.as_ptr() == Arc::as_ptr(wish)) {
-            wishes.push(Arc::downgrade(wish));
+    pub(super) fn request_log_level(&self, request: &Arc<LogLevelRequest>) {
+        let mut log_levels = self.log_levels.lock().unwrap_or_else(PoisonError::into_inner);
+        if !log_levels.iter().any(|other| other.as_ptr() == Arc::as_ptr(request)) {
+            log_levels.push(Arc::downgrade(request));
         }
     }
 
     pub(super) fn connecting(&self) -> MutexGuard<'_, Option<Instant>> {
         self.connecting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Connections that have been replaced, or turned out not to be needed. Kept until their last user
+/// has left: to end one takes long.
+static RETIRED: Mutex<Vec<Arc<Connection>>> = Mutex::new(Vec::new());
+
+/// Keeps a connection until its last user has left; the pool ends it then.
+pub(super) fn retire(connection: Arc<Connection>) {
+    RETIRED.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+}
+
+/// The retired connections without users, and whether there are others.
+pub(super) fn take_retired() -> (Vec<Arc<Connection>>, bool) {
+    let mut retired = RETIRED.lock().unwrap_or_else(PoisonError::into_inner);
+    let (unused, used) =
+        retired.drain(..).partition(|connection| Arc::strong_count(connection) == 1);
+    *retired = used;
+    (unused, !retired.is_empty())
 }

@@ -13,7 +13,7 @@ use crate::config::{Cache, Config, Fence, IoThreads};
 
 /// What distinguishes the graphs of two connections to one volume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Graph {
+pub(super) struct XlatorOptions {
     cache: Cache,
     io_threads: IoThreads,
     ping_timeout: Duration,
@@ -22,14 +22,14 @@ pub(super) struct Graph {
     /// No cores to spare for the threads that the volume would have answers fetched by.
     few_cores: bool,
     /// As the volume has it: for comparison.
-    untouched: bool,
+    volume_defaults: bool,
 }
 
 /// One option: the translators it goes to (a pattern over their names), key and value. Options are
 /// applied to every graph that libgfapi builds, so they survive `gluster volume set`.
-pub(super) type Option = (&'static str, &'static str, Cow<'static, str>);
+pub(super) type XlatorOption = (&'static str, &'static str, Cow<'static, str>);
 
-/// The same, of those that never differ.
+/// One whose value is always this.
 type Fixed = (&'static str, &'static str, &'static str);
 
 /// Translators that answer from a client's memory what another gateway may have changed on the
@@ -47,7 +47,7 @@ const UNCACHED: [Fixed; 6] = [
 /// A call that a brick does not answer, although it answers pings, fails after this many seconds
 /// (Gluster's own bound is 30 minutes). No command hangs for longer: the core cannot remove a LUN
 /// that one hangs in.
-const PATIENCE: [Fixed; 1] = [("*-client-*", "frame-timeout", "60")];
+const FRAME_TIMEOUT: [Fixed; 1] = [("*-client-*", "frame-timeout", "60")];
 
 /// Acknowledges writes that have not left the gateway.
 const WRITE_THROUGH: [Fixed; 1] = [("*-write-behind", "pass-through", "true")];
@@ -56,7 +56,7 @@ const WRITE_THROUGH: [Fixed; 1] = [("*-write-behind", "pass-through", "true")];
 const WRITE_BEHIND: [Fixed; 1] = [("*-write-behind", "resync-failed-syncs-after-fsync", "on")];
 
 /// With a lock, a descriptor that a brick has lost (it was restarted) is opened anew by libgfapi,
-/// without the lock; and a brick that was restarted enforces nothing before somebody locks. This
+/// without the lock; and a brick that was restarted enforces nothing before a lock is taken. This
 /// keeps such a descriptor from being used again.
 const STRICT_LOCKS: [Fixed; 1] = [("*-client-*", "strict-locks", "on")];
 
@@ -71,7 +71,7 @@ const NO_IO_THREADS: [Fixed; 1] = [("*-io-threads", "pass-through", "true")];
 const ONE_EVENT_THREAD: [Fixed; 1] = [("*-client-*", "event-threads", "1")];
 const FEW_CORES: usize = 2;
 
-impl Graph {
+impl XlatorOptions {
     pub(super) fn new(config: &Config) -> Self {
         let few_cores = available_parallelism().is_ok_and(|cores| cores.get() <= FEW_CORES);
         Self {
@@ -80,21 +80,21 @@ impl Graph {
             ping_timeout: config.ping_timeout,
             fenced: config.fence == Fence::Required,
             few_cores,
-            untouched: false,
+            volume_defaults: false,
         }
     }
 
     /// The volume's own, whatever it caches.
-    pub(super) fn untouched(config: &Config) -> Self {
-        Self { untouched: true, ..Self::new(config) }
+    pub(super) fn volume_defaults(config: &Config) -> Self {
+        Self { volume_defaults: true, ..Self::new(config) }
     }
 
     /// Whether acknowledged writes may be held back on this host.
     pub(super) fn holds_writes_back(self) -> bool {
-        self.untouched || self.cache == Cache::Writeback
+        self.volume_defaults || self.cache == Cache::Writeback
     }
 
-    pub(super) fn options(self) -> impl Iterator<Item = Option> {
+    pub(super) fn list(self) -> impl Iterator<Item = XlatorOption> {
         let writes: &'static [Fixed] = match self.cache {
             Cache::None | Cache::Through => &WRITE_THROUGH,
             Cache::Writeback => &WRITE_BEHIND,
@@ -107,7 +107,7 @@ impl Graph {
         let locks: &'static [Fixed] = if self.fenced { &STRICT_LOCKS } else { &[] };
         let fixed = UNCACHED
             .iter()
-            .chain(PATIENCE.iter())
+            .chain(FRAME_TIMEOUT.iter())
             .chain(writes)
             .chain(threads)
             .chain(events)
@@ -117,14 +117,14 @@ impl Graph {
         let all = fixed
             .map(|&(translators, key, value)| (translators, key, Cow::Borrowed(value)))
             .chain([ping]);
-        all.filter(move |_| !self.untouched)
+        all.filter(move |_| !self.volume_defaults)
     }
 }
 
 /// What was chosen, and why: for the log.
-impl fmt::Display for Graph {
+impl fmt::Display for XlatorOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.untouched {
+        if self.volume_defaults {
             return f.write_str("the volume's own graph");
         }
         f.write_str(match self.cache {
