@@ -177,9 +177,7 @@ impl Snapshot {
         })?;
         let name =
             ("tcmu_glfs_slow_commands", "Commands that exceeded the threshold of a slow one", None);
-        self.events(encoder, name, Event::Slow)?;
-        let name = ("tcmu_glfs_deferred_errors", "Errors left for a later command to report", None);
-        self.events(encoder, name, Event::Deferred)
+        self.events(encoder, name, Event::Slow)
     }
 
     fn states(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -492,7 +490,7 @@ mod tests {
         let two = series(&snapshot(vec![lun("a"), lun("b")]).text(Format::Prometheus));
         assert_eq!(
             two - one,
-            1 + 10 + 9 + 100 + 10 * 26 + 1 + 2 + 1 + 1 + 1 + 2 + 2 + 1 + 3 + 3 + 2
+            1 + 10 + 9 + 100 + 10 * 26 + 1 + 1 + 1 + 1 + 1 + 2 + 2 + 1 + 3 + 3 + 2
         );
     }
 }
