@@ -252,6 +252,19 @@ impl<B: Backend> Gate<B> {
         verdict
     }
 
+    /// Whether a command of another LUN may use the image now. What is pending stays so, for an
+    /// initiator of this one.
+    pub(super) fn lends(&self, op: Op) -> bool {
+        let mut state = self.state();
+        if state.lock == Lock::Standby {
+            return false;
+        }
+        let pending = state.pending.take();
+        let verdict = state.decide(Request::Io(op, None));
+        state.pending = pending;
+        matches!(verdict, Verdict::Serve(_))
+    }
+
     /// The image, if it is open. Not to be kept: it may be replaced.
     pub(super) fn image(&self) -> Option<Arc<B>> {
         self.state().image.clone()
