@@ -149,6 +149,8 @@ fn lun(args: &Args, config: &Config) -> Vec<String> {
         format!("targetcli {path} set attribute cmd_time_out={}", config.outage.as_secs() + MARGIN),
     ];
     if args.gateway.is_some() {
+        // Each kernel would keep reservations of its own.
+        lines.push(format!("targetcli {path} set attribute emulate_pr=0"));
         // tcmu-runner knows implicit ALUA only (type 1). State 0 is active/optimized, 1 is
         // active/non-optimized, whose commands the kernel would delay by 100 ms.
         for tag in 1..=2 {
@@ -274,6 +276,9 @@ mod tests {
         assert_eq!(differ.len(), 2, "{differ:?}");
         assert!(differ[0].0.ends_with("tpg1 enable") && differ[0].1.ends_with("tpg1 disable"));
         assert!(first.iter().any(|line| line.contains("alua_access_type=1 alua_access_state=1")));
+        let no_reservations = "targetcli /backstores/user:glfs/d0 set attribute emulate_pr=0";
+        assert!(first.iter().any(|line| line == no_reservations));
+        assert!(!exported(ISCSI).unwrap().iter().any(|line| line == no_reservations));
     }
 
     #[test]

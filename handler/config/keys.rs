@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::error::ConfigError;
 use super::options::Config;
 use super::values::{
-    Access, Cache, Connection, Fence, Grow, IoThreads, LogLevel, OnUnreachable, Transport,
+    Access, Cache, Connection, CopyRange, Fence, Grow, IoThreads, LogLevel, OnUnreachable,
+    Transport,
 };
 use crate::metrics::Settings;
 
@@ -94,7 +95,7 @@ macro_rules! field {
 }
 
 /// Every key of a cfgstring.
-pub(super) const FIELDS: [Field<Config>; 19] = [
+pub(super) const FIELDS: [Field<Config>; 20] = [
     field!(
         "server",
         "HOST",
@@ -167,6 +168,9 @@ pub(super) const FIELDS: [Field<Config>; 19] = [
         "80",
         "percent of the volume's space, quota included, from which on initiators are warned; 0: \
          never"),
+    field!(words "copy", copy: CopyRange,
+        "daemon: EXTENDED COPY also between LUNs of this daemon that have it, if every iSCSI ACL of \
+         this one maps the other, too"),
     field!(
         "profile",
         "NAME",

@@ -28,5 +28,6 @@ pub use keys::{KEYS, Key, METRICS, help};
 pub use options::Config;
 pub use site::{Site, SiteError};
 pub use values::{
-    Access, Cache, Connection, Fence, Grow, IoThreads, LogLevel, OnUnreachable, Transport,
+    Access, Cache, Connection, CopyRange, Fence, Grow, IoThreads, LogLevel, OnUnreachable,
+    Transport,
 };

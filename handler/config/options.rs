@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use super::values::{
-    Access, Cache, Connection, Fence, Grow, IoThreads, LogLevel, OnUnreachable, Transport,
+    Access, Cache, Connection, CopyRange, Fence, Grow, IoThreads, LogLevel, OnUnreachable,
+    Transport,
 };
 
 /// Configuration of one LUN: place of its image, and the value of every key.
@@ -47,6 +48,8 @@ pub struct Config {
     /// `space-warning=`: percentage of the volume's space from which on initiators are warned;
     /// 0 for never.
     pub space_warning: u8,
+    /// `copy=`: between which LUNs an EXTENDED COPY may copy.
+    pub copy: CopyRange,
     /// `log-level=`: of libgfapi's own log, and of the LUN's lines.
     pub log_level: LogLevel,
 }
@@ -75,6 +78,7 @@ impl Config {
             ping_timeout: Duration::from_secs(10),
             outage: Duration::from_secs(120),
             space_warning: 80,
+            copy: CopyRange::default(),
             log_level: LogLevel::default(),
         }
     }

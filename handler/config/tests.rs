@@ -48,7 +48,7 @@ fn every_key_is_understood() {
     let config = parse(
         "glfs/vol@a/d.img;server=b;server=fd00%3A%3A1;port=24010;cache=none;access=ro;\
          io-threads=on;connection=own;open-timeout=7;ping-timeout=5;outage=0;space-warning=95;\
-         log-level=debug;fence=required;grow=manual;open=fail",
+         copy=daemon;log-level=debug;fence=required;grow=manual;open=fail",
     )
     .unwrap();
     assert_eq!(config.hosts, ["a", "b", "fd00::1"]);
@@ -61,6 +61,7 @@ fn every_key_is_understood() {
     assert_eq!((config.io_threads, config.connection), (IoThreads::On, Connection::Own));
     assert_eq!((config.fence, config.open), (Fence::Required, OnUnreachable::Fail));
     assert_eq!((config.grow, config.space_warning), (Grow::Manual, 95));
+    assert_eq!(config.copy, CopyRange::Daemon);
     assert_eq!((config.ping_timeout.as_secs(), config.log_level), (5, LogLevel::Debug));
     let local = parse("glfs/vol@a/d.img;transport=unix;socket=/run/g.sock").unwrap();
     assert_eq!((local.transport, local.socket.as_str()), (Transport::Unix, "/run/g.sock"));
@@ -246,6 +247,7 @@ fn any_config() -> impl Strategy<Value = Config> {
             ping_timeout: Duration::from_secs(timeout.min(1013)),
             outage: Duration::from_secs(timeout / 2),
             space_warning: u8::try_from(timeout % 100).unwrap(),
+            copy: if own { CopyRange::Daemon } else { CopyRange::Lun },
             log_level: LogLevel::Warning,
         },
     )

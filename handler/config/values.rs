@@ -59,6 +59,16 @@ values! {
     }
 }
 values! {
+    /// Between which LUNs an EXTENDED COPY may copy.
+    CopyRange {
+        /// Within this one.
+        Lun = "lun",
+        /// From and to others of this daemon that have it too, as far as every initiator of this
+        /// one may use them.
+        Daemon = "daemon",
+    }
+}
+values! {
     /// Whether initiators may write.
     Access {
         /// If the volume permits it; read-only where it answers EROFS or EACCES.

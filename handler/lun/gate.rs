@@ -19,7 +19,7 @@ use super::outage::Outage;
 use crate::config::Config;
 use crate::log::Log;
 use crate::metrics::{Event, LunMetrics};
-use crate::scsi::Sense;
+use crate::scsi::{Op, Sense};
 
 pub(super) use self::state::{Lock, Request, Storage, Verdict, Waiter};
 
@@ -92,6 +92,19 @@ impl<B: Backend> Gate<B> {
             waiting.extend(park());
         }
         verdict
+    }
+
+    /// Whether a command of another LUN may use the image now. What is pending stays so, for an
+    /// initiator of this one.
+    pub(super) fn lends(&self, op: Op) -> bool {
+        let mut state = self.state();
+        if state.lock == Lock::Standby {
+            return false;
+        }
+        let pending = state.pending.take();
+        let verdict = state.decide(Request::Io(op, None));
+        state.pending = pending;
+        matches!(verdict, Verdict::Serve(_))
     }
 
     /// The image, if it is open. Not to be kept: it may be replaced.

@@ -26,6 +26,7 @@ mod mode_pages;
 mod monitor;
 mod or_write;
 mod outage;
+mod parameters;
 mod queue;
 mod recovery;
 mod rw;
@@ -61,7 +62,7 @@ use self::space::AskingForSpace;
 use self::space_warning::SpaceWarning;
 use self::unflushed::UnflushedWrites;
 use self::unmap::Fills;
-use crate::config::{Cache, Config, OnUnreachable};
+use crate::config::{Cache, Config, CopyRange, OnUnreachable};
 use crate::log::{self, Log};
 use crate::metrics::{self, FenceState, Identity, LunMetrics, LunState, Observed};
 use crate::runner::{Device, DeviceHandle, Limits};
@@ -100,6 +101,10 @@ pub struct Lun<B: Backend> {
     fills: Fills<B>,
     flushes: Flushes,
     copies: Results,
+    /// EXTENDED COPY also from and to other LUNs (`copy=daemon`).
+    copies_with_others: bool,
+    /// Place of the backstore in configfs: `user_1/d0`. None if the kernel does not tell.
+    backstore: Option<String>,
     asking_for_space: AskingForSpace,
     meter: Arc<LunMetrics>,
 }
@@ -196,6 +201,8 @@ impl<B: Backend> Lun<B> {
             fills: Fills::new(),
             flushes: Flushes::default(),
             copies: Results::default(),
+            copies_with_others: config.copy == CopyRange::Daemon,
+            backstore: device.backstore(),
             asking_for_space: AskingForSpace::default(),
             meter,
             cfgstring: device.cfgstring().unwrap_or_default().to_owned(),
@@ -207,6 +214,7 @@ impl<B: Backend> Lun<B> {
         }
         let monitored: Weak<Self> = Arc::downgrade(&lun);
         monitor::add(monitored);
+        copy::add(&lun);
         show(&lun, config, &name);
         Ok(lun)
     }

@@ -5,17 +5,17 @@
 //! Their CDBs have been checked (`filter.rs`), against the size that the core tells initiators;
 //! here the LUN's own counts.
 
-use std::ops;
 use std::sync::Arc;
 
 use super::admit::Range;
 use super::answers::{self, SUPPORTED_LOG_PAGES};
 use super::backend::Backend;
 use super::error::Op;
+use super::parameters::{bytes, hull, parameter_list};
 use super::{Lun, MAX_UNMAP, copy, lba_status, or_write, space, unmap, verify};
 use crate::metrics::IoDescriptor;
 use crate::runner::{Command, Rejected};
-use crate::scsi::{Cdb, Operation, Sense, Status};
+use crate::scsi::{Cdb, Operation, Status};
 
 /// Serves a command.
 ///
@@ -40,7 +40,7 @@ pub(super) fn serve<B: Backend>(lun: Arc<Lun<B>>, command: Command) -> Result<()
             lba_status::start(lun, &**image, command, offset);
         }),
         Some(Operation::Unmap) => unmap_list(lun, command),
-        Some(Operation::ExtendedCopy) => copy_list(lun, command),
+        Some(Operation::ExtendedCopy) => copy::serve(lun, command),
         Some(Operation::LogSense) => {
             if command.cdb().byte(2) & 0x3f == SUPPORTED_LOG_PAGES {
                 let page = answers::log_page(command.cdb(), None);
@@ -73,28 +73,6 @@ pub(super) fn work<B: Backend>(lun: &Lun<B>, cdb: &Cdb) -> IoDescriptor {
     IoDescriptor { op, offset: bytes(lun, lba), bytes: bytes(lun, blocks.into()) }
 }
 
-fn bytes<B: Backend>(lun: &Lun<B>, blocks: u64) -> u64 {
-    blocks.saturating_mul(u64::try_from(lun.block_size.bytes()).unwrap_or(u64::MAX))
-}
-
-/// The parameter list of a command, as far as it is looked at.
-fn parameter_list(command: &Command, longest: usize) -> Result<Vec<u8>, Status> {
-    let length = command.cdb().parameter_length();
-    if command.data().len() < length {
-        return Err(Status::Sense(Sense::PARAMETER_LIST_LENGTH_ERROR));
-    }
-    let mut list = vec![0; length.min(longest)];
-    command.data().copy_to(&mut list);
-    Ok(list)
-}
-
-/// From the first to the last byte of some ranges.
-fn hull(op: Op, ranges: &[ops::Range<u64>]) -> Range {
-    let offset = ranges.iter().map(|range| range.start).min().unwrap_or(0);
-    let end = ranges.iter().map(|range| range.end).max().unwrap_or(0);
-    Range { op, offset, len: end.saturating_sub(offset) }
-}
-
 fn unmap_list<B: Backend>(lun: Arc<Lun<B>>, mut command: Command) -> Result<(), Rejected> {
     let block = bytes(&lun, 1);
     let size = lun.size.bytes().checked_div(block).unwrap_or(0);
@@ -111,33 +89,6 @@ fn unmap_list<B: Backend>(lun: Arc<Lun<B>>, mut command: Command) -> Result<(), 
     let range = hull(Op::Unmap, &ranges);
     command.measure_range(range.offset, ranges.iter().map(|range| range.end - range.start).sum());
     lun.admit(command, range, move |lun, _, command| unmap::unmap(&lun, command, ranges))
-}
-
-fn copy_list<B: Backend>(lun: Arc<Lun<B>>, mut command: Command) -> Result<(), Rejected> {
-    let block = bytes(&lun, 1);
-    let own = command.unit_serial().map(|serial| copy::Own {
-        designator: copy::designator(&serial),
-        block_size: u32::try_from(block).unwrap_or(u32::MAX),
-        blocks: lun.size.bytes().checked_div(block).unwrap_or(0),
-    });
-    // Without a serial number the kernel cannot name the LUN either.
-    let own = own.ok_or(Status::HardwareError);
-    let list = parameter_list(&command, copy::LONGEST);
-    let plan = match own.and_then(|own| list.and_then(|list| copy::parse(&list, &own))) {
-        Err(status) => return Err(Rejected(command, status)),
-        Ok(plan) => plan,
-    };
-    let ranges: Vec<_> = plan
-        .segments
-        .iter()
-        .flat_map(|segment| [(segment.from, segment.blocks), (segment.to, segment.blocks)])
-        .filter(|(_, blocks)| *blocks > 0)
-        .map(|(lba, blocks)| bytes(&lun, lba)..bytes(&lun, lba.saturating_add(blocks)))
-        .collect();
-    let range = hull(Op::Copy, &ranges);
-    let blocks = plan.segments.iter().map(|segment| segment.blocks).sum();
-    command.measure_range(range.offset, bytes(&lun, blocks));
-    lun.admit(command, range, move |lun, _, command| copy::start(lun, command, plan))
 }
 
 #[cfg(test)]

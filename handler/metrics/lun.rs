@@ -72,23 +72,14 @@ pub enum Event {
     Owned,
     /// This gateway lost or released the image's lock.
     Standby,
-    /// An error was left for a later command to report.
-    Deferred,
     /// The image was moved to a connection with the volume's new graph.
     Moved,
 }
 
 impl Event {
     /// All of them, in order.
-    const ALL: [Self; 7] = [
-        Self::Slow,
-        Self::Outage,
-        Self::Reopened,
-        Self::Owned,
-        Self::Standby,
-        Self::Deferred,
-        Self::Moved,
-    ];
+    const ALL: [Self; 6] =
+        [Self::Slow, Self::Outage, Self::Reopened, Self::Owned, Self::Standby, Self::Moved];
 }
 
 /// A command, as far as it is measured.

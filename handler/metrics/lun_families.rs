@@ -64,9 +64,7 @@ impl Snapshot {
         })?;
         let name =
             ("tcmu_glfs_slow_commands", "Commands that exceeded the threshold of a slow one", None);
-        self.events(encoder, name, Event::Slow)?;
-        let name = ("tcmu_glfs_deferred_errors", "Errors left for a later command to report", None);
-        self.events(encoder, name, Event::Deferred)
+        self.events(encoder, name, Event::Slow)
     }
 
     pub(super) fn states(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

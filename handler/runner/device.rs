@@ -69,6 +69,13 @@ impl<'a> Device<'a> {
         backstore(&self.kernel_name()?).map(|(_hba, name)| name.to_owned())
     }
 
+    /// Place of the backstore in configfs, from the folder of all: `user_1/d0`. None if the kernel
+    /// does not tell.
+    #[must_use]
+    pub fn backstore(&self) -> Option<String> {
+        backstore(&self.kernel_name()?).map(place)
+    }
+
     /// The name that the kernel gives the device. None if it does not tell.
     fn kernel_name(&self) -> Option<String> {
         // SAFETY: the device is alive (invariant of the type).
@@ -130,9 +137,9 @@ impl<'a> Device<'a> {
     #[must_use]
     pub fn handle(&self) -> DeviceHandle {
         let name = self.kernel_name();
-        let attribute = name.as_deref().and_then(backstore).map(|(hba, name)| {
+        let attribute = name.as_deref().and_then(backstore).map(|backstore| {
             // As libtcmu builds it (`configfs.c`, CFGFS_CORE; `libtcmu.c`, `device_parse_cfg`).
-            format!("/sys/kernel/config/target/core/user_{hba}/{name}/attrib/dev_size")
+            format!("/sys/kernel/config/target/core/{}/attrib/dev_size", place(backstore))
         });
         DeviceHandle::new(
             self.symbols,
@@ -180,6 +187,11 @@ fn backstore(name: &str) -> Option<(&str, &str)> {
     let mut parts = name.trim_end().strip_prefix("tcm-user/")?.splitn(3, '/');
     let (hba, backstore) = (parts.next()?, parts.next()?);
     (!backstore.is_empty()).then_some((hba, backstore))
+}
+
+/// Where configfs has a backstore.
+fn place((hba, name): (&str, &str)) -> String {
+    format!("user_{hba}/{name}")
 }
 
 /// Where the daemon keeps its logs: the path of `name` there. None outside the daemon.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::thread;
 
 use crate::host::Host;
+use crate::kernel::Backstore;
 use crate::kernel::device::{CHECK_CONDITION, Device, Sense};
 use crate::kernel::ring::Data;
-use crate::life::{MIB, lun};
+use crate::life::{MIB, lun, lun_of};
 use crate::scsi::{BLOCK, assert_good, cdb16, inquiry, read, write};
 use support::pattern;
 use support::volume::LocalVolume;
@@ -17,6 +18,7 @@ const BLOCKS: u64 = 4 * MIB / BLOCK as u64;
 const LBA_OUT_OF_RANGE: Sense = (0x5, 0x21, 0x00);
 const INVALID_FIELD: Sense = (0x5, 0x24, 0x00);
 const INVALID_PARAMETERS: Sense = (0x5, 0x26, 0x00);
+const TARGET_NOT_REACHABLE: Sense = (0xa, 0x0d, 0x02);
 
 #[track_caller]
 fn assert_sense(device: &Device, cdb: &[u8], data: Data, sense: Sense) {
@@ -164,4 +166,70 @@ pub(crate) fn forced_and_empty() {
         let length = if opcode & 0x80 == 0 { 10 } else { 16 };
         assert_good(device.run(&cdb[..length], Data::None));
     }
+}
+
+/// The designator NAA 6h of a device, as the core tells initiators (VPD 83h).
+fn designator(device: &Device) -> Vec<u8> {
+    let page = inquiry(device, Some(0x83), 255);
+    let mut rest = &page[4..4 + usize::from(u16::from_be_bytes([page[2], page[3]]))];
+    while let [_, kind, _, length, tail @ ..] = rest {
+        let (id, next) = tail.split_at(usize::from(*length));
+        if kind & 0x0f == 3 {
+            return id.to_vec();
+        }
+        rest = next;
+    }
+    panic!("no NAA: {page:02x?}");
+}
+
+/// EXTENDED COPY of blocks of one device to the same place of another one.
+fn copy(from: &Device, to: &Device, lba: u64, blocks: u16) -> ([u8; 16], Data) {
+    let mut list = vec![0, 0, 0, 64, 0, 0, 0, 0, 0, 0, 0, 28, 0, 0, 0, 0];
+    for device in [from, to] {
+        list.extend([0xe4, 0, 0, 0, 1, 3, 0, 16]);
+        list.extend(designator(device));
+        list.extend([0, 0, 0, 0, 0, 0, 2, 0]);
+    }
+    list.extend([2, 0, 0, 0x18, 0, 0, 0, 1, 0, 0]);
+    list.extend(blocks.to_be_bytes());
+    list.extend(lba.to_be_bytes());
+    list.extend(lba.to_be_bytes());
+    let mut cdb = [0; 16];
+    cdb[0] = 0x83;
+    cdb[10..14].copy_from_slice(&u32::try_from(list.len()).unwrap().to_be_bytes());
+    (cdb, Data::Out(list))
+}
+
+/// As far as every initiator of the receiving LUN has the other one, too.
+pub(crate) fn copied_between_luns() {
+    let volume = LocalVolume::new();
+    let host = Host::start();
+    let [one, other, apart] =
+        [("d0", ";copy=daemon"), ("d1", ";copy=daemon"), ("d2", "")].map(|(name, options)| {
+            volume.image(name, 4 * MIB);
+            lun_of(&host, Backstore::new(name, &volume.cfgstring(name, options), 4 * MIB))
+        });
+    let data = pattern(8, 2 << 20);
+    for (index, part) in data.chunks(64 << 10).enumerate() {
+        write(&one, index as u64 * 128, part);
+    }
+    let (cdb, list) = copy(&one, &other, 0, 4096);
+    assert_sense(&one, &cdb, list, TARGET_NOT_REACHABLE);
+    host.kernel.export(&["d0", "d1", "d2"]);
+    host.kernel.admit("iqn.a", &[0, 1, 2]);
+    // By way of either LUN: initiators send it to the source or to the destination.
+    for receiving in [&one, &other] {
+        let (cdb, list) = copy(&one, &other, 0, 4096);
+        assert_good(receiving.run(&cdb, list));
+        assert!(read(&other, 0, 2 << 20) == data);
+        write(&other, 0, &vec![0; 64 << 10]);
+    }
+    let (cdb, list) = copy(&one, &apart, 0, 8);
+    assert_sense(&one, &cdb, list, TARGET_NOT_REACHABLE);
+    host.kernel.admit("iqn.b", &[0]);
+    let (cdb, list) = copy(&one, &other, 0, 8);
+    assert_sense(&one, &cdb, list, TARGET_NOT_REACHABLE);
+    assert_eq!(read(&other, 0, 4096), [0; 4096]);
+    let (cdb, list) = copy(&one, &other, 0, 8);
+    assert_good(other.run(&cdb, list));
 }

@@ -62,6 +62,10 @@ fn main() -> ExitCode {
         test("unmapped_and_repeated_blocks_read_as_they_should", commands::unmapped_and_repeated),
         test("counts_made_with_compare_and_write_are_not_lost", commands::counted_together),
         test("forced_and_empty_commands_do_what_they_should", commands::forced_and_empty),
+        test(
+            "blocks_are_copied_between_luns_that_every_initiator_has",
+            commands::copied_between_luns,
+        ),
         test("two_gateways_take_a_lun_in_turns_and_lose_nothing", gateways::taken_in_turns),
         test("every_opcode_with_any_parameters_is_answered", hostile::every_opcode),
         test("large_commands_to_a_silent_brick_take_bounded_memory", hostile::large_and_slow),

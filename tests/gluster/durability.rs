@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use support::cluster::Volume;
 use support::runner::{Lun, OK};
-use support::{faults, pattern};
+use support::{eventually, faults, pattern};
 
 const MIB: u64 = 1 << 20;
 
@@ -88,5 +88,31 @@ pub(crate) fn forced_writes() {
         let calls = (faults::calls(&image, "durablewrite"), faults::calls(&image, "sync"));
         assert_eq!(calls, (2 - flushes, flushes), "{options:?}");
         assert_eq!(lun.read(0, 512), (OK, vec![2; 512]));
+    }
+}
+
+/// The brick has no time to do anything later. How often: `FUA_KILLS`. That it has called fsync
+/// before it answered, which a brick that dies alone does not tell, its own `O_DSYNC` shows.
+pub(crate) fn forced_writes_survive_the_brick() {
+    const KILLS: u64 = 5;
+    let kills = std::env::var("FUA_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(KILLS);
+    let volume = Volume::start(&[], 1, &[]);
+    volume.image("disk.img", MIB);
+    let lun = Lun::opened(&volume.cfgstring("disk.img", ""), MIB);
+    for round in 0..kills {
+        let place = round % 256 * 4096;
+        let offset = i64::try_from(place).unwrap();
+        eventually("the LUN serves", || lun.read(offset, 512).0 == OK);
+        let (before, data) = (faults::calls("disk.img", "durablewrite"), pattern(round, 4096));
+        assert_eq!(lun.submit_forced_write(offset, &data).wait().0, OK, "round {round}");
+        volume.kill_bricks();
+        assert_eq!(faults::calls("disk.img", "durablewrite"), before + 1);
+        let mut bytes = vec![0; 4096];
+        File::open(volume.on_brick(0, "disk.img"))
+            .unwrap()
+            .read_exact_at(&mut bytes, place)
+            .unwrap();
+        assert!(bytes == data, "what was acknowledged in round {round} is lost");
+        volume.restart_bricks();
     }
 }

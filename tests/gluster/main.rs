@@ -60,6 +60,10 @@ fn main() -> ExitCode {
             durability::acknowledged_writes_survive,
         ),
         test("a_forced_write_is_durable_whatever_way_the_bricks_write", durability::forced_writes),
+        test(
+            "a_forced_write_survives_the_death_of_the_brick_right_after_it",
+            durability::forced_writes_survive_the_brick,
+        ),
         test("two_gateways_see_each_others_writes_at_once", durability::gateways_agree),
         test("a_volume_that_does_not_exist_is_named", failures::missing_volume),
         test("a_volume_that_is_stopped_is_named", failures::stopped_volume),

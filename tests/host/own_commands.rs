@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Commands that the handler serves in place of the core, on an image of a brick.
 
-use libc::{ENOSPC, ENOTCONN, ENXIO};
+use libc::{EIO, ENOSPC, ENOTCONN, ENXIO};
 
 use support::faults::{self, Fault};
 use support::pattern;
-use support::runner::{BUSY, Lun, OK, PASSTHROUGH_ERR, RANGE, RD_ERR};
+use support::runner::{BUSY, Lun, OK, PASSTHROUGH_ERR, RANGE, RD_ERR, WR_ERR};
 use support::volume::LocalVolume;
 
 const MIB: u64 = 1 << 20;
@@ -87,6 +87,82 @@ fn a_copy_that_fails_says_why() {
     let (cdb, list) = copy(&[(32760, 0, 16)]);
     let (status, command) = lun.submit_cdb(&cdb, list).wait();
     assert_eq!((status, command.sense()), (PASSTHROUGH_ERR, (0x0a, 0, 0)), "beyond the end");
+}
+
+/// An error of the first call, however it arrives, and no answer before the call is given up: each
+/// command has one answer (`submit` would notice two), and the one of its errno.
+#[test]
+fn every_command_of_the_handlers_own_has_one_answer_to_an_error() {
+    const NO_SPACE: (u8, u8, u8) = (7, 0x27, 0x07);
+    let volume = LocalVolume::apart();
+    let lun = opened(&volume);
+    let path = volume.path("disk.img");
+    let (copy_cdb, copy_list) = copy(&[(0, 64, 8)]);
+    let mut unmap = vec![0, 22, 0, 16, 0, 0, 0, 0];
+    unmap.extend([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0]);
+    let commands = [
+        ("VERIFY", cdb16(0x8f, 2, 0, 8), vec![0; 4096]),
+        ("WRITE AND VERIFY", cdb16(0x8e, 2, 0, 8), vec![1; 4096]),
+        ("ORWRITE", cdb16(0x8b, 0, 0, 8), vec![1; 4096]),
+        ("EXTENDED COPY", copy_cdb, copy_list),
+        ("WRITE SAME", cdb16(0x93, 0, 0, 8), vec![1; 512]),
+        ("WRITE SAME of zeros", cdb16(0x93, 0, 0, 8), vec![0; 512]),
+        ("WRITE SAME with UNMAP", cdb16(0x93, 8, 0, 8), vec![0; 512]),
+        ("UNMAP", vec![0x42, 0, 0, 0, 0, 0, 0, 0, 24, 0], unmap),
+    ];
+    for (name, cdb, data) in commands {
+        let serves = || lun.submit_cdb(&cdb, data.clone());
+        for errno in [ENOSPC, EIO, ENOTCONN] {
+            for fault in [Fault::AtSubmit(errno), Fault::Inline(errno), Fault::Late(errno)] {
+                // Else the 3 s of BUSY would be over in the end.
+                assert_eq!(lun.write(0, &[1; 4096]), OK);
+                faults::set(&path, Some(fault));
+                let (status, command) = serves().wait();
+                faults::set(&path, None);
+                let wanted = match errno {
+                    ENOSPC => PASSTHROUGH_ERR,
+                    // It is a durable write: nobody knows what is on the disk.
+                    EIO if name == "WRITE AND VERIFY" => WR_ERR,
+                    _ => BUSY,
+                };
+                assert_eq!(status, wanted, "{name}, {fault:?}");
+                assert!(errno != ENOSPC || command.sense() == NO_SPACE, "{name}, {fault:?}");
+            }
+        }
+        assert_eq!(lun.write(0, &[1; 4096]), OK);
+        faults::set(&path, Some(Fault::Never));
+        let pending = serves();
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        assert_eq!(pending.answered(), None, "{name}");
+        faults::set(&path, None);
+        assert_eq!(pending.wait().0, BUSY, "{name}: as of a connection that is lost");
+        assert_eq!(lun.write(0, &[0; 4096]), OK);
+        assert_eq!(serves().wait().0, OK, "{name} works again");
+    }
+}
+
+#[test]
+fn an_unmap_of_neighbours_is_one_call() {
+    let volume = LocalVolume::new();
+    let lun = opened(&volume);
+    assert_eq!(lun.write(0, &vec![1; 1 << 20]), OK);
+    let unmap = |step: u64| {
+        let mut list = [&4102_u16.to_be_bytes()[..], &4096_u16.to_be_bytes(), &[0; 4]].concat();
+        for number in 0..256 {
+            list.extend((number * step).to_be_bytes());
+            list.extend([0, 0, 0, 1, 0, 0, 0, 0]);
+        }
+        let before = faults::calls(&volume.path("disk.img"), "discard");
+        let begin = std::time::Instant::now();
+        let cdb = [0x42, 0, 0, 0, 0, 0, 0, 0x10, 0x08, 0];
+        assert_eq!(lun.submit_cdb(&cdb, list).wait().0, OK);
+        let calls = faults::calls(&volume.path("disk.img"), "discard") - before;
+        eprintln!("UNMAP of 256 blocks, {step} apart: {calls} calls, {:?}", begin.elapsed());
+        calls
+    };
+    assert_eq!((unmap(2), unmap(1)), (256, 1));
+    assert_eq!(lun.read(0, 131_072), (OK, vec![0; 131_072]));
+    assert_eq!(lun.read(256 * 512, 1024).1[512..], [1; 512], "between two");
 }
 
 #[test]

@@ -121,7 +121,6 @@ pub fn text(luns: &[Lun], connected: u64) -> String {
         }
         line("in_flight", "", 4);
         line("slow_commands_total", "", 0);
-        line("deferred_errors_total", "", 0);
     }
     for (metric, value) in
         [("bricks", 3), ("bricks_connected", connected), ("graph_switches_total", 1)]

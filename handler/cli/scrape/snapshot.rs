@@ -43,7 +43,6 @@ pub(crate) struct Lun {
     pub(crate) slow: f64,
     pub(crate) outages: f64,
     pub(crate) reopens: f64,
-    pub(crate) deferred_errors: f64,
     /// By operation.
     pub(crate) operations: BTreeMap<String, f64>,
     /// By operation.
@@ -162,7 +161,6 @@ impl Lun {
             "slow_commands_total" => self.slow = value,
             "outages_total" => self.outages = value,
             "reopens_total" => self.reopens = value,
-            "deferred_errors_total" => self.deferred_errors += value,
             "operations_total" => *self.operations.entry(op).or_default() += value,
             "data_bytes_total" => *self.bytes.entry(op).or_default() += value,
             "errors_total" => {

@@ -66,7 +66,6 @@ struct LunDocument {
     slow_commands: u64,
     outages: u64,
     reopens: u64,
-    deferred_errors: u64,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
@@ -141,7 +140,6 @@ impl LunDocument {
             slow_commands: whole(lun.slow),
             outages: whole(lun.outages),
             reopens: whole(lun.reopens),
-            deferred_errors: whole(lun.deferred_errors),
         }
     }
 }

@@ -95,7 +95,6 @@ pub(super) fn text(snapshot: &Snapshot, lun: &Lun) -> String {
     line("outages", &format!("{outages} (reopened {reopens} times, moved {:.0} times)", lun.moves));
     line("in flight", &units::count(lun.in_flight));
     line("slow", &units::count(lun.slow));
-    line("deferred", &format!("{} errors", units::count(lun.deferred_errors)));
     let errors: Vec<String> = lun
         .errors
         .iter()

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! EXTENDED COPY: blocks are copied within the LUN, without a way through the initiator.
+//! EXTENDED COPY: blocks are copied within the LUN, or between LUNs of this daemon, without a way
+//! through the initiator.
 //!
 //! Segments one after the other, since one may read what another has written; a segment in pieces
 //! of which several are under way, so that a command takes [`IN_FLIGHT`] pieces of memory. A piece
@@ -10,18 +11,24 @@
 //! it goes to one replica (measured with 10.3: the others kept the old data, and `heal info` said
 //! 0).
 
+mod admit;
+mod others;
 mod parameter_list;
+mod permission;
 mod results;
+mod start;
 
 use std::cmp::min;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
 
-use self::parameter_list::Segment;
-pub(super) use self::parameter_list::{LONGEST, Own, Plan, designator, parse};
+use self::admit::Admissions;
+pub(super) use self::others::add;
+use self::parameter_list::{Plan, Segment};
 use self::results::Outcome;
 pub(super) use self::results::Results;
+pub(super) use self::start::serve;
 use super::Lun;
 use super::backend::{Backend, Data, Request, ZeroMethod};
 use super::error::Op;
@@ -35,7 +42,9 @@ const IN_FLIGHT: usize = 4;
 
 /// An EXTENDED COPY under way.
 struct Copy<B: Backend> {
-    lun: Arc<Lun<B>>,
+    /// Those that take part, the one that the command is for first.
+    luns: Vec<Arc<Lun<B>>>,
+    _admissions: Admissions,
     list: Option<u8>,
     state: Mutex<State>,
 }
@@ -52,26 +61,42 @@ struct State {
     in_flight: usize,
     copied: u64,
     done: u16,
-    failure: Option<(Failure, u64)>,
+    failure: Option<Failed>,
 }
 
 /// A part of a segment, in bytes.
 #[derive(Debug, Clone, Copy)]
 struct Piece {
+    source: usize,
     from: u64,
+    destination: usize,
     to: u64,
     len: u64,
+}
+
+/// Why a copy has failed, on which LUN, and where.
+#[derive(Debug, Clone, Copy)]
+struct Failed {
+    failure: Failure,
+    lun: usize,
+    offset: u64,
+}
+
+impl Piece {
+    fn not_written(&self, failure: Failure) -> Failed {
+        Failed { failure, lun: self.destination, offset: self.to }
+    }
 }
 
 /// What to do next.
 enum Next {
     Copy(Piece, Place),
     Wait,
-    End(Command, Option<(Failure, u64)>),
+    End(Command, Option<Failed>),
 }
 
-/// Starts a copy.
-pub(super) fn start<B: Backend>(lun: Arc<Lun<B>>, command: Command, plan: Plan) {
+/// Starts a copy between `luns`.
+fn start<B: Backend>(luns: Vec<Arc<Lun<B>>>, admissions: Admissions, command: Command, plan: Plan) {
     let Plan { list, mut segments } = plan;
     segments.reverse();
     let state = State {
@@ -84,13 +109,14 @@ pub(super) fn start<B: Backend>(lun: Arc<Lun<B>>, command: Command, plan: Plan) 
         done: 0,
         failure: None,
     };
-    proceed(&Arc::new(Copy { lun, list, state: Mutex::new(state) }));
+    let state = Mutex::new(state);
+    proceed(&Arc::new(Copy { luns, _admissions: admissions, list, state }));
 }
 
 /// Begins as many pieces as may be under way; answers when there are none left.
 fn proceed<B: Backend>(copy: &Arc<Copy<B>>) {
     loop {
-        let next = copy.state().next(copy.lun.block_size.bytes());
+        let next = copy.state().next(|lun| copy.block_size(lun));
         match next {
             Next::Copy(piece, place) => read(copy, piece, place),
             Next::Wait => return,
@@ -101,10 +127,13 @@ fn proceed<B: Backend>(copy: &Arc<Copy<B>>) {
 
 fn read<B: Backend>(copy: &Arc<Copy<B>>, piece: Piece, place: Place) {
     let len = usize::try_from(piece.len).unwrap_or(usize::MAX);
+    let Some(lun) = copy.luns.get(piece.source) else { return };
     let next = Arc::clone(copy);
-    whole::read(&copy.lun, place, len, move |outcome| match outcome {
+    whole::read(lun, place, len, move |outcome| match outcome {
         Ok(bytes) => store(&next, piece, bytes),
-        Err(failure) => finish(&next, piece, Err(failure)),
+        Err(failure) => {
+            finish(&next, piece, Err(Failed { failure, lun: piece.source, offset: piece.from }));
+        }
     });
 }
 
@@ -112,7 +141,8 @@ fn read<B: Backend>(copy: &Arc<Copy<B>>, piece: Piece, place: Place) {
 fn store<B: Backend>(copy: &Arc<Copy<B>>, piece: Piece, bytes: Vec<u8>) {
     let discards =
         |image: &Arc<B>| image.unsupported().fall_back(ZeroMethod::Discard) == ZeroMethod::Discard;
-    let image = copy.lun.gate.image().filter(discards);
+    let lun = copy.luns.get(piece.destination);
+    let image = lun.and_then(|lun| lun.gate.image()).filter(discards);
     match image.filter(|_| bytes.iter().all(|&byte| byte == 0) && !copy.state().is_expired()) {
         Some(image) => {
             let hole =
@@ -125,10 +155,10 @@ fn store<B: Backend>(copy: &Arc<Copy<B>>, piece: Piece, bytes: Vec<u8>) {
 
 fn write<B: Backend>(copy: &Arc<Copy<B>>, piece: Piece, bytes: Vec<u8>) {
     let place = Place { offset: piece.to, deadline: copy.state().deadline() };
+    let Some(lun) = copy.luns.get(piece.destination) else { return };
     let next = Arc::clone(copy);
-    let durability = copy.lun.write_durability();
-    whole::write(&copy.lun, place, bytes, durability, move |outcome| {
-        finish(&next, piece, outcome.map(drop));
+    whole::write(lun, place, bytes, lun.write_durability(), move |outcome| {
+        finish(&next, piece, outcome.map(drop).map_err(|failure| piece.not_written(failure)));
     });
 }
 
@@ -150,14 +180,17 @@ impl<B: Backend> Request for Hole<B> {
         let Some(bytes) = self.bytes.take() else { return };
         match outcome {
             Ok(_) => {
-                self.copy.lun.served(Op::Unmap);
+                if let Some(lun) = self.copy.luns.get(self.piece.destination) {
+                    lun.served(Op::Unmap);
+                }
                 finish(&self.copy, self.piece, Ok(()));
             }
             Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL) => {
                 write(&self.copy, self.piece, bytes);
             }
             Err(errno) => {
-                finish(&self.copy, self.piece, Err(Failure::Storage(Op::Unmap, errno)));
+                let failed = self.piece.not_written(Failure::Storage(Op::Unmap, errno));
+                finish(&self.copy, self.piece, Err(failed));
             }
         }
     }
@@ -166,21 +199,23 @@ impl<B: Backend> Request for Hole<B> {
 impl<B: Backend> Drop for Hole<B> {
     fn drop(&mut self) {
         if self.bytes.take().is_some() {
-            finish(&self.copy, self.piece, Err(Failure::Storage(Op::Unmap, Errno::EIO)));
+            let failed = self.piece.not_written(Failure::Storage(Op::Unmap, Errno::EIO));
+            finish(&self.copy, self.piece, Err(failed));
         }
     }
 }
 
 /// A piece has come to its end.
-fn finish<B: Backend>(copy: &Arc<Copy<B>>, piece: Piece, outcome: Result<(), Failure>) {
+fn finish<B: Backend>(copy: &Arc<Copy<B>>, piece: Piece, outcome: Result<(), Failed>) {
     {
         let mut state = copy.state();
         state.in_flight = state.in_flight.saturating_sub(1);
         match outcome {
             Ok(()) => state.copied = state.copied.saturating_add(piece.len),
             // The first one: those that follow are its consequences.
-            Err(failure) if state.failure.is_none() => state.failure = Some((failure, piece.to)),
-            Err(_) => {}
+            Err(failed) => {
+                state.failure.get_or_insert(failed);
+            }
         }
     }
     proceed(copy);
@@ -191,17 +226,25 @@ impl<B: Backend> Copy<B> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn end(&self, command: Command, failure: Option<(Failure, u64)>) {
-        if let Some(list) = self.list {
+    fn block_size(&self, lun: usize) -> usize {
+        self.luns.get(lun).map_or(1, |lun| lun.block_size.bytes())
+    }
+
+    fn end(&self, command: Command, failed: Option<Failed>) {
+        let receiving = self.luns.first();
+        if let (Some(list), Some(receiving)) = (self.list, receiving) {
             let (segments, bytes) = {
                 let state = self.state();
                 (state.done, state.copied)
             };
-            self.lun.copies.add(Outcome { list, ok: failure.is_none(), segments, bytes });
+            receiving.copies.add(Outcome { list, ok: failed.is_none(), segments, bytes });
         }
-        match failure {
-            None => command.complete(Status::Ok),
-            Some((failure, offset)) => failure.answer(&self.lun, command, Op::Copy, offset),
+        let Some(Failed { failure, lun, offset }) = failed else {
+            return command.complete(Status::Ok);
+        };
+        match self.luns.get(lun) {
+            Some(lun) => failure.answer(lun, command, Op::Copy, offset),
+            None => command.complete(Status::HardwareError),
         }
     }
 }
@@ -215,7 +258,7 @@ impl State {
         self.command.as_ref().is_some_and(Command::is_expired)
     }
 
-    fn next(&mut self, block_size: usize) -> Next {
+    fn next(&mut self, block_size: impl Fn(usize) -> usize) -> Next {
         if self.failure.is_some() {
             self.pieces.clear();
             self.segments.clear();
@@ -227,7 +270,8 @@ impl State {
                     .take()
                     .map_or(Next::Wait, |command| Next::End(command, self.failure.take()));
             };
-            (self.pieces, self.width) = cut(segment, u64::try_from(block_size).unwrap_or(u64::MAX));
+            let block_size = u64::try_from(block_size(segment.source)).unwrap_or(u64::MAX);
+            (self.pieces, self.width) = cut(segment, block_size);
             self.done = self.done.saturating_add(1);
         }
         if self.in_flight >= self.width {
@@ -248,15 +292,18 @@ fn cut(segment: Segment, block_size: u64) -> (Vec<Piece>, usize) {
     while offset < len {
         let piece = min(PIECE, len.saturating_sub(offset));
         let at = |begin: u64| begin.saturating_add(offset);
-        pieces.push(Piece { from: at(from), to: at(to), len: piece });
+        let Segment { source, destination, .. } = segment;
+        pieces.push(Piece { source, from: at(from), destination, to: at(to), len: piece });
         offset = offset.saturating_add(piece);
     }
-    let overlaps = from.abs_diff(to) < len;
+    let overlaps = segment.source == segment.destination && from.abs_diff(to) < len;
     if !(overlaps && to > from) {
         pieces.reverse();
     }
     (pieces, if overlaps { 1 } else { IN_FLIGHT })
 }
 
+#[cfg(test)]
+mod between_tests;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
+use super::parameter_list::designator;
 use super::parameter_list::tests::{list, segment, target};
 use super::*;
 use crate::lun::testing::{Fault, Memory, image, lun};
@@ -94,7 +95,7 @@ fn the_outcome_can_be_asked_for() {
 fn a_segment_that_overlaps_itself_is_copied_like_memory_is_moved() {
     const MIB: u64 = 1 << 20;
     for (from, to) in [(0, 3 * MIB), (3 * MIB, 0), (5, 6)] {
-        let segment = Segment { from, to, blocks: 8 * MIB };
+        let segment = Segment { source: 0, from, destination: 0, to, blocks: 8 * MIB };
         let (pieces, width) = cut(segment, 1);
         assert_eq!((pieces.len(), width), (8, 1));
         let mut disk: Vec<u64> = (0..12).collect();
@@ -107,5 +108,8 @@ fn a_segment_that_overlaps_itself_is_copied_like_memory_is_moved() {
         let begin = usize::try_from(to / MIB).unwrap();
         assert_eq!(disk[begin..begin + 8], expected);
     }
-    assert_eq!(cut(Segment { from: 0, to: 8, blocks: 8 }, 512).1, IN_FLIGHT, "side by side");
+    let apart = Segment { source: 0, from: 0, destination: 0, to: 8, blocks: 8 };
+    assert_eq!(cut(apart, 512).1, IN_FLIGHT, "side by side");
+    let between_luns = Segment { destination: 1, to: 0, ..apart };
+    assert_eq!(cut(between_luns, 512).1, IN_FLIGHT);
 }

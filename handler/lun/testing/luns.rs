@@ -24,7 +24,7 @@ use super::super::space_warning::SpaceWarning;
 use super::super::unflushed::UnflushedWrites;
 use super::super::unmap::Fills;
 use super::{Fault, Memory, SIZE, Volume};
-use crate::config::{Cache, Config, Grow, LogLevel};
+use crate::config::{Cache, Config, CopyRange, Grow, LogLevel};
 use crate::log::Log;
 use crate::runner::testing::{Answer, command, device_handle};
 use crate::runner::{Lun as _, Rejected};
@@ -83,6 +83,8 @@ pub(in crate::lun) fn closed_lun(volume: &Arc<Volume>, options: &str) -> Arc<Lun
         fills: Fills::new(),
         flushes: Flushes::default(),
         copies: Results::default(),
+        copies_with_others: config.copy == CopyRange::Daemon,
+        backstore: Some(format!("user_1/{label}")),
         asking_for_space: AskingForSpace::default(),
         cfgstring: String::new(),
         log,

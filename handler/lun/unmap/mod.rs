@@ -32,7 +32,22 @@ pub(super) const MAX_WRITE_SAME: u32 = 64 << 20;
 
 /// UNMAP of `ranges`, in bytes.
 pub(super) fn unmap<B: Backend>(lun: &Arc<Lun<B>>, command: Command, ranges: Vec<Range<u64>>) {
+    let ranges = merged(ranges);
     start(lun, command, (Op::Unmap, ZeroMethod::Discard), Pattern::Zeros, ranges);
+}
+
+/// Ranges that touch or overlap, as one: each is a call, and bricks free nothing of one that is
+/// shorter than a block of their file system.
+fn merged(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
+    ranges.sort_unstable_by_key(|range| range.start);
+    ranges.dedup_by(|next, last| {
+        let touches = next.start <= last.end;
+        if touches {
+            last.end = last.end.max(next.end);
+        }
+        touches
+    });
+    ranges
 }
 
 /// WRITE SAME. Without the UNMAP bit its blocks stay allocated.

@@ -64,3 +64,36 @@ fn an_image_that_is_closed_meanwhile_leaves_no_fill_unanswered() {
     let statuses: Vec<_> = fills.iter().map(|answers| answers.recv().unwrap().status).collect();
     assert_eq!((&statuses[..8], &statuses[8..]), (&[0; 8][..], &[3; 12][..]));
 }
+
+#[test]
+fn ranges_of_an_unmap_that_touch_or_overlap_are_one_call() {
+    let calls = |descriptors: &[(u64, u32)]| {
+        let lun = lun(Vec::new());
+        let image = image(&lun);
+        image.volume.state().bytes.fill(7);
+        let length = u16::try_from(descriptors.len() * 16).unwrap();
+        let mut list = [(length + 6).to_be_bytes(), length.to_be_bytes(), [0; 2], [0; 2]].concat();
+        for (lba, count) in descriptors {
+            list.extend([&lba.to_be_bytes()[..], &count.to_be_bytes(), &[0; 4]].concat());
+        }
+        let mut cdb = [0x42, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        cdb[7..9].copy_from_slice(&(length + 8).to_be_bytes());
+        let (command, answers) = command_of(&cdb, list, 512);
+        assert!(Arc::clone(&lun).serve(command).is_ok());
+        assert_eq!(answers.recv().unwrap().status, 0);
+        let blocks: Vec<_> =
+            image.volume.state().bytes.chunks(512).map(|block| block[0] == 0).collect();
+        let all = |lba: usize| {
+            descriptors.iter().any(|&(from, count)| {
+                (from..from + u64::from(count)).contains(&u64::try_from(lba).unwrap())
+            })
+        };
+        assert!(blocks.iter().enumerate().all(|(lba, zero)| *zero == all(lba)), "{blocks:?}");
+        image.calls()
+    };
+    let each: Vec<_> = (0..16).map(|lba| (lba, 1)).collect();
+    assert_eq!(calls(&each), 1);
+    assert_eq!(calls(&each.iter().rev().copied().collect::<Vec<_>>()), 1, "from the end");
+    assert_eq!(calls(&[(0, 8), (2, 2), (7, 3)]), 1, "one within another");
+    assert_eq!(calls(&[(4, 2), (0, 3), (8, 1)]), 3);
+}

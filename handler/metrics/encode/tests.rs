@@ -120,5 +120,5 @@ fn every_lun_has_every_series_from_the_beginning() {
     let series = |text: &str| text.lines().filter(|line| !line.starts_with('#')).count();
     let one = series(&snapshot(vec![lun("a")]).text(Format::Prometheus));
     let two = series(&snapshot(vec![lun("a"), lun("b")]).text(Format::Prometheus));
-    assert_eq!(two - one, 1 + 10 + 9 + 100 + 10 * 26 + 1 + 2 + 1 + 1 + 1 + 2 + 2 + 1 + 3 + 3 + 2);
+    assert_eq!(two - one, 1 + 10 + 9 + 100 + 10 * 26 + 1 + 1 + 1 + 1 + 1 + 2 + 2 + 1 + 3 + 3 + 2);
 }

@@ -160,6 +160,16 @@ impl Kernel {
         self.state().devices.remove(&device.minor);
     }
 
+    /// Shows an iSCSI target with these backstores, which only ACLs admit to.
+    pub(crate) fn export(&self, backstores: &[&str]) {
+        self.shared.tree.export(backstores);
+    }
+
+    /// Shows an ACL of that target, which maps some of its LUNs.
+    pub(crate) fn admit(&self, initiator: &str, luns: &[usize]) {
+        self.shared.tree.admit(initiator, luns);
+    }
+
     /// An admin's `targetcli ... set attribute dev_size=BYTES`.
     pub(crate) fn set_size(&self, device: &Device, bytes: u64) -> Result<(), Errno> {
         self.event(device, netlink::RECONFIG_DEVICE, Some(&Change::Size(bytes)))?;

@@ -11,6 +11,9 @@ use super::Backstore;
 /// The number of the HBA in configfs: `user_1`.
 const HBA: u32 = 1;
 
+/// A target portal group.
+const GROUP: &str = "sys/kernel/config/target/iscsi/iqn.2026-01.org.example:t/tpgt_1";
+
 /// Devices that the daemon and libgfapi find beside the UIO devices.
 const DEVICES: [&str; 5] = ["null", "zero", "full", "random", "urandom"];
 
@@ -94,6 +97,7 @@ impl Tree {
         file("enable", "1\n");
         file("action/block_dev", "unblocked\n");
         file("action/reset_ring", "");
+        file("pr/res_holder", "No SPC-3 Reservation holder\n");
         let serial = format!("0b5e{minor:04}-0000-4000-8000-000000000000");
         file("wwn/vpd_unit_serial", &format!("T10 VPD Unit Serial Number: {serial}\n"));
         fs::create_dir_all(self.root.join(&folder).join("alua/default_tg_pt_gp")).unwrap();
@@ -135,6 +139,28 @@ impl Tree {
             ("emulate_write_cache", u8::from(backstore.write_cache).to_string()),
         ] {
             self.write(&format!("{folder}/attrib/{name}"), &format!("{value}\n"));
+        }
+    }
+
+    /// An iSCSI target with these backstores, which only ACLs admit to.
+    pub(crate) fn export(&self, backstores: &[&str]) {
+        self.write(&format!("{GROUP}/attrib/generate_node_acls"), "0\n");
+        self.write(&format!("{GROUP}/dynamic_sessions"), "\0");
+        for (number, backstore) in backstores.iter().enumerate() {
+            let lun = self.root.join(format!("{GROUP}/lun/lun_{number}"));
+            fs::create_dir_all(&lun).unwrap();
+            let to = format!("../../../../../../target/core/user_{HBA}/{backstore}");
+            symlink(to, lun.join("a1b2c3")).unwrap();
+        }
+    }
+
+    /// An ACL of that target, which maps some of its LUNs.
+    pub(crate) fn admit(&self, initiator: &str, luns: &[usize]) {
+        for number in luns {
+            let mapped = format!("{GROUP}/acls/{initiator}/lun_{number}");
+            self.write(&format!("{mapped}/write_protect"), "0\n");
+            let to = format!("../../../lun/lun_{number}");
+            symlink(to, self.root.join(mapped).join("d4e5f6")).unwrap();
         }
     }
 

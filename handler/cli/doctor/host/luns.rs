@@ -22,6 +22,8 @@ pub(super) struct Lun {
     attributes: Vec<(&'static str, String)>,
     groups: Vec<Group>,
     exported: bool,
+    /// The kernel keeps persistent reservations for it (`emulate_pr`).
+    has_reservations: bool,
 }
 
 /// An ALUA group of it.
@@ -111,7 +113,10 @@ impl Lun {
             Group { access_type, state, delay, name: group }
         });
         let (attributes, groups) = (attributes.collect(), groups.collect());
-        Self { name, cfgstring, config, attributes, groups, exported }
+        // Kernels before 5.0 have no such attribute, and nothing can be done.
+        let has_reservations =
+            files.read(&format!("{folder}/attrib/emulate_pr")).is_some_and(|value| value == "1");
+        Self { name, cfgstring, config, attributes, groups, exported, has_reservations }
     }
 
     /// Whether it serves the image of `config`.
@@ -179,6 +184,20 @@ impl Lun {
                         word(name)
                     ),
                     "create it again without fence=off",
+                ),
+            );
+        }
+        if self.is_shared() && self.has_reservations {
+            let path = word(&format!("/backstores/user:glfs/{name}"));
+            findings.push(
+                Finding::new(
+                    Severity::Warning,
+                    format!("LUN {name} has ALUA groups and emulate_pr=1"),
+                    "each gateway's kernel keeps reservations of its own: an initiator that is                      fenced off by one of them writes through the other one, and a cluster that                      trusts them loses data (docs/high-availability.md)",
+                )
+                .fixed_by(
+                    Place::Host,
+                    format!("targetcli {path} set attribute emulate_pr=0 && targetcli saveconfig"),
                 ),
             );
         }

@@ -31,6 +31,7 @@ impl MadeUp {
             (format!("{LUN}/attrib/dev_config"), CFGSTRING),
             (format!("{LUN}/attrib/cmd_time_out"), "130\n"),
             (format!("{LUN}/attrib/max_data_area_mb"), "1024\n"),
+            (format!("{LUN}/attrib/emulate_pr"), "0\n"),
             (format!("{LUN}/alua/default_tg_pt_gp/alua_access_type"), "Implicit and Explicit\n"),
             (format!("{LUN}/alua/gateway2/alua_access_type"), "Implicit\n"),
             (format!("{LUN}/alua/gateway2/alua_access_state"), "1\n"),
@@ -151,6 +152,21 @@ fn groups_are_implicit_and_do_not_delay() {
     host.write(&format!("{LUN}/alua/gateway2/alua_access_type"), "Implicit\n");
     host.write(&format!("{LUN}/alua/gateway2/nonop_delay_msecs"), "100\n");
     assert_eq!(host.only(), warning("LUN d0: group gateway2: nonop_delay_msecs is 100"));
+}
+
+#[test]
+fn a_lun_with_another_gateway_has_no_reservations() {
+    let host = MadeUp::host();
+    host.write(&format!("{LUN}/attrib/emulate_pr"), "1\n");
+    assert_eq!(host.only(), warning("LUN d0 has ALUA groups and emulate_pr=1"));
+    assert!(host.commands().contains(
+        "targetcli /backstores/user:glfs/d0 set attribute emulate_pr=0 && targetcli saveconfig"
+    ));
+    for file in ["alua_access_type", "alua_access_state", "nonop_delay_msecs", "members"] {
+        host.remove(&format!("{LUN}/alua/gateway2/{file}"));
+    }
+    fs::remove_dir(host.root.path().join(format!("{LUN}/alua/gateway2"))).unwrap();
+    assert_eq!(host.wrong(), [], "one gateway");
 }
 
 #[test]

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! Copies between LUNs on volumes in memory, as a configfs in a folder permits them.
+
+use std::time::{Duration, Instant};
+
+use super::parameter_list::designator;
+use super::parameter_list::tests::{list, segment, target};
+use super::permission::tests::Configfs;
+use super::start::serve_by;
+use super::*;
+use crate::lun::testing::{Fault, GOOD, Memory, Volume, image, lun_of, write};
+use crate::runner::testing::{Answer, SERIAL, command_of};
+use crate::scsi::Sense;
+
+const OTHER_SERIAL: &str = "fedcba9876543210fedcba9876543210";
+
+/// The receiving LUN, full of ones, and another one, full of twos, which every initiator reaches.
+struct Pair {
+    one: Arc<Lun<Memory>>,
+    other: Arc<Lun<Memory>>,
+    configfs: Configfs,
+}
+
+impl Pair {
+    fn with(options: [&str; 2]) -> Self {
+        let [one, other] = options.map(|options| lun_of(&Volume::new(), options));
+        for (lun, byte) in [(&one, 1), (&other, 2)] {
+            image(lun).volume.state().bytes.fill(byte);
+            add(lun);
+        }
+        let configfs = Configfs::new();
+        let backstore = |lun: &Arc<Lun<Memory>>| lun.backstore.clone().unwrap();
+        configfs.lun(&backstore(&one), SERIAL.to_str().unwrap());
+        configfs.lun(&backstore(&other), OTHER_SERIAL);
+        configfs.export("t", &[&backstore(&one), &backstore(&other)]);
+        configfs.admit("t", "iqn.a", &[(0, false), (1, false)]);
+        Self { one, other, configfs }
+    }
+
+    fn new() -> Self {
+        Self::with([";copy=daemon"; 2])
+    }
+
+    /// Copies four blocks from the beginning of one LUN to block 8 of another one.
+    fn copy(&self, source: u8, destination: u8) -> Answer {
+        let targets =
+            [SERIAL.to_str().unwrap(), OTHER_SERIAL].map(|serial| target(designator(serial), 512));
+        let mut segment = segment(0, 8, 4);
+        (segment[5], segment[7]) = (source, destination);
+        let list = list(&targets, &[segment]);
+        let length = u32::try_from(list.len()).unwrap().to_be_bytes();
+        let cdb = [&[0x83, 0, 0, 0, 0, 0, 0, 0, 0, 0][..], &length].concat();
+        let (command, answers) = command_of(&cdb, list, 20);
+        if let Err(rejected) = serve_by(Arc::clone(&self.one), command, self.configfs.path()) {
+            rejected.0.complete(rejected.1);
+        }
+        answers.recv_timeout(Duration::from_secs(60)).unwrap()
+    }
+
+    fn is_refused(&self, source: u8, destination: u8) -> bool {
+        let answer = self.copy(source, destination);
+        let (key, asc, ascq, _) = answer.sense;
+        answer.status == 2 && (key, asc, ascq) == (0x0a, 0x0d, 0x02)
+    }
+}
+
+/// Blocks 7, 8, 11 and 12.
+fn around(lun: &Arc<Lun<Memory>>) -> [u8; 4] {
+    let image = image(lun);
+    let state = image.volume.state();
+    [7, 8, 11, 12].map(|block| state.bytes[block * 512])
+}
+
+#[test]
+fn blocks_are_copied_from_one_lun_to_another_either_way() {
+    let pair = Pair::new();
+    assert_eq!(pair.copy(0, 1).status, 0);
+    assert_eq!((around(&pair.one), around(&pair.other)), ([1; 4], [2, 1, 1, 2]));
+    assert_eq!(pair.copy(1, 0).status, 0);
+    assert_eq!(around(&pair.one), [1, 2, 2, 1]);
+    image(&pair.one).volume.state().bytes[..2048].fill(0);
+    assert_eq!(pair.copy(0, 1).status, 0);
+    assert_eq!(around(&pair.other), [2, 0, 0, 2], "a hole");
+    assert_eq!(pair.copy(1, 1).status, 0, "both are the other one");
+}
+
+#[test]
+fn both_luns_must_permit_it() {
+    for options in [[";copy=daemon", ""], ["", ";copy=daemon"], [";copy=lun", ";copy=lun"]] {
+        let pair = Pair::with(options);
+        assert!(pair.is_refused(0, 1) && pair.is_refused(1, 0), "{options:?}");
+        assert_eq!(pair.copy(0, 0).status, 0);
+        assert_eq!(around(&pair.other), [2; 4]);
+    }
+}
+
+#[test]
+fn an_initiator_without_the_other_lun_gets_nothing_of_it() {
+    let pair = Pair::new();
+    pair.configfs.admit("t", "iqn.b", &[(0, false)]);
+    assert!(pair.is_refused(0, 1) && pair.is_refused(1, 0));
+    let pair = Pair::new();
+    pair.configfs.admit("t", "iqn.b", &[(0, false), (1, true)]);
+    assert!(pair.is_refused(0, 1), "it may not write it");
+    assert_eq!(pair.copy(1, 0).status, 0);
+}
+
+#[test]
+fn a_lun_that_another_gateway_has_or_that_is_read_only_takes_no_part() {
+    let pair = Pair::new();
+    let other = image(&pair.other);
+    pair.other.gate.lock_held(&other);
+    pair.other.gate.stand_by();
+    assert!(pair.is_refused(0, 1) && pair.is_refused(1, 0));
+    let pair = Pair::new();
+    pair.other.gate.close();
+    assert!(pair.is_refused(1, 0));
+}
+
+#[test]
+fn a_sense_that_waits_for_the_other_luns_initiators_stays() {
+    let pair = Pair::new();
+    pair.other.gate.set_pending(Sense::BECAME_READY);
+    assert_eq!(pair.copy(0, 1).status, 0);
+    assert_ne!(write(&pair.other), GOOD);
+}
+
+#[test]
+fn an_error_is_that_of_the_lun_that_has_failed() {
+    let pair = Pair::new();
+    image(&pair.other).faults.lock().unwrap().push(Fault::Fails(Errno::ENOSPC));
+    let answer = pair.copy(0, 1);
+    assert_eq!((answer.status, answer.sense.0, answer.sense.1), (2, 7, 0x27));
+    image(&pair.other).faults.lock().unwrap().push(Fault::Fails(Errno::ENOTCONN));
+    assert_ne!(pair.copy(1, 0).status, 0);
+    assert!(pair.other.gate.outage().is_some() && pair.one.gate.outage().is_none());
+}
+
+#[test]
+fn a_serial_number_that_two_luns_have_names_neither() {
+    let pair = Pair::new();
+    let third = lun_of(&Volume::new(), ";copy=daemon");
+    pair.configfs.lun(&third.backstore.clone().unwrap(), OTHER_SERIAL);
+    add(&third);
+    assert!(pair.is_refused(0, 1));
+}
+
+/// As while the kernel removes a backstore, which waits for the daemon.
+#[test]
+fn a_configfs_that_says_nothing_does_not_hold_up_the_answer() {
+    let pair = Pair::new();
+    let file = pair.configfs.path().join("core").join(pair.other.backstore.clone().unwrap());
+    let serial = file.join("wwn/vpd_unit_serial");
+    std::fs::remove_file(&serial).unwrap();
+    nix::unistd::mkfifo(&serial, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let begin = Instant::now();
+    assert_eq!(pair.copy(0, 1).status, 3, "BUSY");
+    assert!(begin.elapsed() < Duration::from_secs(20));
+    // Lets the thread that waits to read it go.
+    drop(std::fs::OpenOptions::new().write(true).open(&serial).unwrap());
+}
