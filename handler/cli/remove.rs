@@ -47,7 +47,7 @@ pub(crate) fn remove(args: &RemoveArgs) -> ExitCode {
             .remove(&config.path)
             .map_err(|errno| format!("not removed: {}", image_info::explain(config, errno)))
     });
-    let removed = removed.map(|(label, info)| {
+    let removed = removed.map(|(label, info, ())| {
         println!("{label}: removed, {} were allocated", size::show(info.facts.allocated));
         true
     });
@@ -56,28 +56,29 @@ pub(crate) fn remove(args: &RemoveArgs) -> ExitCode {
 
 pub(crate) fn unfence(args: &UnfenceArgs) -> ExitCode {
     let unfenced = change_unused(&args.image, &args.root, "unfenced", |store, config| {
-        store
-            .unfence(&config.path)
+        // A volume that cannot change anything is no obstacle where nothing is to be changed.
+        let is_fenced = store.is_fenced(&config.path);
+        is_fenced
+            .and_then(|is_fenced| {
+                if is_fenced { store.unfence(&config.path) } else { Ok(()) }.map(|()| is_fenced)
+            })
             .map_err(|errno| format!("not unfenced: {}", image_info::explain(config, errno)))
     });
-    let unfenced = unfenced.map(|(label, info)| {
-        match info.fencing {
-            Ok(Fencing::Free) => println!("{label}: unfenced"),
-            _ => println!("{label}: is not fenced"),
-        }
+    let unfenced = unfenced.map(|(label, _, was_fenced)| {
+        println!("{label}: {}", if was_fenced { "unfenced" } else { "is not fenced" });
         true
     });
     exit::conclude(false, unfenced)
 }
 
 /// Makes `change` if the image is there, and in use by nobody as far as can be known from here.
-/// The image's label, and what it was before.
-fn change_unused(
+/// The image's label, what it was before, and what `change` returns.
+fn change_unused<T>(
     image: &str,
     root: &Root,
     done: &str,
-    change: impl FnOnce(&Store, &Config) -> Result<(), String>,
-) -> Result<(String, ImageInfo), CommandError> {
+    change: impl FnOnce(&Store, &Config) -> Result<T, String>,
+) -> Result<(String, ImageInfo, T), CommandError> {
     let config = cfgstring_arg::parse(image)?;
     let label = config.label();
     let (site, _) = cfgstring_arg::site();
@@ -105,6 +106,6 @@ fn change_unused(
     let changed = change(&store, &config);
     // Before the session, which ends the connections.
     drop(store);
-    changed.map_err(|why| session.explain(&format!("{label}: {why}")))?;
-    Ok((label, info))
+    let outcome = changed.map_err(|why| session.explain(&format!("{label}: {why}")))?;
+    Ok((label, info, outcome))
 }

@@ -68,7 +68,9 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 fn show(args: &Args) -> Result<(), CommandError> {
     let config = cfgstring_arg::parse(&args.cfgstring)?;
     let session = GfapiSession::begin();
-    let report = measure(args, &config).map_err(|why| session.explain(&why))?;
+    let label = config.label();
+    let report =
+        measure(args, &config).map_err(|why| session.explain(&format!("{label}: {why}")))?;
     if args.json {
         json::print("bench", &report);
     } else {
@@ -78,12 +80,14 @@ fn show(args: &Args) -> Result<(), CommandError> {
 }
 
 fn measure(args: &Args, config: &Config) -> Result<Report, String> {
+    let connect = |opener: Opener| opener.connect(config.open_timeout).map_err(|not| not.why);
+    let (handler, default) = (connect(Opener::new(config))?, connect(Opener::untouched(config))?);
+    // Not before there is something to clear away: until then a signal ends the process.
     let interrupt = Interrupt::catch().map_err(|why| format!("signals cannot be caught: {why}"))?;
     let bytes = args.size << 20;
     let progress = Progress::new(interrupt.clone(), bytes * 2, "filling scratch files");
-    let scratch = |opener, name| Scratch::create(config, &opener, name, bytes, &progress);
-    let handler = scratch(Opener::new(config), "handler")?;
-    let default = scratch(Opener::untouched(config), "default")?;
+    let scratch = |store, name| Scratch::create(config, store, name, bytes, &progress);
+    let (handler, default) = (scratch(handler, "handler")?, scratch(default, "default")?);
     drop(progress);
     let network = Network::probe(handler.store().graph(), config.port);
     let time = Duration::from_secs(args.seconds.into()) / ROUNDS;
