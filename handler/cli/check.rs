@@ -78,6 +78,9 @@ fn examine(args: &Args) -> Result<bool, CommandError> {
     Ok(is_well)
 }
 
+/// For the image, when servers that do not answer have used up open-timeout=.
+const LEAST_WAIT: Duration = Duration::from_secs(1);
+
 fn check(config: &Config, report: &mut Report) {
     report.ok(
         "configuration",
@@ -90,7 +93,8 @@ fn check(config: &Config, report: &mut Report) {
     let begin = Instant::now();
     let source = Opener::new(&Config { access: Access::ReadOnly, ..config.clone() });
     servers(&source.probe_servers(config.open_timeout), report);
-    match source.open(config.open_timeout.saturating_sub(begin.elapsed()), None) {
+    let left = config.open_timeout.saturating_sub(begin.elapsed()).max(LEAST_WAIT);
+    match source.open(left, None) {
         Ok(opened) => match ImageInfo::of(&opened.image) {
             Ok(info) => image(config, &info, report),
             Err(errno) => {

@@ -152,11 +152,22 @@ fn make(
     }
     let interrupt = Interrupt::catch().map_err(|e| format!("signals could not be caught: {e}"))?;
     let image = client.create(&config.path).map_err(|errno| not_created(config, errno))?;
-    let mut unfinished = RemoveOnDrop { client: &client, path: &config.path, finished: false };
-    fill(&image, bytes, source.as_ref(), args.preallocate, interrupt)
-        .map_err(|why| session.explain(&format!("{why}; the incomplete image is removed")))?;
-    unfinished.finished = true;
+    fill(&image, bytes, source.as_ref(), args.preallocate, interrupt).map_err(|why| {
+        session.explain(&format!("{why}; {}", remove_incomplete(config, &client)))
+    })?;
     Ok(Made { bytes, free: free.ok() })
+}
+
+/// Removes an image that could not be filled; what is to be said of that.
+fn remove_incomplete(config: &Config, client: &AdminClient) -> String {
+    match client.remove(&config.path) {
+        Ok(()) => String::from("the incomplete image is removed"),
+        Err(errno) => format!(
+            "the incomplete image could not be removed ({errno}): tcmu-glfs remove {}, when the \
+             volume answers again",
+            config.label()
+        ),
+    }
 }
 
 fn fill(
@@ -257,26 +268,5 @@ fn own(image: &File) -> Result<(), AcquireError> {
             }
         }
         outcome => outcome.map(drop),
-    }
-}
-
-/// Removes the image when it is dropped, unless it is finished.
-#[derive(Debug)]
-struct RemoveOnDrop<'a> {
-    client: &'a AdminClient,
-    path: &'a str,
-    finished: bool,
-}
-
-impl Drop for RemoveOnDrop<'_> {
-    fn drop(&mut self) {
-        if !self.finished {
-            if let Err(errno) = self.client.remove(self.path) {
-                anstream::eprintln!(
-                    "error: {}: incomplete, and could not be removed: {errno}; tcmu-glfs remove",
-                    self.path
-                );
-            }
-        }
     }
 }

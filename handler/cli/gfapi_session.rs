@@ -2,11 +2,12 @@
 //! libgfapi, as a command uses it: its log kept out of sight until it is wanted, its connections
 //! ended in time.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::fd::AsRawFd as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use handler_glfs::gluster;
-use tempfile::NamedTempFile;
 
 /// A young connection takes libgfapi 10 s to end; the end of the process ends it too.
 const FAREWELL: Duration = Duration::from_millis(100);
@@ -15,20 +16,21 @@ const FAREWELL: Duration = Duration::from_millis(100);
 /// files.
 #[derive(Debug)]
 pub(crate) struct GfapiSession {
-    log: Option<NamedTempFile>,
+    /// Without a name, so that no signal can leave it behind.
+    log: Option<File>,
 }
 
 impl GfapiSession {
     pub(crate) fn begin() -> Self {
-        let log = NamedTempFile::with_prefix("tcmu-glfs-").ok();
-        gluster::set_log_file(log.as_ref().map_or("/dev/null".as_ref(), NamedTempFile::path));
+        let log = tempfile::tempfile().ok();
+        gluster::set_log_file(&log.as_ref().map_or_else(|| PathBuf::from("/dev/null"), path_of));
         Self { log }
     }
 
     /// The last errors in libgfapi's log, without what repeats.
     pub(crate) fn complaints(&self) -> Vec<String> {
         const MOST: usize = 5;
-        let log = self.log.as_ref().and_then(|log| fs::read(log.path()).ok()).unwrap_or_default();
+        let log = self.log.as_ref().and_then(|log| fs::read(path_of(log)).ok()).unwrap_or_default();
         let mut found: Vec<String> = Vec::new();
         for text in String::from_utf8_lossy(&log).lines().rev().filter_map(complaint) {
             if found.len() < MOST && !found.iter().any(|known| known == text) {
@@ -50,6 +52,11 @@ impl Drop for GfapiSession {
     fn drop(&mut self) {
         gluster::shut_down(FAREWELL);
     }
+}
+
+/// A path by which this process can open a file without a name.
+fn path_of(file: &File) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 /// What an error line of the log says: `[TIME] E [MSGID: N] [FILE:LINE:FUNCTION] TRANSLATOR: TEXT`,

@@ -88,6 +88,8 @@ pub(crate) fn explain(config: &Config, errno: Errno) -> String {
                  list)"
             )
         }
+        Errno::ENOENT => format!("{errno}; tcmu-glfs list shows what is on the volume"),
+        Errno::ENOTDIR => format!("{errno}: a part of the path is a file; check PATH"),
         Errno::ENAMETOOLONG => format!("{errno}; a name on the volume has 255 bytes at most"),
         errno => errno.to_string(),
     }

@@ -44,7 +44,7 @@ pub(crate) struct UnfenceArgs {
 
 pub(crate) fn remove(args: &RemoveArgs) -> ExitCode {
     let removed = change_unused(&args.image, &args.root, "removed", AdminClient::remove);
-    let removed = removed.map(|(label, info)| {
+    let removed = removed.map(|(label, info, ())| {
         println!("{label}: removed, {} were allocated", size::show(info.stat.allocated));
         true
     });
@@ -52,25 +52,29 @@ pub(crate) fn remove(args: &RemoveArgs) -> ExitCode {
 }
 
 pub(crate) fn unfence(args: &UnfenceArgs) -> ExitCode {
-    let unfenced = change_unused(&args.image, &args.root, "unfenced", AdminClient::unfence);
-    let unfenced = unfenced.map(|(label, info)| {
-        match info.fencing {
-            Ok(Fencing::Free) => println!("{label}: unfenced"),
-            _ => println!("{label}: is not fenced"),
+    let unfenced = change_unused(&args.image, &args.root, "unfenced", |client, path| {
+        // A volume that cannot change anything is no obstacle where nothing is to be changed.
+        let is_fenced = client.is_fenced(path)?;
+        if is_fenced {
+            client.unfence(path)?;
         }
+        Ok(is_fenced)
+    });
+    let unfenced = unfenced.map(|(label, _, was_fenced)| {
+        println!("{label}: {}", if was_fenced { "unfenced" } else { "is not fenced" });
         true
     });
     exit::conclude(false, unfenced)
 }
 
 /// Makes `change` if the image is there, and in use by nobody as far as can be known from here.
-/// The image's label, and what it was before.
-fn change_unused(
+/// The image's label, what it was before, and what `change` returns.
+fn change_unused<T>(
     image: &str,
     root: &Root,
     done: &str,
-    change: impl FnOnce(&AdminClient, &str) -> Result<(), Errno>,
-) -> Result<(String, ImageInfo), CommandError> {
+    change: impl FnOnce(&AdminClient, &str) -> Result<T, Errno>,
+) -> Result<(String, ImageInfo, T), CommandError> {
     let config = cfgstring_arg::parse(image)?;
     let label = config.label();
     let (site, _) = cfgstring_arg::site();
@@ -98,9 +102,9 @@ fn change_unused(
     let changed = change(&client, &config.path);
     // Before the session, which ends the connections.
     drop(client);
-    changed.map_err(|errno| {
+    let outcome = changed.map_err(|errno| {
         let why = image_info::explain(&config, errno);
         session.explain(&format!("{label}: not {done}: {why}"))
     })?;
-    Ok((label, info))
+    Ok((label, info, outcome))
 }

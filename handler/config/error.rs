@@ -65,9 +65,9 @@ pub enum ConfigError {
     #[error("{0:?} is not KEY=VALUE")]
     NotAPair(String),
     /// No such key.
-    #[error("Unknown key {key:?}; {}known are {known}", did_you_mean(.similar.as_deref()))]
+    #[error("Unknown key {key:?}; {}", right_key(.similar.as_deref(), .known))]
     UnknownKey {
-        /// As given.
+        /// As given; the beginning of a long one.
         key: String,
         /// The key that was probably meant.
         similar: Option<String>,
@@ -129,6 +129,10 @@ impl ConfigError {
     }
 }
 
-fn did_you_mean(similar: Option<&str>) -> String {
-    similar.map_or_else(String::new, |key| format!("did you mean {key}? "))
+/// The key that was probably meant, or else all: both would not fit in a line of the daemon's log.
+fn right_key(similar: Option<&str>, known: &str) -> String {
+    similar.map_or_else(
+        || format!("known are {known}"),
+        |key| format!("did you mean {key}? All keys are in tcmu-glfs(5)"),
+    )
 }

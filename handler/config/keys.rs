@@ -260,10 +260,19 @@ pub const METRICS: [Key; METRICS_FIELDS.len()] = keys_of(&METRICS_FIELDS);
 pub(super) fn known(keys: &[Key], name: &str) -> Result<&'static str, ConfigError> {
     let key = keys.iter().find(|key| key.name == name);
     key.map(|key| key.name).ok_or_else(|| ConfigError::UnknownKey {
-        key: name.to_owned(),
+        key: shortened(name),
         similar: similar(keys, name).map(str::to_owned),
         known: keys.iter().map(|key| key.name).collect::<Vec<_>>().join(", "),
     })
+}
+
+/// The beginning of what cannot be a key: the sentence with it has to fit in a line of the log.
+fn shortened(name: &str) -> String {
+    const LONGEST: usize = 10;
+    match name.char_indices().nth(LONGEST) {
+        None => name.to_owned(),
+        Some((end, _)) => format!("{}...", name.get(..end).unwrap_or_default()),
+    }
 }
 
 /// The key that `name` is a misspelling of, if it is near enough to one.

@@ -82,7 +82,7 @@ fn mistakes_have_a_place_and_say_what_would_be_right() {
         ),
         (
             "\n[defaults]\n  chace = \"none\"\n",
-            "/etc/x.toml:3:3: Unknown key \"chace\"; did you mean cache? known are server, port, ",
+            "/etc/x.toml:3:3: Unknown key \"chace\"; did you mean cache? All keys are in",
         ),
         (
             "[defaults]\ncache = \"on\"\n",
@@ -132,8 +132,7 @@ fn mistakes_have_a_place_and_say_what_would_be_right() {
         ),
         (
             "[metrics]\nenable = true\n",
-            "Unknown key \"enable\"; did you mean enabled? known are enabled, socket, textfile, \
-             interval, slow",
+            "Unknown key \"enable\"; did you mean enabled? All keys are in tcmu-glfs(5)",
         ),
         ("[metrics]\nenabled = \"yes\"\n", "enabled=yes: expected true or false"),
         ("[metrics]\nslow = 0\n", "slow=0: expected seconds, more than 0"),

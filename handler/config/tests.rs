@@ -158,7 +158,7 @@ fn mistakes_are_named_with_what_would_be_right() {
         ("glfs/vol@host/p;cache=", "\"cache=\" is not KEY=VALUE"),
         (
             "glfs/vol@host/p;chace=none",
-            "Unknown key \"chace\"; did you mean cache? known are server, port, ",
+            "Unknown key \"chace\"; did you mean cache? All keys are in tcmu-glfs(5)",
         ),
         ("glfs/vol@host/p;cache=none;cache=none", "cache is given twice"),
         ("glfs/vol@host/p;cache=on", "cache=on: expected none, writeback or through"),
@@ -190,7 +190,7 @@ fn mistakes_are_named_with_what_would_be_right() {
         ("gluster://host/vol/d/p", "write vol@host/d/p"),
         ("glfs/gluster+tcp://host:24010/vol/p", "write vol@host/p;port=24010"),
         ("glfs/host:/vol/d/p", "write vol@host/d/p"),
-        ("glfs/vol@host/p;fense=off", "Unknown key \"fense\"; did you mean fence? known are"),
+        ("glfs/vol@host/p;fense=off", "Unknown key \"fense\"; did you mean fence? All keys"),
         ("glfs/vol@host/p;ping_timeout=5", "did you mean ping-timeout?"),
         ("glfs/vol@host/p;xyzzy=5", "Unknown key \"xyzzy\"; known are"),
         ("glfs/vol@host/a,b", "write %2C"),
@@ -220,6 +220,15 @@ fn a_string_that_may_have_been_clipped_is_refused() {
 fn a_reason_is_one_line() {
     for text in ["glfs/vol@host/a\nb", "", "glfs/vol@host/p;chace=none"] {
         assert!(!why(text).contains('\n'));
+    }
+}
+
+/// A line of the daemon's log has 254 bytes, and the beginning of what the plugin says in it.
+#[test]
+fn the_sentence_about_an_unknown_key_fits_in_a_line_of_the_log() {
+    for key in ["xyzzy".to_owned(), "x".repeat(200), "cache-but-longer".repeat(10)] {
+        let why = why(&format!("glfs/v@h/p;{key}=1"));
+        assert!(why.starts_with("Unknown key \"") && why.len() <= 235, "{}: {why}", why.len());
     }
 }
 

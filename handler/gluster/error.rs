@@ -41,7 +41,7 @@ pub enum OpenError {
         from: String,
     },
     /// The cluster answers, but nothing that holds data.
-    #[error("{from} answers, the bricks do not ({errno}); is the volume started?")]
+    #[error("{from} answers, the bricks do not ({errno}); is the volume started? quorum?")]
     NoBricks {
         /// What libgfapi said.
         errno: Errno,
@@ -64,7 +64,7 @@ pub enum OpenError {
     NotRegular(&'static str),
     /// Longer than `open-timeout`.
     #[error(
-        "no answer within {} s (ETIMEDOUT, open-timeout=) through {tried}; are the bricks up?",
+        "no answer within {} s (ETIMEDOUT, open-timeout=) through {tried}; are server and bricks up?",
         .after.as_secs()
     )]
     TimedOut {
@@ -154,6 +154,7 @@ fn open_failed(errno: Errno) -> String {
             format!("the volume does not open it ({errno}); it must be a regular file")
         }
         Errno::ENOTDIR => format!("a part of its path is not a directory ({errno}); check PATH"),
+        Errno::EROFS => format!("the volume is read-only ({errno}); see features.read-only"),
         _ => format!("{errno}; see libgfapi's log, tcmu-runner-glfs.log"),
     }
 }
@@ -203,7 +204,7 @@ mod tests {
             (
                 OpenError::NoBricks { errno: Errno::ENOTCONN, from: from() },
                 "ENOTCONN: Transport",
-                "volume started?",
+                "volume started? quorum?",
             ),
             (
                 OpenError::Open { errno: Errno::ENOENT, from: from() },
@@ -226,6 +227,11 @@ mod tests {
                 "check PATH",
             ),
             (
+                OpenError::Open { errno: Errno::EROFS, from: from() },
+                "EROFS: Read-only",
+                "see features.read-only",
+            ),
+            (
                 OpenError::Open { errno: Errno::EACCES, from: from() },
                 "EACCES: Permission",
                 "see libgfapi's log",
@@ -237,7 +243,7 @@ mod tests {
                     tried: "gluster1:24007".into(),
                 },
                 "ETIMEDOUT",
-                "are the bricks up?",
+                "are server and bricks up?",
             ),
         ];
         for (error, errno, step) in errors {

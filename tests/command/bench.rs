@@ -3,11 +3,8 @@
 
 use std::fs;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-
 use crate::cluster::{HOST, Volume};
-use crate::support::{eventually, place, run, start};
+use crate::support::{place, run};
 
 /// The bench's files on a brick.
 fn scratch(volume: &Volume) -> Vec<String> {
@@ -34,15 +31,5 @@ pub(crate) fn both_graphs() {
     }
     assert_eq!(report["network"]["servers"][0]["host"], HOST);
     assert!(!report["summary"].as_array().unwrap().is_empty());
-    assert_eq!(scratch(&volume), Vec::<String>::new());
-}
-
-pub(crate) fn interrupted() {
-    let volume = Volume::start(&["replica", "3"], 3, &[]);
-    let bench = start(&["bench", "--size", "16", &place(&volume, "d0.img")]);
-    eventually("it is at work", || scratch(&volume).len() == 2);
-    kill(Pid::from_raw(i32::try_from(bench.id()).unwrap()), Signal::SIGINT).unwrap();
-    let output = bench.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert_eq!(scratch(&volume), Vec::<String>::new());
 }

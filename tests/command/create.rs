@@ -3,15 +3,12 @@
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
-use std::process::Command;
-use std::time::Instant;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::json;
 
-use crate::cluster::{HOST, Volume, gluster};
-use crate::support::{Mount, Said, eventually, place, plain, run, start};
+use crate::cluster::Volume;
+use crate::small_brick::SmallBrick;
+use crate::support::{Mount, place, plain, run};
 
 const MIB: u64 = 1 << 20;
 const SIZE: u64 = 48 * MIB;
@@ -134,50 +131,18 @@ pub(crate) fn folders() {
 /// A brick on a small file system that knows no fallocate: zeros are written; what does not fit is
 /// refused, or removed again.
 pub(crate) fn small_brick() {
-    let folder =
-        tempfile::Builder::new().prefix("small-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let (disk, brick) = (folder.path().join("disk"), folder.path().join("mounted"));
-    fs::File::create(&disk).unwrap().set_len(64 * MIB).unwrap();
-    fs::create_dir(&brick).unwrap();
-    let run_tool = |tool: &mut Command| assert!(tool.status().unwrap().success(), "{tool:?}");
-    run_tool(Command::new("mkfs.ext3").args(["-q", "-F"]).arg(&disk));
-    run_tool(Command::new("mount").args(["-o", "loop"]).args([&disk, &brick]));
-    // Starts the cluster, if nobody has yet.
+    let small = SmallBrick::mount("small");
     let source = plain();
     fs::write(Mount::new(source).path("big.img"), vec![6; 64 << 20]).unwrap();
-    gluster(&["volume", "create", "small", &format!("{HOST}:{}/b", brick.display()), "force"]);
-    gluster(&["volume", "start", "small"]);
-    let place_there = |image: &str| format!("small@{HOST}/{image}");
-
-    run(&["create", &place_there("huge.img"), "--size", "60M", "--preallocate"])
+    run(&["create", &small.place("huge.img"), "--size", "60M", "--preallocate"])
         .failed(&["not enough space"]);
-    let said = run(&["create", &place_there("copy.img"), "--from", &place(source, "big.img")]);
+    let said = run(&["create", &small.place("copy.img"), "--from", &place(source, "big.img")]);
     said.failed(&["writing at ", "ENOSPC", "is removed"]);
-    assert!(!brick.join("b/copy.img").exists() && !brick.join("b/huge.img").exists());
+    let brick = small.brick();
+    assert!(!brick.join("copy.img").exists() && !brick.join("huge.img").exists());
 
-    run(&["create", &place_there("disk.img"), "--size", "9M", "--preallocate"]).well("allocated");
-    let info = run(&["info", "--json", &place_there("disk.img")]).json();
+    run(&["create", &small.place("disk.img"), "--size", "9M", "--preallocate"]).well("allocated");
+    let info = run(&["info", "--json", &small.place("disk.img")]).json();
     assert_eq!(info["size_bytes"], json!(9 * MIB));
     assert!(info["allocated_bytes"].as_u64().unwrap() >= 9 * MIB, "{info}");
-    gluster(&["volume", "stop", "small"]);
-    run_tool(Command::new("umount").arg("-l").arg(&brick));
-}
-
-pub(crate) fn interrupted() {
-    let delay = [
-        ("debug.delay-gen", "posix"),
-        ("delay-gen.delay-percentage", "100"),
-        ("delay-gen.delay-duration", "500000"),
-        ("delay-gen.enable", "write"),
-    ];
-    let (source, slow) = (plain(), Volume::start(&[], 1, &delay));
-    fs::write(Mount::new(source).path("full.img"), vec![7; 64 << 20]).unwrap();
-    let begin = Instant::now();
-    let copy = start(&["create", &place(&slow, "copy.img"), "--from", &place(source, "full.img")]);
-    let file = slow.on_brick(0, "copy.img");
-    eventually("the copy has begun", || fs::metadata(&file).is_ok_and(|found| found.len() > 0));
-    kill(Pid::from_raw(copy.id().try_into().unwrap()), Signal::SIGINT).unwrap();
-    let said = Said::of(copy.wait_with_output().unwrap(), begin.elapsed());
-    said.failed(&["interrupted", "is removed"]);
-    assert!(!file.exists(), "a half-made image was left behind");
 }

@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::cluster::{HOST, NOWHERE, Volume, gluster};
+use crate::cluster::{HOST, Volume};
 use crate::fenced::{fenced, own};
 use crate::support::{place, plain, run};
 
@@ -76,63 +76,12 @@ pub(crate) fn removed() {
     run(&["remove", &image]).failed(&["no such file"]);
 }
 
-pub(crate) fn stopped() {
-    let volume = Volume::start(&[], 1, &[]);
-    let image = place(&volume, "disk.img");
-    run(&["create", &image, "--size", "1M"]).well("created");
-    gluster(&["volume", "stop", &volume.name]);
-    for command in [
-        &["create", "--size", "1M"][..],
-        &["create", "--size", "1M", "--preallocate"],
-        &["bench", "--size", "16"],
-        &["info"],
-        &["remove"],
-        &["resize", "--size", "+1M"],
-        &["list"],
-    ] {
-        run(&[command, &[&image]].concat()).failed(&["started"]);
-    }
-}
-
 pub(crate) fn overcommitted() {
     let image = place(plain(), "huge.img");
     let said = run(&["create", &image, "--size", "9T"]).well("created, 9.00 TiB");
     assert!(said.err.contains("note: the volume has only "), "{said:?}");
     let small = run(&["create", &place(plain(), "small.img"), "--size", "1M"]).well("created");
     assert_eq!(small.err, "");
-}
-
-/// Every command that opens an image, and everything that can be wrong with the image's place.
-pub(crate) fn bad_input() {
-    let volume = plain();
-    run(&["create", &place(volume, "folder/x.img"), "--size", "1M", "--parents"]);
-    let long = "x".repeat(230);
-    let cases = [
-        (format!("{}x@{HOST}/a.img", volume.name), 1, "knows no volume"),
-        (format!("{}@{NOWHERE}/a.img;open-timeout=1", volume.name), 1, ""),
-        (
-            format!("{}@nosuchhost.invalid/a.img;open-timeout=2", volume.name),
-            1,
-            "no server answers",
-        ),
-        (place(volume, "folder"), 1, "name an image file"),
-        (place(volume, "none.img"), 1, "no such file"),
-        (place(volume, "%C3%A4.img"), 1, "no such file"),
-        (place(volume, &format!("{long}%C3%A4")), 2, "bytes"),
-        (place(volume, "a.img;fence"), 2, "is not KEY=VALUE"),
-        (String::from("vol@h"), 2, "/PATH is missing"),
-    ];
-    let commands =
-        [&["check"][..], &["info"], &["remove"], &["unfence"], &["resize", "--size", "+1M"]];
-    for (image, code, words) in &cases {
-        for command in commands {
-            let said = run(&[command, &[image]].concat());
-            let text = format!("{}{}", said.out, said.err);
-            assert_eq!(said.code, Some(*code), "{command:?} {image}: {said:?}");
-            assert!(text.contains("error: ") && text.contains(words), "{command:?}: {said:?}");
-            assert_eq!(text.matches("error: ").count(), 1, "one sentence: {said:?}");
-        }
-    }
 }
 
 pub(crate) fn two_luns() {

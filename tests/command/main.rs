@@ -14,14 +14,17 @@
 
 mod support;
 
+mod bad_input;
 mod bench;
 mod check;
 mod create;
+mod cut_short;
 mod doctor;
 mod fenced;
 mod images;
 mod manual;
 mod resize;
+mod small_brick;
 
 use std::process::ExitCode;
 
@@ -41,7 +44,6 @@ fn main() -> ExitCode {
         test("an_image_that_exists_is_left_as_it_is", create::existing),
         test("folders_are_created_when_asked_for", create::folders),
         test("a_small_brick_that_cannot_allocate_gets_zeros_or_nothing", create::small_brick),
-        test("an_interrupted_copy_is_removed", create::interrupted),
         test("images_grow_and_are_never_made_smaller", resize::grow),
         test("a_fenced_image_is_looked_at_and_grown_and_stays_its_owners", fenced::in_use),
         test("a_fenced_image_is_copied_when_nobody_owns_it", fenced::free),
@@ -60,9 +62,17 @@ fn main() -> ExitCode {
         test("images_are_listed_with_owner_and_lun", images::listed),
         test("an_image_in_use_is_not_removed_unfenced_or_copied", images::in_use),
         test("an_image_is_unfenced_and_removed", images::removed),
-        test("nothing_can_be_done_on_a_stopped_volume_and_why", images::stopped),
         test("more_than_is_free_is_noted", images::overcommitted),
-        test("bad_input_is_one_sentence_with_its_exit_status", images::bad_input),
+        test("bad_input_a_host_that_does_not_answer", bad_input::host),
+        test("bad_input_a_volume_that_does_not_exist", bad_input::volume),
+        test("bad_input_a_directory_and_what_is_not_there", bad_input::image),
+        test("bad_input_names_too_long_without_meaning_and_in_utf8", bad_input::names),
+        test("bad_input_a_stopped_volume", bad_input::stopped),
+        test("bad_input_a_volume_without_quorum", bad_input::without_quorum),
+        test("bad_input_a_read_only_volume", bad_input::read_only),
+        test("bad_input_a_full_volume", bad_input::full),
+        test("a_brick_that_dies_half_way_leaves_what_is_named", cut_short::half_way),
+        test("an_interrupted_command_leaves_nothing", cut_short::interrupted),
         test("two_luns_on_one_image_are_an_error", images::two_luns),
         test("a_wrong_command_line_is_not_a_failure_of_the_volume", manual::command_line),
         test("the_doctors_commands_mend_a_new_replica", doctor::a_new_replica),
@@ -72,7 +82,6 @@ fn main() -> ExitCode {
         test("the_doctor_passes_over_a_silent_server", doctor::a_silent_server),
         test("the_doctor_misses_a_volume", doctor::a_missing_volume),
         test("the_bench_measures_both_graphs_and_leaves_nothing", bench::both_graphs),
-        test("an_interrupted_bench_leaves_nothing", bench::interrupted),
     ];
     run(tests, 2, cluster::stop)
 }

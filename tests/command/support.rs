@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
@@ -73,11 +73,6 @@ pub(crate) fn run(arguments: &[&str]) -> Said {
     let begin = Instant::now();
     let output = command(arguments).output().unwrap();
     Said::of(output, begin.elapsed())
-}
-
-/// The command, left running.
-pub(crate) fn start(arguments: &[&str]) -> Child {
-    command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 /// As the command line names an image.

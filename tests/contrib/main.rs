@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The alert rules and the dashboard, against a real Prometheus server that has asked the real
-//! plugin: every expression in them must find what it asks for.
+//! plugin: every expression in them must find what it asks for. And the Ansible role.
 //!
 //! `CONTRIB_MINUTES=10` keeps the server and the load for you to look at; its address is printed.
 
+mod ansible;
 mod dashboard;
 mod gateway;
 mod prometheus;

@@ -27,7 +27,7 @@ fn bad_configurations_are_answered_with_what_would_be_right() {
         ("glfs/vol", "@HOST is missing: expected VOLUME@HOST/PATH"),
         (
             "glfs/vol@host/disk.img;cahce=none",
-            "Unknown key \"cahce\"; did you mean cache? known are server, port",
+            "Unknown key \"cahce\"; did you mean cache? All keys are in tcmu-glfs(5)",
         ),
         ("glfs/vol@host:24007/disk.img", "vol@host/disk.img;port=24007"),
         ("glfs/vol@host/a:b", "write %3A"),

@@ -79,7 +79,9 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 fn show(args: &Args) -> Result<(), CommandError> {
     let config = cfgstring_arg::parse(&args.cfgstring)?;
     let session = GfapiSession::begin();
-    let report = measure(args, &config).map_err(|why| session.explain(&why))?;
+    let label = config.label();
+    let report =
+        measure(args, &config).map_err(|why| session.explain(&format!("{label}: {why}")))?;
     if args.json {
         json::print("bench", &report);
     } else {
@@ -89,12 +91,15 @@ fn show(args: &Args) -> Result<(), CommandError> {
 }
 
 fn measure(args: &Args, config: &Config) -> Result<Report, String> {
+    let connect = |opener: Opener| opener.connect(config.open_timeout).map_err(|not| not.why);
+    let handler = connect(Opener::new(config))?;
+    let default = connect(Opener::volume_defaults(config))?;
+    // Not before there is something to clear away: until then a signal ends the process.
     let interrupt = Interrupt::catch().map_err(|why| format!("signals cannot be caught: {why}"))?;
     let bytes = args.size << 20;
     let progress = Progress::new(interrupt.clone(), bytes * 2, "filling scratch files");
-    let scratch = |opener, name| Scratch::create(config, &opener, name, bytes, &progress);
-    let handler = scratch(Opener::new(config), "handler")?;
-    let default = scratch(Opener::volume_defaults(config), "default")?;
+    let scratch = |client, name| Scratch::create(config, client, name, bytes, &progress);
+    let (handler, default) = (scratch(handler, "handler")?, scratch(default, "default")?);
     drop(progress);
     let network = Network::probe(handler.client().graph(), config.port);
     let time = Duration::from_secs(args.seconds.into()) / ROUNDS;

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use handler_glfs::config::Config;
-use handler_glfs::gluster::{AdminClient, File, Opener};
+use handler_glfs::gluster::{AdminClient, File};
 use handler_glfs::lun::backend::Backend as _;
 
 use crate::copy::Progress;
@@ -18,6 +18,8 @@ use crate::{image_info, size};
 pub(super) struct Scratch {
     client: AdminClient,
     path: String,
+    /// As the command line names it.
+    label: String,
     file: File,
     bytes: u64,
 }
@@ -27,11 +29,11 @@ const MEBIBYTE: usize = 1 << 20;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Scratch {
-    /// Creates it beside the image of `config`, through the graph of `opener`, and fills it: what
+    /// Creates it beside the image of `config`, through the graph of `client`, and fills it: what
     /// was never written would be read from no disk.
     pub(super) fn create(
         config: &Config,
-        opener: &Opener,
+        client: AdminClient,
         name: &str,
         bytes: u64,
         progress: &Progress,
@@ -41,7 +43,6 @@ impl Scratch {
             .rsplit_once('/')
             .map_or_else(String::new, |(folder, _)| format!("{folder}/"));
         let path = format!("{folder}.tcmu-glfs-bench-{}-{name}", std::process::id());
-        let client = opener.connect(config.open_timeout).map_err(|not| not.why)?;
         let free = client.free().map_err(|errno| {
             format!("the volume's free space is unknown: {}", image_info::explain(config, errno))
         })?;
@@ -58,7 +59,8 @@ impl Scratch {
             format!("{path} cannot be created beside the image: {why}")
         })?;
         // From here on it is removed, whatever happens.
-        let scratch = Self { client, path, file, bytes };
+        let label = Config { path: path.clone(), ..config.clone() }.label();
+        let scratch = Self { client, path, label, file, bytes };
         let failed = |errno| format!("{}: {errno}", scratch.path);
         let chunk = vec![0xa5; MEBIBYTE];
         for at in (0..bytes).step_by(MEBIBYTE) {
@@ -90,7 +92,11 @@ impl Drop for Scratch {
         // A failed write has been told, and the file goes.
         let _closed = self.file.close(CLOSE_TIMEOUT);
         if let Err(errno) = self.client.remove(&self.path) {
-            anstream::eprintln!("{} could not be removed: {errno}; remove it by hand", self.path);
+            anstream::eprintln!(
+                "warning: a scratch file could not be removed ({errno}): tcmu-glfs remove {}, when \
+                 the volume answers again",
+                self.label
+            );
         }
     }
 }

@@ -158,12 +158,14 @@ impl fmt::Display for Report {
         }
         writeln!(
             f,
-            "{:<40} {:<8} {:>8} {:>8} {:>8} {:>8} {:>7} {:>6}",
+            "{:<28} {:<7} {:>7} {:>6} {:>7} {:>7} {:>6} {:>5}",
             "", "graph", "IOPS", "MB/s", "p50 ms", "p99 ms", "spread", "ratio"
         )?;
         for Cell { load, handler, default, ratio } in &self.cells {
-            writeln!(f, "{load:<40} {:<8} {} {ratio:>6.2}", "handler", Row(handler))?;
-            writeln!(f, "{:<40} {:<8} {}", "", "default", Row(default))?;
+            // On two lines: a terminal has 80 columns.
+            let (work, depth) = load.split_once(", ").unwrap_or((load, ""));
+            writeln!(f, "{work:<28} handler {} {ratio:>5.2}", Row(handler))?;
+            writeln!(f, "  {depth:<26} default {}", Row(default))?;
         }
         self.summary
             .iter()
@@ -176,7 +178,11 @@ struct Row<'a>(&'a Figures);
 impl fmt::Display for Row<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Figures { iops, megabytes, p50, p99, spread } = self.0;
-        write!(f, "{iops:>8.0} {megabytes:>8.1} {p50:>8.3} {p99:>8.3} {:>6.0}%", spread * 100.0)
+        // Three decimals, as long as they fit.
+        let decimals = |ms: f64| if ms < 100.0 { 3 } else { 1 };
+        let (few, many) = (decimals(*p50), decimals(*p99));
+        let spread = spread * 100.0;
+        write!(f, "{iops:>7.0} {megabytes:>6.1} {p50:>7.few$} {p99:>7.many$} {spread:>5.0}%")
     }
 }
 
@@ -208,6 +214,19 @@ mod tests {
         );
         assert!(far[1].contains("3.0 times") && far[1].contains("3 bricks take part"), "{far:?}");
         assert_eq!(far[2..], ["A flush takes 0.50 ms."]);
+    }
+
+    #[test]
+    fn the_table_fits_on_a_terminal() {
+        let mut cells = cells(1234.5, 99.9, 0.043, 0.1, 1.84);
+        cells[0].handler.iops = 1_234_567.0;
+        cells[0].handler.megabytes = 1234.5;
+        let network = Network { servers: vec![] };
+        let site = handler_glfs::config::Site::default();
+        let config = Config::read("glfs/v@h/p", &site).unwrap();
+        let table = Report::new(&config, &Topology::default(), network, cells).to_string();
+        let widest = table.lines().take(8).map(str::len).max().unwrap();
+        assert_eq!(widest, 80, "{table}");
     }
 
     #[test]
