@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use handler_glfs::config::Config;
 use handler_glfs::gluster::{File, Opener};
@@ -14,7 +14,7 @@ use handler_glfs::lun::backend::{Backend, Data, Durability, Extent, Request, Sou
 use nix::errno::Errno;
 
 use crate::types::SHARDED;
-use support::cluster::{Volume, gluster};
+use support::cluster::{self, Volume, gluster};
 use support::runner::{Lun, PASSTHROUGH_ERR};
 use support::{eventually, log};
 
@@ -145,6 +145,30 @@ pub(crate) fn unknown() {
     }
 }
 
+/// Puts `/folder` under a quota of 100 MiB. glusterd mounts the volume for that, and refuses until
+/// this mount answers.
+fn limit_folder(volume: &Volume) {
+    gluster(&["volume", "quota", &volume.name, "enable"]);
+    let limit =
+        ["--mode=script", "volume", "quota", &volume.name, "limit-usage", "/folder", "100MB"];
+    eventually("the quota is set", || {
+        cluster::run("gluster", &limit).inspect_err(|why| println!("{why}")).is_ok()
+    });
+}
+
+/// Waits for the space of the image to be as expected; says what it was otherwise.
+fn space_that(file: &File, what: &str, expected: impl Fn(&Space) -> bool) -> Space {
+    let begin = Instant::now();
+    loop {
+        let space = file.space();
+        match space {
+            Ok(space) if expected(&space) => return space,
+            _ => assert!(begin.elapsed() < PATIENCE, "never {what}: {space:?}"),
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// Of the volume, or of the quota that the image is under.
 pub(crate) fn space() {
     let volume = Volume::start(&["replica", "3"], 3, &[]);
@@ -153,10 +177,9 @@ pub(crate) fn space() {
     let file = open(&volume, "folder/disk.img", "");
     let whole = file.space().unwrap();
     assert!(whole.free > 0 && whole.free < whole.total, "{whole:?}");
-    gluster(&["volume", "quota", &volume.name, "enable"]);
-    gluster(&["volume", "quota", &volume.name, "limit-usage", "/folder", "100MB"]);
-    eventually("the quota counts", || file.space().unwrap().total == 100 * MIB);
-    assert!(file.space().unwrap().free <= 100 * MIB);
+    limit_folder(&volume);
+    let quota = space_that(&file, "of the quota", |space| space.total == 100 * MIB);
+    assert!(quota.free <= 100 * MIB, "{quota:?}");
 }
 
 /// The soft threshold of thin provisioning (`space-warning=`), of a quota.
@@ -167,12 +190,10 @@ pub(crate) fn warning() {
         fs::write(place.join("folder/other"), vec![0x5a; 60 << 20]).unwrap();
     });
     volume.image("folder/disk.img", SIZE);
-    gluster(&["volume", "quota", &volume.name, "enable"]);
-    gluster(&["volume", "quota", &volume.name, "limit-usage", "/folder", "100MB"]);
+    limit_folder(&volume);
     let file = open(&volume, "folder/disk.img", "");
-    eventually("the quota counts what is there", || {
-        let Space { total, free } = file.space().unwrap();
-        total == 100 * MIB && free < 50 * MIB
+    space_that(&file, "of the quota, less what is there", |space| {
+        space.total == 100 * MIB && space.free < 50 * MIB
     });
     let opened = |options| Lun::opened(&volume.cfgstring("folder/disk.img", options), SIZE);
     let [warned, patient] = [";space-warning=50", ";space-warning=90"].map(opened);
