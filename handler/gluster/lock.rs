@@ -13,6 +13,7 @@
 
 use std::ffi::{CStr, c_int};
 use std::mem;
+use std::ptr;
 use std::thread;
 use std::time::Duration;
 
@@ -193,6 +194,15 @@ fn may_be_held(found: Result<bool, Errno>, topology: Topology) -> Result<bool, E
 }
 
 impl File {
+    /// Whether another connection than this image's is seen to hold the lock. Blocks, for 5 s at
+    /// most.
+    ///
+    /// # Errors
+    /// What the storage said.
+    pub fn has_other_holder(&self) -> Result<bool, Errno> {
+        self.lock_call(has_holder)
+    }
+
     /// Makes a call about the lock.
     fn lock_call<T: Send + 'static>(
         &self,
@@ -225,8 +235,15 @@ impl ImageLock for File {
         self.lock_call(release)
     }
 
-    fn has_other_holder(&self) -> Result<bool, Errno> {
-        self.lock_call(has_holder)
+    fn holds_lock(&self) -> Result<bool, Errno> {
+        self.lock_call(|fd, _| read_a_byte(fd)).map_or_else(
+            |errno| match errno {
+                // Held by another, or by nobody; lost with its brick; lost on too few bricks.
+                Errno::EBUSY | Errno::EAGAIN | Errno::EBADFD | Errno::EBADF => Ok(false),
+                errno => Err(errno),
+            },
+            |()| Ok(true),
+        )
     }
 
     fn heartbeat(&self) -> Result<String, Errno> {
@@ -258,6 +275,15 @@ fn lock(fd: &Fd, topology: Topology, command: c_int, kind: c_int) -> Result<libc
         unsafe { gfapi::glfs_file_lock(fd, command, &raw mut range, mode) == 0 }
     })?;
     Ok(range)
+}
+
+fn read_a_byte(fd: &Fd) -> Result<(), Errno> {
+    let mut byte = 0_u8;
+    fd.with(|fd| {
+        // SAFETY: the descriptor is open and counted; the buffer has room for a byte; the stat of
+        // the file is not asked for.
+        unsafe { gfapi::glfs_pread(fd, (&raw mut byte).cast(), 1, 0, 0, ptr::null_mut()) >= 0 }
+    })
 }
 
 fn read_heartbeat(fd: &Fd) -> Result<String, Errno> {

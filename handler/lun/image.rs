@@ -18,7 +18,7 @@ use nix::errno::Errno;
 
 use super::backend::{AcquireError, Backend, Opened, Preempt};
 use super::gate::{Lock, Replaced, Storage};
-use super::{Lun, flush, recovery, threads};
+use super::{Lun, flush, lock, recovery, threads};
 use crate::log;
 
 /// Bounds the close of an image that commands wait for.
@@ -26,8 +26,8 @@ pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bounds the wait for calls in flight in an image that the LUN has left: longer than the
 /// frame-timeout (60 s).
 const IN_FLIGHT_TIMEOUT: Duration = Duration::from_secs(90);
-/// Bounds the wait of commands for those before them, and then for a flush. With the lock's
-/// call, which takes 5 s at most, it is less than 10 s.
+/// Bounds the wait of commands for those before them, and then for a flush. With the calls of the
+/// lock, which take 5 s each at most, it is less than 15 s.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);
 const DRAIN_INTERVAL: Duration = Duration::from_millis(1);
 /// Between two attempts to move.
@@ -150,11 +150,8 @@ fn move_over<B: Backend>(
         swap_over(lun, old, &Arc::new(new.image), new.writable, false)?;
         return Ok(Duration::ZERO);
     }
-    if held
-        && old.has_other_holder().map_err(|errno| NotMoved::Locked(AcquireError::Storage(errno)))?
-    {
-        return Err(lock_lost(lun, AcquireError::Held));
-    }
+    // Needs no lock: on its way, it could come after that of another gateway, and hide it.
+    let _no_heartbeat = lock::hold_heartbeats(lun, DRAIN_TIMEOUT).ok_or(NotMoved::InFlight)?;
     // Outlives the pause: if it is not needed, it is closed after commands pass again.
     let image = Arc::new(new.image);
     if !lun.gate.pause(old) {
@@ -175,7 +172,7 @@ fn move_over<B: Backend>(
         }
     }
     if held {
-        hand_over(lun, &image)?;
+        hand_over(lun, old, &image)?;
     }
     swap_over(lun, old, &image, new.writable, held)?;
     Ok(paused.1.elapsed())
@@ -230,9 +227,13 @@ fn wait_for_calls<B: Backend>(image: &Arc<B>) -> Result<(), NotMoved> {
     }
 }
 
-/// Has the lock on the new image. A gateway leaves its heartbeat before its first command: if the
-/// last heartbeat is one of this LUN, no other gateway has served since.
-fn hand_over<B: Backend>(lun: &Lun<B>, new: &Arc<B>) -> Result<(), NotMoved> {
+/// Acquires the lock on the new image if it is still held on the old one, where nothing is in
+/// flight any more. A gateway leaves its heartbeat before its first command: if the last heartbeat
+/// is one of this LUN then, no other gateway has served since.
+fn hand_over<B: Backend>(lun: &Lun<B>, old: &B, new: &Arc<B>) -> Result<(), NotMoved> {
+    if !old.holds_lock().map_err(|errno| NotMoved::Locked(AcquireError::Storage(errno)))? {
+        return Err(lock_lost(lun, AcquireError::Lost));
+    }
     let (prefix, heartbeat) = lun.gate.with_heartbeat(|own| (own.prefix(), own.next()));
     match new.acquire(&heartbeat, Preempt::Own(prefix)) {
         Ok(_) => Ok(()),

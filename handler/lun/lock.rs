@@ -158,6 +158,7 @@ pub(super) fn acquire<B: Backend>(
         AcquireError::InFlight => log::warning!(log, "not locked: commands are in flight"),
         AcquireError::Storage(errno) => log::warning!(log, "not locked: {errno}"),
         AcquireError::Held
+        | AcquireError::Lost
         | AcquireError::Unconfirmed(_)
         | AcquireError::Foreign(_)
         | AcquireError::Reopen => {}
@@ -194,27 +195,49 @@ pub(super) fn unlock<B: Backend>(lun: &Lun<B>) {
 /// Leaves a heartbeat, if commands have been served since the last one. Does not block.
 pub(super) fn send_heartbeat<B: Backend>(lun: &Arc<Lun<B>>) {
     let locking = &lun.locking;
-    let Some(image) = lun.gate.image().filter(|_| lun.gate.lock() == Lock::Held) else { return };
-    if !locking.active.load(Ordering::Relaxed)
-        || locking.heartbeat_in_flight.swap(true, Ordering::AcqRel)
-    {
+    if !locking.active.load(Ordering::Relaxed) {
         return;
     }
+    let Some(slot) = HeartbeatSlot::take(lun) else { return };
+    let Some(image) = lun.gate.image().filter(|_| lun.gate.lock() == Lock::Held) else { return };
     locking.active.store(false, Ordering::Relaxed);
     let heartbeat = lun.gate.with_heartbeat(OwnerHeartbeat::next);
-    let heartbeat_in_flight = HeartbeatInFlight(Arc::downgrade(lun));
     image.send_heartbeat(heartbeat, move |sent| {
         // In an outage no other gateway could see it either.
-        if let (Err(errno), Some(lun)) = (sent, heartbeat_in_flight.0.upgrade()) {
+        if let (Err(errno), Some(lun)) = (sent, slot.0.upgrade()) {
             log::warning!(lun.log, "the owner's heartbeat could not be left: {errno}");
         }
     });
 }
 
-/// Ends the state of a heartbeat in flight, also if it is dropped unanswered.
-struct HeartbeatInFlight<B: Backend>(Weak<Lun<B>>);
+/// Waits until no heartbeat is in flight; none is sent before the slot is dropped.
+pub(super) fn hold_heartbeats<B: Backend>(
+    lun: &Arc<Lun<B>>,
+    patience: Duration,
+) -> Option<HeartbeatSlot<B>> {
+    const INTERVAL: Duration = Duration::from_millis(5);
+    let begin = Instant::now();
+    loop {
+        let slot = HeartbeatSlot::take(lun);
+        if slot.is_some() || begin.elapsed() >= patience {
+            return slot;
+        }
+        thread::sleep(INTERVAL);
+    }
+}
 
-impl<B: Backend> Drop for HeartbeatInFlight<B> {
+/// Who has it may send a heartbeat. Given back when it is dropped, also by a call that is never
+/// answered.
+pub(super) struct HeartbeatSlot<B: Backend>(Weak<Lun<B>>);
+
+impl<B: Backend> HeartbeatSlot<B> {
+    fn take(lun: &Arc<Lun<B>>) -> Option<Self> {
+        let taken = lun.locking.heartbeat_in_flight.swap(true, Ordering::AcqRel);
+        (!taken).then(|| Self(Arc::downgrade(lun)))
+    }
+}
+
+impl<B: Backend> Drop for HeartbeatSlot<B> {
     fn drop(&mut self) {
         if let Some(lun) = self.0.upgrade() {
             lun.locking.heartbeat_in_flight.store(false, Ordering::Release);

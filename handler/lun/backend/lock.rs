@@ -48,6 +48,9 @@ pub enum AcquireError {
     /// [`Preempt::Own`], but another gateway has served commands since. Its heartbeat.
     #[error("another gateway has held it: {0}")]
     Foreign(String),
+    /// It was taken from this gateway, and its last commands were not refused yet.
+    #[error("another gateway has taken it")]
+    Lost,
     /// Commands of ours are in flight: an answer may be missing.
     #[error("commands are in flight")]
     InFlight,
@@ -83,11 +86,12 @@ pub trait ImageLock {
     /// What the storage said.
     fn release(&self) -> Result<(), Errno>;
 
-    /// Whether another connection than this image's holds the lock.
+    /// Whether the lock that was acquired through this image is still held: the bricks refuse a
+    /// READ otherwise.
     ///
     /// # Errors
     /// What the storage said.
-    fn has_other_holder(&self) -> Result<bool, Errno>;
+    fn holds_lock(&self) -> Result<bool, Errno>;
 
     /// The last heartbeat that was left with the image; empty if its owner has given the lock back.
     ///

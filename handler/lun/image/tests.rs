@@ -126,6 +126,35 @@ fn a_lock_that_another_gateway_has_had_is_not_taken_back() {
 }
 
 #[test]
+fn a_late_heartbeat_does_not_give_a_lost_lock_back() {
+    let volume = Volume::fenced();
+    let lun = owner(&volume);
+    supersede(&lun);
+    let own = volume.state().heartbeat.clone();
+    // Another gateway has taken the lock, served commands, and died. A heartbeat needs no lock:
+    // one of this gateway, on its way meanwhile, has come last.
+    volume.state().holder = None;
+    move_to_current_graph(&lun);
+    assert_eq!((lun.gate.lock(), volume.state().holder), (Lock::Standby, None));
+    assert_eq!(volume.state().heartbeat, own);
+}
+
+#[test]
+fn a_move_waits_for_a_heartbeat_that_is_under_way() {
+    let volume = Volume::fenced();
+    let lun = owner(&volume);
+    assert_eq!(write(&lun), GOOD);
+    let old = supersede(&lun);
+    old.upgrade().unwrap().delay(Duration::from_millis(300));
+    super::super::lock::send_heartbeat(&lun);
+    move_to_current_graph(&lun);
+    assert!(has_moved(&lun, &old));
+    let left_by_move = volume.state().heartbeat.clone();
+    thread::sleep(Duration::from_millis(600));
+    assert_eq!(volume.state().heartbeat, left_by_move, "one of before the move comes after it");
+}
+
+#[test]
 fn a_lock_that_another_gateway_has_is_left_to_it() {
     let volume = Volume::fenced();
     let lun = owner(&volume);

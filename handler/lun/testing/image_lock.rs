@@ -50,8 +50,8 @@ impl ImageLock for Memory {
         Ok(())
     }
 
-    fn has_other_holder(&self) -> Result<bool, Errno> {
-        Ok(self.volume.state().holder.is_some_and(|holder| holder != self.number))
+    fn holds_lock(&self) -> Result<bool, Errno> {
+        Ok(!self.is_refused())
     }
 
     fn heartbeat(&self) -> Result<String, Errno> {
