@@ -169,8 +169,8 @@ pub(super) const FIELDS: [Field<Config>; 20] = [
         "percent of the volume's space, quota included, from which on initiators are warned; 0: \
          never"),
     field!(words "copy", copy: CopyRange,
-        "daemon: EXTENDED COPY also between LUNs of this daemon that have it, if every iSCSI ACL of \
-         this one maps the other, too"),
+        "daemon: EXTENDED COPY also between LUNs of this daemon that have it, if every iSCSI ACL \
+         of this one maps the other, too"),
     field!(
         "profile",
         "NAME",

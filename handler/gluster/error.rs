@@ -64,7 +64,8 @@ pub enum OpenError {
     NotRegular(&'static str),
     /// Longer than `open-timeout`.
     #[error(
-        "no answer within {} s (ETIMEDOUT, open-timeout=) through {tried}; are server and bricks up?",
+        "no answer within {} s (ETIMEDOUT, open-timeout=) through {tried}; are server and bricks \
+         up?",
         .after.as_secs()
     )]
     TimedOut {

@@ -111,11 +111,12 @@ pub(crate) fn random_faults() {
             switches += struck.iter().filter(|fault| fault.is_change()).count() as u64;
         }
         rounds += 1;
-        let acknowledged = look(&volume, &mut sides);
+        let (acknowledged, slowest) = look(&volume, &mut sides);
         written += acknowledged;
         let usage = sides.each_mut().map(|side| side.gateway.usage());
         println!(
-            "{rounds}: {faults} faults, {:.0?}; {acknowledged} writes; KiB, fds, threads {usage:?}",
+            "{rounds}: {faults} faults, {:.0?}; {acknowledged} writes, the slowest command took \
+             {slowest:.1?}; KiB, fds, threads {usage:?}",
             begin.elapsed()
         );
         // A first round lets caches and pools grow to their size.
@@ -189,11 +190,13 @@ fn group(
     struck
 }
 
-/// Ends the load and compares everything. How many writes there were.
-fn look(volume: &Volume, sides: &mut [Side; 2]) -> usize {
+/// Ends the load and compares everything. How many writes there were, and the slowest command.
+fn look(volume: &Volume, sides: &mut [Side; 2]) -> (usize, Duration) {
+    let mut slowest = Duration::ZERO;
     for side in &mut *sides {
         let done = side.gateway.stop();
         assert_eq!(done.errors, 0, "{}: {done:?}", side.image);
+        slowest = slowest.max(done.slowest);
     }
     volume.heal();
     volume.assert_alike(&COPIES);
@@ -205,5 +208,5 @@ fn look(volume: &Volume, sides: &mut [Side; 2]) -> usize {
         side.known = Content::of_file(&volume.brick(0).join(side.image), BLOCKS);
         side.dead.clear();
     }
-    acknowledged
+    (acknowledged, slowest)
 }

@@ -45,9 +45,10 @@ impl Pending {
         (status, self.command)
     }
 
-    /// Waits for the completion.
+    /// Waits for the completion. Of a call that a brick has received and does not answer it comes
+    /// when the client gives up: frame-timeout, and 10 s between two looks (`call_bail`, 10.3).
     pub fn answer(&self) -> Answer {
-        self.answers.recv_timeout(Duration::from_secs(60)).expect("not answered within 60 s")
+        self.answers.recv_timeout(Duration::from_secs(90)).expect("not answered within 90 s")
     }
 
     /// The command, when it is answered.

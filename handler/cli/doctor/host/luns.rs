@@ -193,7 +193,9 @@ impl Lun {
                 Finding::new(
                     Severity::Warning,
                     format!("LUN {name} has ALUA groups and emulate_pr=1"),
-                    "each gateway's kernel keeps reservations of its own: an initiator that is                      fenced off by one of them writes through the other one, and a cluster that                      trusts them loses data (docs/high-availability.md)",
+                    "each gateway's kernel keeps reservations of its own: an initiator that \
+                     is fenced off by one of them writes through the other one, and a cluster that \
+                     trusts them loses data (docs/high-availability.md)",
                 )
                 .fixed_by(
                     Place::Host,

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
+//! All that the initiator, a gateway and the bricks can do next in a state, and all faults.
+
+use crate::fence::{CONNECTIONS, FAILOVERS, Fence};
+use crate::gateway::{Gate, Gateway, Write};
+use crate::rules::{Number, Rule, Step};
+use crate::search::{Model, Violation};
+
+/// All that happens next in a state.
+type Nexts = Vec<(Step, Result<Fence, Violation>)>;
+
+impl Model for Fence {
+    type Step = Step;
+
+    fn next(&self) -> Nexts {
+        let mut nexts = Vec::new();
+        self.initiator(&mut nexts);
+        for number in 0..2 {
+            if !self.gateways[number].frozen {
+                self.runs(number, &mut nexts);
+            }
+            self.bricks(number, &mut nexts);
+            self.heartbeat(number, &mut nexts);
+            self.faults_of(number, &mut nexts);
+        }
+        if self.faults > 0 {
+            for brick in 0..self.bricks.len() {
+                let restarted = self.after(|next| {
+                    next.faults -= 1;
+                    next.restart(brick);
+                });
+                nexts.push((Step::BrickRestarts(brick), restarted));
+            }
+        }
+        nexts
+    }
+}
+
+impl Fence {
+    fn initiator(&self, nexts: &mut Nexts) {
+        let path = self.path;
+        if self.gateways[path].ring.is_none() {
+            let arrived = self.after(|next| next.gateways[path].ring = Some(next.era));
+            nexts.push((Step::CommandArrives(path), arrived));
+        }
+        // A session ends when the target has ended its commands (`target_wait_for_sess_cmds`): a path
+        // is used again when it is empty.
+        let other = self.gateways[1 - path];
+        if self.era < FAILOVERS && other.ring.is_none() && other.write.is_none() {
+            let failed_over = self.after(|next| {
+                next.path = 1 - path;
+                next.era += 1;
+            });
+            nexts.push((Step::InitiatorFailsOver, failed_over));
+        }
+    }
+
+    /// What a gateway does that is not frozen.
+    fn runs(&self, number: Number, nexts: &mut Nexts) {
+        let gateway = self.gateways[number];
+        let change =
+            |change: fn(&mut Gateway)| self.after(|next| change(&mut next.gateways[number]));
+        match (gateway.gate, gateway.ring, gateway.write) {
+            (Gate::Held, Some(era), None) => nexts.push((
+                Step::Serves(number),
+                self.after(|next| {
+                    let gateway = &mut next.gateways[number];
+                    gateway.ring = None;
+                    let pending = gateway.usable;
+                    gateway.write = Some(Write { era, pending, executed: 0, refused: false });
+                }),
+            )),
+            (Gate::Standby | Gate::Locked, Some(_), _) => nexts.push((
+                Step::AnswersBusyAndAsksForTheLock(number),
+                change(|gateway| {
+                    gateway.ring = None;
+                    gateway.asks = true;
+                }),
+            )),
+            _ => {}
+        }
+        let drained = gateway.write.is_none() || !self.keeps(Rule::LockAfterDrain);
+        // The initiator asks again on the path that it uses, and on no other.
+        let may_take = gateway.asks && (self.path == number || !self.held_by_another(number));
+        let read = gateway.ring.is_none_or(|era| era == self.era);
+        let read = read || !self.keeps(Rule::RingIsReadBeforeLock);
+        let ready = gateway.gate == Gate::Standby && drained && read;
+        if ready && may_take && self.quorum(gateway.usable) {
+            let locked = self.after(|next| {
+                next.lock(number);
+                let early = !next.keeps(Rule::HeartbeatBeforeCommands);
+                next.gateways[number].gate = if early { Gate::Held } else { Gate::Locked };
+                next.gateways[number].asks = false;
+                next.gateways[number].heartbeat = true;
+            });
+            nexts.push((Step::TakesTheLock(number), locked));
+        }
+        if gateway.gate == Gate::Locked && !gateway.heartbeat {
+            let held = change(|gateway| gateway.gate = Gate::Held);
+            nexts.push((Step::ServesFromNowOn(number), held));
+        }
+        if gateway.gate == Gate::Held && !gateway.heartbeat {
+            let sent = change(|gateway| gateway.heartbeat = true);
+            nexts.push((Step::SendsAHeartbeat(number), sent));
+        }
+        if gateway.gate == Gate::Held && gateway.write.is_none() {
+            let given_back = self.after(|next| {
+                next.unlock(number, gateway.connection);
+                next.gateways[number].gate = Gate::Standby;
+            });
+            nexts.push((Step::GivesTheLockBack(number), given_back));
+        }
+        // The descriptor has too few bricks, or is to be a fresh one.
+        let reopens = gateway.gate == Gate::Standby && gateway.usable != self.all();
+        if reopens && gateway.write.is_none() && gateway.connection < CONNECTIONS {
+            let reopened = self.after(|next| {
+                next.unlock(number, gateway.connection);
+                let all = next.all();
+                next.gateways[number].reconnect(all);
+            });
+            nexts.push((Step::Reopens(number), reopened));
+        }
+        self.moves(number, nexts);
+        self.ends(number, nexts);
+    }
+
+    /// The move of the lock to another connection: hold, lock, look at the heartbeat.
+    fn moves(&self, number: Number, nexts: &mut Nexts) {
+        let gateway = self.gateways[number];
+        match gateway.gate {
+            Gate::Held if gateway.write.is_none() && gateway.connection < CONNECTIONS => {
+                let begun = self.after(|next| next.gateways[number].gate = Gate::Moving);
+                nexts.push((Step::BeginsToMove(number), begun));
+            }
+            Gate::Moving if !gateway.heartbeat || !self.keeps(Rule::MoveDrainsHeartbeats) => {
+                let probed = self.after(|next| {
+                    let held = next.reads(number) || !next.keeps(Rule::MoveProbesLock);
+                    let gate = if held { Gate::Confirmed } else { Gate::Standby };
+                    next.gateways[number].gate = gate;
+                });
+                nexts.push((Step::ProbesItsLock(number), probed));
+            }
+            Gate::Confirmed => {
+                let moved = self.after(|next| {
+                    let all = next.all();
+                    next.gateways[number].reconnect(all);
+                    next.lock(number);
+                    next.unlock(number, gateway.connection);
+                    next.gateways[number].gate = Gate::MovedLock;
+                });
+                nexts.push((Step::MovesTheLock(number), moved));
+            }
+            Gate::MovedLock => {
+                let ended = self.after(|next| {
+                    let ours = next.heartbeat == Some(number);
+                    if ours || !next.keeps(Rule::MoveChecksHeartbeat) {
+                        next.gateways[number].gate = Gate::Locked;
+                        next.gateways[number].heartbeat = true;
+                    } else {
+                        next.unlock(number, gateway.connection);
+                        next.gateways[number].gate = Gate::Standby;
+                    }
+                });
+                nexts.push((Step::EndsTheMove(number), ended));
+            }
+            _ => {}
+        }
+    }
+
+    /// A command ends when all bricks have answered; a refusal is heard at once.
+    fn ends(&self, number: Number, nexts: &mut Nexts) {
+        let gateway = self.gateways[number];
+        let Some(write) = gateway.write else { return };
+        let lost = write.refused || !self.quorum(gateway.usable);
+        if write.pending == 0 || lost && gateway.gate == Gate::Held {
+            let mut next = self.clone();
+            let gateway = &mut next.gateways[number];
+            if lost {
+                gateway.gate = Gate::Standby;
+            }
+            let mut ended = Ok(());
+            if write.pending == 0 {
+                gateway.write = None;
+                if self.quorum(write.executed) {
+                    ended = next.acknowledge(write.era);
+                }
+            }
+            nexts.push((Step::CommandEnds(number), ended.map(|()| next)));
+        }
+    }
+
+    /// What the bricks do with what is on its way to them.
+    fn bricks(&self, gateway: Number, nexts: &mut Nexts) {
+        for brick in 0..self.bricks.len() {
+            let bit = 1 << brick;
+            let Gateway { connection, write, orphan, .. } = self.gateways[gateway];
+            if let Some(write) = write.filter(|write| write.pending & bit != 0) {
+                let accepted = self.accepts(brick, (gateway, connection));
+                let mut next = self.clone();
+                let executed = if accepted { next.execute(brick, write.era) } else { Ok(()) };
+                let after = Write {
+                    pending: write.pending & !bit,
+                    executed: write.executed | if accepted { bit } else { 0 },
+                    refused: write.refused || !accepted,
+                    ..write
+                };
+                next.gateways[gateway].write = Some(after);
+                let step = if accepted {
+                    Step::BrickExecutes { gateway, brick }
+                } else {
+                    Step::BrickRefuses { gateway, brick }
+                };
+                nexts.push((step, executed.map(|()| next)));
+            }
+            if let Some((closed, write)) = orphan.filter(|(_, write)| write.pending & bit != 0) {
+                let mut next = self.clone();
+                let accepted = self.accepts(brick, (gateway, closed));
+                let executed = if accepted { next.execute(brick, write.era) } else { Ok(()) };
+                let after = Write { pending: write.pending & !bit, ..write };
+                next.gateways[gateway].orphan = (after.pending != 0).then_some((closed, after));
+                let step = Step::BrickExecutesForAClosedConnection { gateway, brick };
+                nexts.push((step, executed.map(|()| next)));
+            }
+        }
+    }
+
+    fn heartbeat(&self, number: Number, nexts: &mut Nexts) {
+        if self.gateways[number].heartbeat {
+            let landed = self.after(|next| {
+                next.heartbeat = Some(number);
+                next.gateways[number].heartbeat = false;
+            });
+            nexts.push((Step::HeartbeatLands(number), landed));
+        }
+    }
+
+    fn faults_of(&self, number: Number, nexts: &mut Nexts) {
+        let gateway = self.gateways[number];
+        if gateway.frozen {
+            let on = self.after(|next| next.gateways[number].frozen = false);
+            nexts.push((Step::GoesOn(number), on));
+        }
+        if self.faults == 0 {
+            return;
+        }
+        let fault = |change: &dyn Fn(&mut Self)| {
+            self.after(|next| {
+                next.faults -= 1;
+                change(next);
+            })
+        };
+        if !gateway.frozen {
+            nexts.push((Step::Freezes(number), fault(&|next| next.gateways[number].frozen = true)));
+        }
+        // Another process has its own gate and connection; the ring stays.
+        if gateway.connection < CONNECTIONS && gateway.orphan.is_none() {
+            let killed = fault(&|next| {
+                next.unlock(number, gateway.connection);
+                let all = next.all();
+                next.gateways[number].reconnect(all);
+                next.gateways[number].gate = Gate::Standby;
+                next.gateways[number].frozen = false;
+                next.gateways[number].asks = false;
+            });
+            nexts.push((Step::IsKilled(number), killed));
+        }
+        for brick in 0..self.bricks.len() {
+            if gateway.usable & 1 << brick != 0 {
+                let cut = fault(&|next| next.cut(number, brick));
+                nexts.push((Step::IsCutOff { gateway: number, brick }, cut));
+            }
+        }
+    }
+}
