@@ -132,7 +132,7 @@ impl ConfigError {
 /// The key that was probably meant, or else all: both would not fit in a line of the daemon's log.
 fn right_key(similar: Option<&str>, known: &str) -> String {
     similar.map_or_else(
-        || format!("known are {known}"),
+        || format!("known: {known}"),
         |key| format!("did you mean {key}? All keys are in tcmu-glfs(5)"),
     )
 }

@@ -268,7 +268,7 @@ pub(super) fn known(keys: &[Key], name: &str) -> Result<&'static str, ConfigErro
 
 /// The beginning of what cannot be a key: the sentence with it has to fit in a line of the log.
 fn shortened(name: &str) -> String {
-    const LONGEST: usize = 10;
+    const LONGEST: usize = 14;
     match name.char_indices().nth(LONGEST) {
         None => name.to_owned(),
         Some((end, _)) => format!("{}...", name.get(..end).unwrap_or_default()),

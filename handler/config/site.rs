@@ -144,9 +144,7 @@ impl Site {
                 _ => {
                     return Err((
                         at,
-                        format!(
-                            "Unknown section {name:?}; known are defaults, profile.NAME, metrics"
-                        ),
+                        format!("Unknown section {name:?}; known: defaults, profile.NAME, metrics"),
                     ));
                 }
             }

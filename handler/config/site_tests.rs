@@ -73,12 +73,12 @@ fn mistakes_have_a_place_and_say_what_would_be_right() {
     for (text, expected) in [
         (
             "[default]\n",
-            "/etc/x.toml:1:2: Unknown section \"default\"; known are defaults, profile.NAME, \
+            "/etc/x.toml:1:2: Unknown section \"default\"; known: defaults, profile.NAME, \
              metrics",
         ),
         (
             "ping-timeout = 5\n",
-            "/etc/x.toml:1:1: Unknown section \"ping-timeout\"; known are defaults",
+            "/etc/x.toml:1:1: Unknown section \"ping-timeout\"; known: defaults",
         ),
         (
             "\n[defaults]\n  chace = \"none\"\n",

@@ -192,7 +192,7 @@ fn mistakes_are_named_with_what_would_be_right() {
         ("glfs/host:/vol/d/p", "write vol@host/d/p"),
         ("glfs/vol@host/p;fense=off", "Unknown key \"fense\"; did you mean fence? All keys"),
         ("glfs/vol@host/p;ping_timeout=5", "did you mean ping-timeout?"),
-        ("glfs/vol@host/p;xyzzy=5", "Unknown key \"xyzzy\"; known are"),
+        ("glfs/vol@host/p;xyzzy=5", "Unknown key \"xyzzy\"; known: "),
         ("glfs/vol@host/a,b", "write %2C"),
         ("glfs/vol@host/a b", "write %20"),
         ("glfs/vol@host/\u{e4}", "write %C3%A4"),
