@@ -43,8 +43,8 @@ impl Fence {
             let arrived = self.after(|next| next.gateways[path].ring = Some(next.era));
             nexts.push((Step::CommandArrives(path), arrived));
         }
-        // A session ends when the target has ended its commands (`target_wait_for_sess_cmds`): a path
-        // is used again when it is empty.
+        // A session ends when the target has ended its commands (`target_wait_for_sess_cmds`): a
+        // path is used again when it is empty.
         let other = self.gateways[1 - path];
         if self.era < FAILOVERS && other.ring.is_none() && other.write.is_none() {
             let failed_over = self.after(|next| {
