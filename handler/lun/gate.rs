@@ -26,10 +26,20 @@ pub(super) use self::state::{Lock, Request, Storage, Verdict, Waiter};
 /// The state of one LUN.
 pub(super) struct Gate<B> {
     state: Mutex<State<B>>,
+    /// One reference for each [`Loan`], and one of its own.
+    loans: Arc<()>,
     /// Mirrors [`Storage::Up`], for completions: nearly all of them have nothing to change.
     up: AtomicBool,
     log: Arc<Log>,
     meter: Arc<LunMetrics>,
+}
+
+/// What a command has that goes on after waiting for another LUN, with no call of its own under way
+/// meanwhile. Until it is dropped the image is not moved, where a move waits for commands, and the
+/// lock is not acquired anew: the command is from before.
+pub(super) struct Loan<B> {
+    _image: Arc<B>,
+    _count: Arc<()>,
 }
 
 /// The image that a new one has taken the place of.
@@ -64,6 +74,7 @@ impl<B: Backend> Gate<B> {
         };
         Self {
             state: Mutex::new(state),
+            loans: Arc::default(),
             up: AtomicBool::new(false),
             log: Arc::clone(log),
             meter: Arc::clone(meter),
@@ -94,17 +105,28 @@ impl<B: Backend> Gate<B> {
         verdict
     }
 
-    /// Whether a command of another LUN may use the image now. What is pending stays so, for an
-    /// initiator of this one.
-    pub(super) fn lends(&self, op: Op) -> bool {
+    /// Lends the image to a command that another LUN has received, if it could be served now. What
+    /// is pending stays so, for an initiator of this one.
+    pub(super) fn lend(&self, op: Op) -> Option<Loan<B>> {
         let mut state = self.state();
         if state.lock == Lock::Standby {
-            return false;
+            return None;
         }
         let pending = state.pending.take();
         let verdict = state.decide(Request::Io(op, None));
         state.pending = pending;
-        matches!(verdict, Verdict::Serve(_))
+        let Verdict::Serve(image) = verdict else { return None };
+        Some(self.loan(image))
+    }
+
+    /// Lends the image to a command that has passed.
+    pub(super) fn loan(&self, image: Arc<B>) -> Loan<B> {
+        Loan { _image: image, _count: Arc::clone(&self.loans) }
+    }
+
+    /// How many commands have the image for as long as they last.
+    pub(super) fn loans(&self) -> usize {
+        Arc::strong_count(&self.loans).saturating_sub(1)
     }
 
     /// The image, if it is open. Not to be kept: it may be replaced.

@@ -150,10 +150,14 @@ fn move_over<B: Backend>(
         swap_over(lun, old, &Arc::new(new.image), new.writable, false)?;
         return Ok(Duration::ZERO);
     }
-    // Needs no lock: on its way, it could come after that of another gateway, and hide it.
-    let _no_heartbeat = lock::hold_heartbeats(lun, DRAIN_TIMEOUT).ok_or(NotMoved::InFlight)?;
     // Outlives the pause: if it is not needed, it is closed after commands pass again.
     let image = Arc::new(new.image);
+    // Needs no lock: on its way, it could come after that of another gateway, and hide it.
+    let _no_heartbeat = lock::hold_heartbeats(lun, DRAIN_TIMEOUT).ok_or(NotMoved::InFlight)?;
+    // They last for seconds, in which commands need not wait.
+    if lun.gate.loans() > 0 {
+        return Err(NotMoved::InFlight);
+    }
     if !lun.gate.pause(old) {
         return Err(NotMoved::Changed);
     }

@@ -154,7 +154,11 @@ pub(super) fn acquire<B: Backend>(
 ) -> Result<(), AcquireError> {
     let log = &lun.log;
     let heartbeat = lun.gate.with_heartbeat(OwnerHeartbeat::next);
-    let acquired = image.acquire(&heartbeat, preempt).inspect_err(|why| match why {
+    let acquired = match lun.gate.loans() {
+        0 => image.acquire(&heartbeat, preempt),
+        _ => Err(AcquireError::InFlight),
+    };
+    let acquired = acquired.inspect_err(|why| match why {
         AcquireError::InFlight => log::warning!(log, "not locked: commands are in flight"),
         AcquireError::Storage(errno) => log::warning!(log, "not locked: {errno}"),
         AcquireError::Held

@@ -13,6 +13,7 @@ use super::error::Op;
 use super::rw;
 use crate::iovec::Buffer;
 use crate::runner::Command;
+use crate::scsi::Status;
 
 /// Bytes of the largest piece that one command reads or writes at a time.
 pub(super) const PIECE: u64 = 1 << 20;
@@ -35,9 +36,21 @@ impl Failure {
         op: Op,
         offset: u64,
     ) {
+        let left = command.data().len();
+        command.complete(self.status(lun, left, op, offset));
+    }
+
+    /// Logs it; the status of the command, of which `left` bytes are not moved.
+    pub(super) fn status<B: Backend>(
+        self,
+        lun: &Arc<Lun<B>>,
+        left: usize,
+        op: Op,
+        offset: u64,
+    ) -> Status {
         match self {
-            Self::Storage(op, errno) => rw::fail(lun, command, op, offset, errno),
-            Self::Expired => rw::expire(lun, command, op, offset),
+            Self::Storage(op, errno) => rw::failed(lun, left, op, offset, errno),
+            Self::Expired => rw::expired(lun, op, offset),
         }
     }
 }

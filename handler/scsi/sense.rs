@@ -103,6 +103,9 @@ impl Sense {
     pub const COPY_ABORTED: Self = Self::new(0x0a, 0x00, 0x00);
     /// COPY ABORTED, unreachable copy target: a segment names a descriptor that there is not.
     pub const UNREACHABLE_TARGET: Self = Self::new(0x0a, 0x08, 0x04);
+    /// COPY ABORTED, third party device failure: of a LUN that takes part, or half-way where the
+    /// rest cannot be copied by repeating the command.
+    pub const COPY_FAILED: Self = Self::new(0x0a, 0x0d, 0x01);
     /// COPY ABORTED, copy target device not reachable: it is not this LUN.
     pub const TARGET_NOT_REACHABLE: Self = Self::new(0x0a, 0x0d, 0x02);
     /// NO SENSE.

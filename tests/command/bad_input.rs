@@ -54,7 +54,8 @@ pub(crate) fn files(brick: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(brick).into_iter().flatten() {
         let path = entry.unwrap().path();
-        if path.file_name().is_some_and(|name| name == ".glusterfs") {
+        // Its bricks and its self-heal daemon have folders of their own.
+        if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".glusterfs")) {
             continue;
         }
         if path.is_dir() {

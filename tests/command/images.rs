@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::cluster::{HOST, Volume};
 use crate::fenced::{fenced, own};
-use crate::support::{place, plain, run};
+use crate::support::{eventually, place, plain, run};
 
 /// A host whose kernel has these LUNs: name, configuration string.
 fn host(luns: &[(&str, &str)]) -> (TempDir, String) {
@@ -72,7 +72,8 @@ pub(crate) fn removed() {
     run(&["check", &image]).well("ok: it can be fenced");
     run(&["unfence", &image]).well("is not fenced");
     run(&["remove", &image]).well("removed");
-    assert!(!mount.path("disk.img").exists());
+    // The mount knows its names for a second.
+    eventually("it is gone", || !mount.path("disk.img").exists());
     run(&["remove", &image]).failed(&["no such file"]);
 }
 

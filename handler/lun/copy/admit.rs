@@ -4,17 +4,20 @@
 use std::sync::Arc;
 
 use super::parameter_list::{Designator, Known, Plan};
+use super::results::CONCURRENT;
 use crate::lun::Lun;
 use crate::lun::admission::Admission;
 use crate::lun::admit::Range;
 use crate::lun::backend::Backend;
 use crate::lun::error::Op;
+use crate::lun::gate::Loan;
 use crate::lun::parameters::{bytes, hull};
 use crate::runner::{Command, Rejected};
 use crate::scsi::{Sense, Status};
 
-/// What must not be forgotten before a copy has ended: the other LUNs do not shrink meanwhile.
-pub(super) type Admissions = Vec<Admission>;
+/// What a copy has until it has ended: its LUNs do not shrink meanwhile, nor are they moved, nor
+/// locked anew.
+pub(super) type Held<B> = Vec<(Option<Admission>, Loan<B>)>;
 
 /// What a list may say of a LUN.
 pub(super) fn known<B: Backend>(lun: &Arc<Lun<B>>, designator: Designator) -> Known {
@@ -39,23 +42,36 @@ pub(super) fn admit<B: Backend>(
     let Some(receiving) = luns.first().cloned() else {
         return Err(Rejected(command, Status::HardwareError));
     };
-    let mut admissions = Vec::new();
+    let mut held = Held::new();
     for (index, other) in luns.iter().enumerate().skip(1) {
         let Some(range) = range(other, &plan, index) else { continue };
-        let admission = other.size.admit(range.op, range.offset, range.len);
-        match admission {
-            Ok(admission) if other.gate.lends(range.op) => admissions.extend(admission),
+        if is_busy(other) {
+            return Err(Rejected(command, Status::NoResource));
+        }
+        let loan = other.gate.lend(range.op);
+        match (other.size.admit(range.op, range.offset, range.len), loan) {
+            (Ok(admission), Some(loan)) => held.push((admission, loan)),
             // The initiator can copy by itself.
             _ => return Err(Rejected(command, Status::Sense(Sense::TARGET_NOT_REACHABLE))),
         }
     }
-    let nothing = Range { op: Op::Copy, offset: 0, len: 0 };
-    let range = Range { op: Op::Copy, ..range(&receiving, &plan, 0).unwrap_or(nothing) };
+    let nothing = Range { op: Op::Read, offset: 0, len: 0 };
+    let range = range(&receiving, &plan, 0).unwrap_or(nothing);
     let blocks = plan.segments.iter().map(|segment| segment.blocks).sum();
     command.measure_range(range.offset, bytes(&receiving, blocks));
-    receiving.admit(command, range, move |_, _, command| {
-        super::start(luns, admissions, command, plan);
+    receiving.admit(command, range, move |receiving, image, command| {
+        if is_busy(&receiving) {
+            return command.complete(Status::NoResource);
+        }
+        held.push((None, receiving.gate.loan(Arc::clone(image))));
+        super::start(luns, held, command, plan);
     })
+}
+
+/// Whether a LUN takes part in as many copies as its initiators are told it can: each has some MiB
+/// of memory.
+fn is_busy<B: Backend>(lun: &Lun<B>) -> bool {
+    lun.gate.loans() >= usize::from(CONCURRENT)
 }
 
 /// What a copy does to the LUN with this number: from the first to the last byte. None: nothing.

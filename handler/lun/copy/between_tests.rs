@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Copies between LUNs on volumes in memory, as a configfs in a folder permits them.
 
+use std::sync::atomic::Ordering;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::parameter_list::designator;
@@ -8,7 +10,10 @@ use super::parameter_list::tests::{list, segment, target};
 use super::permission::tests::Configfs;
 use super::start::serve_by;
 use super::*;
-use crate::lun::testing::{Fault, GOOD, Memory, Volume, image, lun_of, write};
+use crate::lun::gate::Lock;
+use crate::lun::image::move_to_current_graph;
+use crate::lun::lock;
+use crate::lun::testing::{Fault, GOOD, Memory, Volume, eventually, image, lun_of, write};
 use crate::runner::testing::{Answer, SERIAL, command_of};
 use crate::scsi::Sense;
 
@@ -23,7 +28,12 @@ struct Pair {
 
 impl Pair {
     fn with(options: [&str; 2]) -> Self {
-        let [one, other] = options.map(|options| lun_of(&Volume::new(), options));
+        Self::on(options, &Volume::new())
+    }
+
+    /// The other one is on this volume.
+    fn on(options: [&str; 2], volume: &Arc<Volume>) -> Self {
+        let (one, other) = (lun_of(&Volume::new(), options[0]), lun_of(volume, options[1]));
         for (lun, byte) in [(&one, 1), (&other, 2)] {
             image(lun).volume.state().bytes.fill(byte);
             add(lun);
@@ -47,7 +57,10 @@ impl Pair {
             [SERIAL.to_str().unwrap(), OTHER_SERIAL].map(|serial| target(designator(serial), 512));
         let mut segment = segment(0, 8, 4);
         (segment[5], segment[7]) = (source, destination);
-        let list = list(&targets, &[segment]);
+        self.submit(list(&targets, &[segment]))
+    }
+
+    fn submit(&self, list: Vec<u8>) -> Answer {
         let length = u32::try_from(list.len()).unwrap().to_be_bytes();
         let cdb = [&[0x83, 0, 0, 0, 0, 0, 0, 0, 0, 0][..], &length].concat();
         let (command, answers) = command_of(&cdb, list, 20);
@@ -106,6 +119,20 @@ fn an_initiator_without_the_other_lun_gets_nothing_of_it() {
 }
 
 #[test]
+fn what_is_wrong_with_a_list_tells_nothing_of_a_lun_without_permission() {
+    let pair = Pair::new();
+    pair.configfs.admit("t", "iqn.b", &[(0, false)]);
+    let answer = |from| {
+        let targets =
+            [SERIAL.to_str().unwrap(), OTHER_SERIAL].map(|serial| target(designator(serial), 512));
+        let mut segment = segment(from, 8, 4);
+        (segment[5], segment[7]) = (1, 0);
+        pair.submit(list(&targets, &[segment])).sense
+    };
+    assert_eq!(answer(0), answer(1 << 40), "its size");
+}
+
+#[test]
 fn a_lun_that_another_gateway_has_or_that_is_read_only_takes_no_part() {
     let pair = Pair::new();
     let other = image(&pair.other);
@@ -123,6 +150,81 @@ fn a_sense_that_waits_for_the_other_luns_initiators_stays() {
     pair.other.gate.set_pending(Sense::BECAME_READY);
     assert_eq!(pair.copy(0, 1).status, 0);
     assert_ne!(write(&pair.other), GOOD);
+}
+
+/// A copy to the other LUN that waits for what it reads: nothing is under way on the other one.
+fn copy_that_reads(pair: &Arc<Pair>) -> JoinHandle<Answer> {
+    image(&pair.one).freeze(true);
+    let copying = Arc::clone(pair);
+    let copy = thread::Builder::new().spawn(move || copying.copy(0, 1)).unwrap();
+    eventually("the copy reads", || image(&pair.one).calls() > 0);
+    copy
+}
+
+#[test]
+fn a_move_of_a_lun_waits_for_the_copies_that_have_it() {
+    let pair = Arc::new(Pair::with([";copy=daemon", ";copy=daemon;cache=writeback"]));
+    let copy = copy_that_reads(&pair);
+    image(&pair.other).superseded.store(true, Ordering::SeqCst);
+    // A reference would hold the move up.
+    let old = Arc::as_ptr(&image(&pair.other));
+    move_to_current_graph(&pair.other);
+    assert!(std::ptr::eq(Arc::as_ptr(&image(&pair.other)), old), "moved from under a copy");
+    image(&pair.one).freeze(false);
+    assert_eq!(copy.join().unwrap().status, 0);
+    eventually("it is moved after the copy", || {
+        move_to_current_graph(&pair.other);
+        !std::ptr::eq(Arc::as_ptr(&image(&pair.other)), old)
+    });
+    assert_eq!(around(&pair.other), [2, 1, 1, 2]);
+}
+
+#[test]
+fn a_lock_is_not_acquired_again_while_a_copy_from_before_has_the_lun() {
+    let volume = Volume::fenced();
+    let pair = Arc::new(Pair::on([";copy=daemon"; 2], &volume));
+    lock::acquire_for_io(&pair.other);
+    assert_eq!(pair.other.gate.lock(), Lock::Held);
+    let copy = copy_that_reads(&pair);
+    // Another gateway takes the image, writes to it, and gives it up.
+    pair.other.gate.stand_by();
+    (volume.state().holder, volume.state().heartbeat) = (None, Some(String::new()));
+    lock::acquire_for_io(&pair.other);
+    assert_eq!(pair.other.gate.lock(), Lock::Standby, "the copy would be let through");
+    image(&pair.one).freeze(false);
+    assert_ne!(copy.join().unwrap().status, 0);
+    assert_eq!(around(&pair.other), [2; 4]);
+    eventually("it is acquired after the copy", || {
+        lock::acquire_for_io(&pair.other);
+        pair.other.gate.lock() == Lock::Held
+    });
+}
+
+#[test]
+fn what_breaks_another_lun_is_not_told_as_an_error_of_the_receiving_one() {
+    let pair = Pair::new();
+    image(&pair.other).faults.lock().unwrap().push(Fault::Fails(Errno::ENXIO));
+    let answer = pair.copy(0, 1);
+    let (key, asc, ascq, _) = answer.sense;
+    assert_eq!((answer.status, key, asc, ascq), (2, 0x0a, 0x0d, 0x01));
+}
+
+#[test]
+fn a_lun_has_no_more_copies_at_once_than_it_announces() {
+    let pair = Arc::new(Pair::new());
+    image(&pair.one).freeze(true);
+    let copies: Vec<_> = (0..20)
+        .map(|_| {
+            let copying = Arc::clone(&pair);
+            thread::Builder::new().spawn(move || copying.copy(0, 0).status).unwrap()
+        })
+        .collect();
+    eventually("some are answered", || {
+        copies.iter().filter(|copy| copy.is_finished()).count() == 4
+    });
+    image(&pair.one).freeze(false);
+    let answers: Vec<_> = copies.into_iter().map(|copy| copy.join().unwrap()).collect();
+    assert_eq!(answers.iter().filter(|status| **status == 0).count(), 16, "{answers:?}");
 }
 
 #[test]

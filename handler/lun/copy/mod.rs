@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
 
-use self::admit::Admissions;
+use self::admit::Held;
 pub(super) use self::others::add;
 use self::parameter_list::{Plan, Segment};
 use self::results::Outcome;
@@ -35,7 +35,7 @@ use super::error::Op;
 use super::whole::{self, Failure, PIECE, Place};
 use crate::iovec::Buffer;
 use crate::runner::Command;
-use crate::scsi::Status;
+use crate::scsi::{Sense, Status};
 
 /// Pieces of one command under way.
 const IN_FLIGHT: usize = 4;
@@ -44,7 +44,9 @@ const IN_FLIGHT: usize = 4;
 struct Copy<B: Backend> {
     /// Those that take part, the one that the command is for first.
     luns: Vec<Arc<Lun<B>>>,
-    _admissions: Admissions,
+    _held: Held<B>,
+    /// Whether it copies the same blocks when it is repeated after a part of it.
+    is_repeatable: bool,
     list: Option<u8>,
     state: Mutex<State>,
 }
@@ -60,6 +62,8 @@ struct State {
     width: usize,
     in_flight: usize,
     copied: u64,
+    /// Something may have been written.
+    has_written: bool,
     done: u16,
     failure: Option<Failed>,
 }
@@ -96,7 +100,8 @@ enum Next {
 }
 
 /// Starts a copy between `luns`.
-fn start<B: Backend>(luns: Vec<Arc<Lun<B>>>, admissions: Admissions, command: Command, plan: Plan) {
+fn start<B: Backend>(luns: Vec<Arc<Lun<B>>>, held: Held<B>, command: Command, plan: Plan) {
+    let is_repeatable = plan.is_repeatable();
     let Plan { list, mut segments } = plan;
     segments.reverse();
     let state = State {
@@ -106,11 +111,12 @@ fn start<B: Backend>(luns: Vec<Arc<Lun<B>>>, admissions: Admissions, command: Co
         width: IN_FLIGHT,
         in_flight: 0,
         copied: 0,
+        has_written: false,
         done: 0,
         failure: None,
     };
     let state = Mutex::new(state);
-    proceed(&Arc::new(Copy { luns, _admissions: admissions, list, state }));
+    proceed(&Arc::new(Copy { luns, _held: held, is_repeatable, list, state }));
 }
 
 /// Begins as many pieces as may be under way; answers when there are none left.
@@ -137,11 +143,13 @@ fn read<B: Backend>(copy: &Arc<Copy<B>>, piece: Piece, place: Place) {
     });
 }
 
-/// Writes what was read; frees the space where it is zeros.
+/// Writes what was read; frees the space where it is zeros. A hole is not durable before a flush,
+/// which nothing asks for with `cache=through`.
 fn store<B: Backend>(copy: &Arc<Copy<B>>, piece: Piece, bytes: Vec<u8>) {
+    copy.state().has_written = true;
     let discards =
         |image: &Arc<B>| image.unsupported().fall_back(ZeroMethod::Discard) == ZeroMethod::Discard;
-    let lun = copy.luns.get(piece.destination);
+    let lun = copy.luns.get(piece.destination).filter(|lun| !lun.write_through);
     let image = lun.and_then(|lun| lun.gate.image()).filter(discards);
     match image.filter(|_| bytes.iter().all(|&byte| byte == 0) && !copy.state().is_expired()) {
         Some(image) => {
@@ -239,12 +247,25 @@ impl<B: Backend> Copy<B> {
             };
             receiving.copies.add(Outcome { list, ok: failed.is_none(), segments, bytes });
         }
-        let Some(Failed { failure, lun, offset }) = failed else {
-            return command.complete(Status::Ok);
-        };
-        match self.luns.get(lun) {
-            Some(lun) => failure.answer(lun, command, Op::Copy, offset),
-            None => command.complete(Status::HardwareError),
+        let status = failed.map_or(Status::Ok, |failed| self.status(failed));
+        command.complete(status);
+    }
+
+    /// The status of a copy that has failed.
+    fn status(&self, Failed { failure, lun: at, offset }: Failed) -> Status {
+        let Some(lun) = self.luns.get(at) else { return Status::HardwareError };
+        let status = failure.status(lun, 0, Op::Copy, offset);
+        // Initiators repeat much, BUSY above all.
+        if !self.is_repeatable && self.state().has_written {
+            return Status::Sense(Sense::COPY_FAILED);
+        }
+        match status {
+            Status::Busy | Status::NoResource | Status::Sense(Sense::SPACE_ALLOCATION_FAILED) => {
+                status
+            }
+            // It says nothing about the LUN that has received the command.
+            _ if at != 0 => Status::Sense(Sense::COPY_FAILED),
+            _ => status,
         }
     }
 }

@@ -128,24 +128,27 @@ fn find<B: Backend>(
     own: Known,
     target: &Path,
 ) -> Result<Found<B>, Status> {
+    let backstore = |lun: &Arc<Lun<B>>| lun.backstore.clone().unwrap_or_default();
+    let is_permitted_to = |other: &Arc<Lun<B>>, writes| {
+        is_permitted(target, &backstore(lun), &backstore(other), writes)
+    };
     let mut named = vec![own];
     let mut luns = vec![Arc::clone(lun)];
     for designator in designators(list) {
         if named.iter().any(|known| known.designator == designator) {
             continue;
         }
-        if let Some(other) = lun_of(target, &designator) {
+        // What may not be read is not known: what is wrong with a list tells of a LUN.
+        let other = lun_of(target, &designator).filter(|other| is_permitted_to(other, false));
+        if let Some(other) = other {
             named.push(known(&other, designator));
             luns.push(other);
         }
     }
     let plan = parse(list, &named)?;
-    let backstore = |lun: &Arc<Lun<B>>| lun.backstore.clone().unwrap_or_default();
     for (index, other) in luns.iter().enumerate().skip(1) {
         let writes = plan.segments.iter().any(|segment| segment.destination == index);
-        let reads = plan.segments.iter().any(|segment| segment.source == index);
-        let takes_part = writes || reads;
-        if takes_part && !is_permitted(target, &backstore(lun), &backstore(other), writes) {
+        if writes && !is_permitted_to(other, true) {
             return Err(Status::Sense(Sense::TARGET_NOT_REACHABLE));
         }
     }

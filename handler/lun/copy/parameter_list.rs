@@ -34,6 +34,19 @@ pub(in crate::lun) struct Plan {
     pub(in crate::lun) segments: Vec<Segment>,
 }
 
+impl Plan {
+    /// Whether no segment writes what it or another one reads: repeated after a part of it, it
+    /// copies the same blocks.
+    pub(in crate::lun) fn is_repeatable(&self) -> bool {
+        let overlap = |written: &Segment, read: &Segment| {
+            written.destination == read.source
+                && written.to < read.from.saturating_add(read.blocks)
+                && read.from < written.to.saturating_add(written.blocks)
+        };
+        !self.segments.iter().any(|one| self.segments.iter().any(|other| overlap(one, other)))
+    }
+}
+
 /// Blocks to copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::lun) struct Segment {

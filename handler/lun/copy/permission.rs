@@ -17,6 +17,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 /// Whether it is so: `target` is the target's folder in configfs, the LUNs are named by their
@@ -46,7 +47,8 @@ fn are_reached_alike(
     let mut is_exported = false;
     for fabric in folders(target, "")?.into_iter().filter(|fabric| !fabric.ends_with("core")) {
         for port in folders(&fabric, "")? {
-            for group in folders(&port, "tpgt_")? {
+            // Not every fabric calls its groups tpgt_N.
+            for group in folders(&port, "")? {
                 match admits_alike(&group, receiving, other, writes)? {
                     Some(false) => return Ok(false),
                     Some(true) => is_exported = true,
@@ -73,9 +75,13 @@ fn admits_alike(
         return Ok(None);
     }
     let read = |file: &str| fs::read_to_string(group.join(file));
-    let sessions = read("dynamic_sessions").unwrap_or_default();
+    // Initiators choose their names, and not all are UTF-8.
+    let sessions = match fs::read(group.join("dynamic_sessions")) {
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound => Vec::new(),
+        sessions => sessions?,
+    };
     let is_open = read("attrib/generate_node_acls")?.trim() != "0"
-        || !sessions.trim_matches(|c: char| c == '\0' || c.is_whitespace()).is_empty();
+        || sessions.iter().any(|byte| *byte != 0 && !byte.is_ascii_whitespace());
     if is_open {
         return Ok(Some(false));
     }
@@ -102,7 +108,7 @@ fn folders(folder: &Path, prefix: &str) -> io::Result<Vec<PathBuf>> {
         Err(missing) if missing.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(why) => return Err(why),
     };
-    let begins = |name: &OsStr| name.to_str().is_some_and(|name| name.starts_with(prefix));
+    let begins = |name: &OsStr| name.as_bytes().starts_with(prefix.as_bytes());
     let mut found = Vec::new();
     for entry in entries {
         let entry = entry?;
@@ -253,13 +259,19 @@ pub(in crate::lun) mod tests {
     #[test]
     fn a_target_that_admits_everybody_permits_nothing() {
         let group = Configfs::group("t");
-        for (file, text) in
-            [("attrib/generate_node_acls", "1\n"), ("dynamic_sessions", "iqn.old\n\0")]
-        {
+        let cases: [(_, &[u8]); 3] = [
+            ("attrib/generate_node_acls", b"1\n"),
+            ("dynamic_sessions", b"iqn.old\n\0"),
+            ("dynamic_sessions", b"\xff\n\0"),
+        ];
+        for (file, text) in cases {
             let configfs = two_luns();
-            configfs.write(&format!("{group}/{file}"), text);
+            fs::write(configfs.path().join(&group).join(file), text).unwrap();
             assert_eq!(permitted(&configfs), (false, false), "{file}");
         }
+        let other_name = two_luns();
+        other_name.link(&format!("core/{ONE}"), "srpt/mlx4_0/mlx4_0/lun/lun_0");
+        assert_eq!(permitted(&other_name), (false, false), "a group by another name");
         let loopback = two_luns();
         loopback.link(&format!("core/{ONE}"), "loopback/naa.1/tpgt_1/lun/lun_0");
         assert_eq!(permitted(&loopback), (false, false), "it has no ACLs");

@@ -12,8 +12,8 @@ use crate::scsi::{Cdb, Sense, Status};
 
 /// Outcomes that are remembered.
 const REMEMBERED: usize = 64;
-/// Commands that may copy at once, as far as initiators are told. There is no limit of ours.
-const CONCURRENT: u8 = 16;
+/// Commands that may copy at once.
+pub(super) const CONCURRENT: u8 = 16;
 
 /// How the last copies ended. Initiators are not told apart: an identifier belongs to the last one
 /// that used it.

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Copies on a volume in memory.
 
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
 
 use super::parameter_list::designator;
 use super::parameter_list::tests::{list, segment, target};
 use super::*;
-use crate::lun::testing::{Fault, Memory, image, lun};
+use crate::lun::testing::{Fault, Memory, Volume, image, lun, lun_of};
 use crate::runner::Lun as _;
 use crate::runner::testing::{Answer, SERIAL, command_of};
 
@@ -81,6 +82,28 @@ fn nothing_is_begun_after_the_deadline() {
     let list = list(&[own()], &[segment(0, 8, 4)]);
     assert_eq!(submit(&lun, list, Some(Instant::now())).recv().unwrap().status, 3, "BUSY");
     assert_eq!(numbers(&lun)[8], 9);
+}
+
+/// Initiators repeat what is BUSY, and would copy blocks that the first attempt has overwritten.
+#[test]
+fn a_copy_over_its_own_source_that_fails_half_way_is_aborted() {
+    let failing =
+        || vec![Fault::Short(usize::MAX), Fault::Short(usize::MAX), Fault::Fails(Errno::ENOTCONN)];
+    let lun = numbered(failing());
+    assert_eq!(copy(&lun, &[(0, 1, 1), (1, 2, 1)]), 2, "a sense, not BUSY");
+    let lun = numbered(failing());
+    assert_eq!(copy(&lun, &[(0, 8, 1), (1, 9, 1)]), 3, "BUSY: it can be repeated");
+    let lun = numbered(vec![Fault::Fails(Errno::ENOTCONN)]);
+    assert_eq!(copy(&lun, &[(0, 1, 1), (1, 2, 1)]), 3, "BUSY: nothing is overwritten yet");
+}
+
+#[test]
+fn with_cache_through_zeros_are_written_durably() {
+    let lun = lun_of(&Volume::new(), ";cache=through");
+    image(&lun).volume.state().bytes[4096..].fill(1);
+    assert_eq!(copy(&lun, &[(0, 8, 2)]), 0);
+    assert_eq!(numbers(&lun)[8..10], [0, 0]);
+    assert_eq!(image(&lun).durable_writes.load(Ordering::SeqCst), 1, "a hole may come undone");
 }
 
 #[test]

@@ -109,15 +109,19 @@ pub(super) fn failed_op(op: Op, durability: Durability, errno: Errno) -> Op {
     }
 }
 
-/// Answers a command for which nothing may be submitted any more. The initiator repeats it, if the
-/// kernel has not yet told it to.
+/// Answers a command for which nothing may be submitted any more.
 pub(super) fn expire<B: Backend>(lun: &Lun<B>, command: Command, op: Op, offset: u64) {
+    command.complete(expired(lun, op, offset));
+}
+
+/// Logs that a command is too late. The initiator repeats it, if the kernel has not yet told it to.
+pub(super) fn expired<B: Backend>(lun: &Lun<B>, op: Op, offset: u64) -> Status {
     let kind = kind(op);
     lun.log.failed(
         kind,
         format_args!("{} offset={offset} could not end before cmd_time_out", kind.name),
     );
-    command.complete(Status::Busy);
+    Status::Busy
 }
 
 /// Says what went wrong, and tells the initiator.
@@ -128,7 +132,19 @@ pub(super) fn fail<B: Backend>(
     offset: u64,
     errno: Errno,
 ) {
-    let (kind, left) = (kind(op), command.data().len());
+    let left = command.data().len();
+    command.complete(failed(lun, left, op, offset, errno));
+}
+
+/// Logs what went wrong in a command of which `left` bytes are not moved; its status.
+pub(super) fn failed<B: Backend>(
+    lun: &Arc<Lun<B>>,
+    left: usize,
+    op: Op,
+    offset: u64,
+    errno: Errno,
+) -> Status {
+    let kind = kind(op);
     let hint = match errno {
         // Nothing of ours is misaligned for buffered I/O.
         Errno::EINVAL => {
@@ -138,7 +154,7 @@ pub(super) fn fail<B: Backend>(
     };
     let name = kind.name;
     lun.log.failed(kind, format_args!("{name} offset={offset} len={left} failed: {errno}{hint}"));
-    command.complete(lun.failed(op, errno));
+    lun.failed(op, errno)
 }
 
 #[cfg(test)]
