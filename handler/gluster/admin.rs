@@ -13,7 +13,7 @@ use super::connection::Connection;
 use super::error::OpenError;
 use super::fd::Fd;
 use super::file::File;
-use super::lock;
+use super::mark;
 use super::opener::Opener;
 use super::server::{self, ServerProbe};
 use super::topology::Topology;
@@ -151,7 +151,7 @@ impl File {
     /// # Errors
     /// It could not be asked.
     pub fn may_change(&self) -> Result<bool, Errno> {
-        self.blocking(QUERY_TIMEOUT, lock::may_change)
+        self.blocking(QUERY_TIMEOUT, mark::may_change)
     }
 
     /// Cuts it off, or lets it grow by zeros that take no space.

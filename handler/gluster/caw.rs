@@ -30,8 +30,9 @@ use nix::errno::Errno;
 
 use super::aio::{self, write_flags};
 use super::fd::Fd;
+use super::mark;
 use crate::log;
-use crate::lun::backend::{CompareAndWrite, Compared, Durability};
+use crate::lun::backend::{CompareAndWrite, Compared, Durability, Enforcement};
 
 /// Bounds the wait for the lock, counted from when the call was submitted: its initiator repeats
 /// it.
@@ -39,7 +40,6 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Threads of one file. Each serves a block, or waits for the lock of one.
 const MAX_THREADS: usize = 4;
-
 /// A thread that has had nothing to do for so long ends.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -194,12 +194,20 @@ impl Job {
         let outcome = match self.usable {
             false => Err(Errno::EBADF),
             true if self.call.owned => self.call.exchange(&self.fd),
+            true if self.robs() => Err(Errno::EBUSY),
             true if *self.owner.get_or_init(|| set_owner(&self.fd)) => {
                 self.call.locked(&self.fd, self.lock_until)
             }
             true => Err(Errno::ENOMEM),
         };
         self.finish(outcome);
+    }
+
+    /// Whether a lock over the range would take the whole file from its owner: bricks that enforce
+    /// locks give them to whoever asks.
+    fn robs(&self) -> bool {
+        let fd = &self.fd;
+        mark::enforcement(fd, fd.connection().topology()) == Ok(Enforcement::Active)
     }
 
     fn finish(self, outcome: Result<Compared, Errno>) {

@@ -12,7 +12,8 @@ use nix::errno::Errno;
 
 use super::admin::{AdminClient, absolute};
 use super::connection::Connection;
-use super::lock::{ENFORCE_XATTR, OWNER_XATTR};
+use super::lock::OWNER_XATTR;
+use super::mark::ENFORCE_XATTR;
 use super::volume::check;
 
 /// An entry of a directory.

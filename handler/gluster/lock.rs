@@ -22,16 +22,13 @@ use nix::errno::Errno;
 
 use super::fd::Fd;
 use super::file::File;
+use super::mark::{self, ENFORCE_XATTR, set};
 use super::topology::Topology;
 use crate::log;
 use crate::lun::backend::{AcquireError, Acquired, Enforcement, ImageLock, Preempt};
 
-/// Makes the bricks enforce locks on a file. Anything may be its value.
-pub(super) const ENFORCE_XATTR: &CStr = c"trusted.glusterfs.enforce-mandatory-lock";
 /// The owner's heartbeat.
 pub(super) const OWNER_XATTR: &CStr = c"trusted.tcmu-glfs.owner";
-/// No file has this.
-const PROBE_XATTR: &CStr = c"trusted.tcmu-glfs.nobody";
 /// Bytes of a heartbeat.
 const LONGEST_HEARTBEAT: usize = 256;
 
@@ -44,40 +41,6 @@ const REVOCATION_DELAY: Duration = Duration::from_millis(2200);
 /// How long a new owner waits for the locks of the last one.
 fn revocation_delay(topology: Topology) -> Duration {
     if topology.has_redundancy() { REVOCATION_DELAY } else { Duration::ZERO }
-}
-
-/// What the volume can do for this file.
-fn enforcement(fd: &Fd, topology: Topology) -> Result<Enforcement, Errno> {
-    if topology.is_sharded() {
-        return Ok(Enforcement::Impossible(
-            "the volume is sharded (features.shard), and shards are not covered",
-        ));
-    }
-    // Changes a mark that is there; asks what is possible where there is none.
-    match set(fd, ENFORCE_XATTR, b"1", libc::XATTR_REPLACE) {
-        Ok(()) => Ok(Enforcement::Active),
-        Err(Errno::ENODATA) => Ok(Enforcement::Possible),
-        Err(Errno::EINVAL) => Ok(Enforcement::Impossible(
-            "it needs the volume options locks.mandatory-locking forced and \
-             features.enforce-mandatory-lock on",
-        )),
-        Err(Errno::EPERM | Errno::EACCES | Errno::EROFS | Errno::EOPNOTSUPP) => {
-            Ok(Enforcement::Impossible(
-                "the volume does not let this host set trusted attributes on the image",
-            ))
-        }
-        Err(errno) => Err(errno),
-    }
-}
-
-/// Whether the volume lets this host change the file. An attribute that no file has cannot be
-/// replaced: nothing changes.
-pub(super) fn may_change(fd: &Fd) -> Result<bool, Errno> {
-    match set(fd, PROBE_XATTR, b"", libc::XATTR_REPLACE) {
-        Ok(()) | Err(Errno::ENODATA) => Ok(true),
-        Err(Errno::EROFS | Errno::EACCES | Errno::EPERM) => Ok(false),
-        Err(errno) => Err(errno),
-    }
 }
 
 /// How long commands that were submitted before may take to be answered.
@@ -214,7 +177,7 @@ impl File {
 
 impl ImageLock for File {
     fn enforcement(&self) -> Result<Enforcement, Errno> {
-        self.lock_call(enforcement)
+        self.lock_call(mark::enforcement)
     }
 
     fn acquire(&self, heartbeat: &str, preempt: Preempt) -> Result<Acquired, AcquireError> {
@@ -309,15 +272,6 @@ fn read_heartbeat(fd: &Fd) -> Result<String, Errno> {
 fn write_heartbeat(fd: &Fd, heartbeat: &str) -> Result<(), Errno> {
     let bytes = heartbeat.as_bytes();
     set(fd, OWNER_XATTR, bytes.get(..LONGEST_HEARTBEAT).unwrap_or(bytes), 0)
-}
-
-fn set(fd: &Fd, name: &CStr, value: &[u8], flags: c_int) -> Result<(), Errno> {
-    let (name, len) = (name.as_ptr(), value.len());
-    fd.with(|fd| {
-        // SAFETY: the descriptor is open and counted; the name is NUL-terminated, and the value has
-        // the length given.
-        unsafe { gfapi::glfs_fsetxattr(fd, name, value.as_ptr().cast(), len, flags) == 0 }
-    })
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ pub mod fuzzing;
 mod glusterd;
 mod lock;
 mod logging;
+mod mark;
 mod meta;
 mod opener;
 mod pool;

@@ -67,6 +67,11 @@ impl Log {
         }
     }
 
+    /// What stands before its lines; empty for those about no LUN.
+    pub(crate) fn label(&self) -> &str {
+        &self.label
+    }
+
     /// Sets the most detailed level that is written. At [`LevelFilter::Debug`] debug lines are
     /// written even if the daemon's log level excludes them: as info lines.
     pub(crate) fn set_max_level(&self, level: LevelFilter) {

@@ -98,6 +98,9 @@ impl<B: Backend> runner::Lun for Lun<B> {
         self.log.flush_suppressed(true);
         let held = self.gate.lock() == Lock::Held && self.gate.outage().is_none();
         let image = self.gate.close();
+        if let Some(image) = &image {
+            self.unflushed.closed(self.log.label(), &**image);
+        }
         // Nothing waits, as far as the core knows; a thread that does leaves.
         self.gate.resume();
         self.recovery.wake();

@@ -7,20 +7,23 @@
 
 use std::sync::Arc;
 
-use super::Lun;
 use super::backend::{Backend, CompareAndWrite, Compared};
 use super::error::Op;
-use super::gate::Lock;
 use super::rw::{durability, expire, fail, failed_op};
+use super::{Lun, lock};
 use crate::runner::Command;
 use crate::scsi::{Sense, Status};
 
 /// Starts one at `offset`; the command's data is the expected blocks, then the new ones.
 pub(super) fn start<B: Backend>(lun: Arc<Lun<B>>, image: &B, command: Command, offset: u64) {
     const OP: Op = Op::CompareAndWrite;
+    let owned = match lock::owns(&lun) {
+        Ok(owned) => owned,
+        Err(errno) => return fail(&lun, command, OP, offset, errno),
+    };
     let mut expected = command.data().to_vec();
     let new = expected.split_off(expected.len() / 2);
-    let (owned, deadline) = (lun.gate.lock() == Lock::Held, command.deadline());
+    let deadline = command.deadline();
     let durability = durability(&lun, &command);
     let call = CompareAndWrite { offset, expected, new, owned, durability, deadline };
     image.compare_and_write(call, move |outcome| {

@@ -8,6 +8,7 @@
 //! many threads gets two fdatasyncs at a time in place of dozens.
 
 use std::mem;
+use std::ptr;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,6 +18,7 @@ use nix::errno::Errno;
 use super::Lun;
 use super::backend::{Backend, Data, Request};
 use super::error::Op;
+use super::recovery::Task;
 use super::rw::{expire, fail};
 use crate::iovec::Buffer;
 use crate::log;
@@ -38,6 +40,8 @@ struct Queue {
 /// A flush at the backend, and whose it is.
 struct Shared<B: Backend> {
     lun: Arc<Lun<B>>,
+    /// Address of the image; 0: there is none.
+    image: usize,
     commands: Vec<Command>,
     nothing: Buffer,
 }
@@ -67,7 +71,8 @@ fn next<B: Backend>(lun: Arc<Lun<B>>, image: Option<&B>) {
     if commands.is_empty() {
         return;
     }
-    let shared = Shared { lun, commands, nothing: Buffer::empty() };
+    let at = image.map_or(0, |image| ptr::from_ref(image).addr());
+    let shared = Shared { lun, image: at, commands, nothing: Buffer::empty() };
     shared.lun.unflushed.flush_begins();
     match image {
         Some(image) => image.sync(shared),
@@ -110,6 +115,13 @@ impl<B: Backend> Request for Shared<B> {
         let (lun, commands) = (&self.lun, mem::take(&mut self.commands));
         if let Err(errno) = outcome {
             lun.unflushed.flush_failed();
+            let is_current =
+                lun.gate.image().is_some_and(|image| Arc::as_ptr(&image).addr() == self.image);
+            if errno == Errno::EBADF && is_current {
+                // A write has reached too few bricks: READ and WRITE go on, and no flush will ever
+                // end well (10.3, `ec_validate_fd`).
+                lun.recovery.request(Task::Reopen);
+            }
             return commands
                 .into_iter()
                 .for_each(|command| fail(lun, command, Op::Flush, 0, errno));

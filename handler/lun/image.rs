@@ -22,7 +22,8 @@ use super::{Lun, flush, lock, recovery, threads};
 use crate::log;
 
 /// Bounds the close of an image that commands wait for.
-pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const CLOSE_TIMEOUT: Duration =
+    if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(30) };
 /// Bounds the wait for calls in flight in an image that the LUN has left: longer than the
 /// frame-timeout (60 s).
 const IN_FLIGHT_TIMEOUT: Duration = Duration::from_secs(90);
@@ -48,28 +49,40 @@ pub(super) fn replace<B: Backend>(lun: &Arc<Lun<B>>, opened: Opened<B>) -> Resul
         log::error!(lun.log, "writes that were held back are lost: {errno}; the next flush fails");
     }
     let new = Arc::new(opened.image);
+    // Until its last calls have ended: the lock must not be acquired while a command from before it
+    // may still be executed.
+    let loan = lun.gate.loan(Arc::clone(&old));
     if let Replaced::Old { lock_lost } = swap(lun, &old, &new, opened.writable, false) {
         if lock_lost {
             lun.device.lock_lost();
         }
         // Closing it drops the lock of its connection, which may be that of the new one.
-        close(lun, &*old, CLOSE_TIMEOUT);
+        if !close(lun, &*old, CLOSE_TIMEOUT) {
+            threads::spawn("glfs-call", move || {
+                old.drain(IN_FLIGHT_TIMEOUT);
+                drop(loan);
+            });
+        }
     }
     Ok(())
 }
 
-/// Closes an image that is not in use any more.
-fn close<B: Backend>(lun: &Lun<B>, image: &B, patience: Duration) {
-    if let Err(errno) = image.close(patience) {
+/// Closes an image that is not in use any more. Whether it is closed.
+fn close<B: Backend>(lun: &Lun<B>, image: &B, patience: Duration) -> bool {
+    let closed = image.close(patience);
+    if let Err(errno) = closed {
         log::warning!(lun.log, "an image that is not in use any more could not be closed: {errno}");
     }
+    closed.is_ok()
 }
 
 /// Closes an image when its last commands have been answered, while the LUN goes on.
 fn close_later<B: Backend>(lun: &Arc<Lun<B>>, image: Arc<B>) {
     let lun = Arc::clone(lun);
     // Without a thread it is closed when it is dropped.
-    threads::spawn("glfs-call", move || close(&lun, &*image, IN_FLIGHT_TIMEOUT));
+    threads::spawn("glfs-call", move || {
+        close(&lun, &*image, IN_FLIGHT_TIMEOUT);
+    });
 }
 
 /// Why an image was not moved.

@@ -78,6 +78,11 @@ impl ImageLocking {
         Ok(found)
     }
 
+    /// The answer is out of date.
+    pub(super) fn forget_enforcement(&self) {
+        *self.enforcement.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     pub(super) fn last_enforcement(&self) -> Option<Enforcement> {
         *self.enforcement.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -82,6 +82,11 @@ pub(super) fn core_lock<B: Backend>(lun: &Lun<B>) -> LockOutcome {
     match outcome {
         Ok(()) => LockOutcome::Locked,
         Err(AcquireError::Reopen) => LockOutcome::Reopen,
+        // The volume does not enforce it any more: it is asked before the next attempt.
+        Err(AcquireError::Storage(Errno::EINVAL)) => {
+            locking.forget_enforcement();
+            LockOutcome::NotNow
+        }
         Err(_) => LockOutcome::NotNow,
     }
 }
@@ -176,6 +181,19 @@ pub(super) fn acquire<B: Backend>(
         None => log::info_always!(log, "fencing: owned"),
     }
     Ok(())
+}
+
+/// Whether a COMPARE AND WRITE needs no lock of its own, as the image is this gateway's.
+///
+/// # Errors
+/// EBUSY: the lock was lost since the gate let the command pass. A lock of its own would take the
+/// image from its owner.
+pub(super) fn owns<B: Backend>(lun: &Lun<B>) -> Result<bool, Errno> {
+    match lun.gate.lock() {
+        Lock::Held => Ok(true),
+        Lock::Unfenced => Ok(false),
+        Lock::Standby => Err(Errno::EBUSY),
+    }
 }
 
 pub(super) fn release<B: Backend>(lun: &Lun<B>, image: &B) {

@@ -197,7 +197,7 @@ impl<B: Backend> Lun<B> {
             locking: ImageLocking::new(config),
             recovery: Arc::default(),
             moves: MoveAttempts::default(),
-            unflushed: UnflushedWrites::default(),
+            unflushed: UnflushedWrites::of(log.label()),
             fills: Fills::new(),
             flushes: Flushes::default(),
             copies: Results::default(),
@@ -244,6 +244,7 @@ impl<B: Backend> Lun<B> {
         }
         let mode = if opened.writable { "" } else { ", read-only" };
         self.brick_losses.store(opened.image.brick_losses(), Ordering::Relaxed);
+        self.unflushed.opened(&opened.image);
         match self.gate.open(opened, lock, pending) {
             Ok(()) => log::info_always!(log, "open, {} bytes{mode}", self.size.bytes()),
             // The LUN has been closed meanwhile.

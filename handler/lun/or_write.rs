@@ -6,12 +6,11 @@
 
 use std::sync::Arc;
 
-use super::Lun;
 use super::backend::{Backend, CompareAndWrite, Compared};
 use super::error::Op;
-use super::gate::Lock;
 use super::rw::{durability, expire, fail, failed_op};
 use super::whole::{self, Place};
+use super::{Lun, lock};
 use crate::runner::Command;
 use crate::scsi::Status;
 
@@ -31,11 +30,15 @@ fn exchange<B: Backend>(lun: Arc<Lun<B>>, command: Command, offset: u64, expecte
     let Some(image) = lun.gate.image() else {
         return fail(&lun, command, OP, offset, nix::errno::Errno::ENOTCONN);
     };
+    let owned = match lock::owns(&lun) {
+        Ok(owned) => owned,
+        Err(errno) => return fail(&lun, command, OP, offset, errno),
+    };
     let len = expected.len();
     let mut new = vec![0; len];
     command.data().copy_to(&mut new);
     new.iter_mut().zip(&expected).for_each(|(new, old)| *new |= old);
-    let (owned, deadline) = (lun.gate.lock() == Lock::Held, command.deadline());
+    let deadline = command.deadline();
     let durability = durability(&lun, &command);
     let call = CompareAndWrite { offset, expected, new, owned, durability, deadline };
     image.compare_and_write(call, move |outcome| match outcome {

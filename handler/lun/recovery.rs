@@ -134,7 +134,7 @@ impl<B: Backend> RecoveryThread<B> {
             match task {
                 Task::CheckQuorum => bricks::check_quorum(lun),
                 Task::Reopen => {
-                    self.reopen(lun, None, "to be locked");
+                    self.reopen(lun, None, "for another descriptor");
                     lun.recovery.request(Task::Acquire);
                 }
                 Task::Acquire => lock::acquire_for_io(lun),

@@ -18,7 +18,7 @@ pub(super) fn start<B: Backend>(lun: &Arc<Lun<B>>, image: &Arc<B>, command: Comm
     }
     let asking = Asking(Arc::clone(lun));
     let image = Arc::clone(image);
-    let ask = move || {
+    let ask = move |command: Command| {
         let space = image.space();
         let lun = Arc::clone(&asking.0);
         drop((image, asking));
@@ -27,8 +27,9 @@ pub(super) fn start<B: Backend>(lun: &Arc<Lun<B>>, image: &Arc<B>, command: Comm
             Err(errno) => rw::fail(&lun, command, Op::LbaStatus, 0, errno),
         }
     };
-    // Where no thread can be had the command is dropped, so it is answered from within.
-    threads::spawn("glfs-call", ask);
+    if let Err(command) = threads::hand_over("glfs-call", command, ask) {
+        command.complete(Status::Busy);
+    }
 }
 
 /// Whether a thread asks.
@@ -55,4 +56,28 @@ pub(super) fn answer(command: Command, mut data: Vec<u8>) {
     command.data().clear();
     command.data().store(&data);
     command.complete(Status::Ok);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{GOOD, Volume, lun_of, write};
+    use super::super::threads;
+    use super::*;
+    use crate::runner::Lun as _;
+    use crate::runner::testing::command_of;
+
+    #[test]
+    fn a_thread_that_cannot_be_had_costs_an_answer_and_not_the_lun() {
+        let lun = lun_of(&Volume::new(), "");
+        let ask = || {
+            let (command, answers) =
+                command_of(&[0x4d, 0, 0x4c, 0, 0, 0, 0, 0, 64, 0], vec![0; 64], 64);
+            assert!(Arc::clone(&lun).serve(command).is_ok());
+            answers.recv().unwrap().status
+        };
+        threads::testing::refuse(1);
+        assert_eq!(ask(), 3, "BUSY");
+        assert_eq!(write(&lun), GOOD);
+        assert_eq!(ask(), 0);
+    }
 }

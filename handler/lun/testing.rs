@@ -24,8 +24,8 @@ use super::backend::{
 
 pub(super) use self::calls::Fault;
 pub(super) use self::luns::{
-    GOOD, Seen, away, closed_lun, compare_and_write, eventually, flush, image, lun, lun_of, read,
-    submit_write, write,
+    GOOD, Seen, away, closed_lun, compare_and_write, eventually, flush, image, lun, lun_again,
+    lun_of, read, submit_write, write,
 };
 
 /// Bytes of an image.
@@ -241,6 +241,11 @@ impl Backend for Memory {
         calls.in_flight.fetch_add(1, Ordering::SeqCst);
         let job = move || {
             calls.wait();
+            let enforced = volume.state().enforcement == Ok(Enforcement::Active);
+            if enforced && !exchange.owned {
+                // A lock over a range takes the whole lock away from its holder.
+                volume.state().holder = None;
+            }
             let at = usize::try_from(exchange.offset).unwrap();
             let differs = {
                 let bytes = &mut volume.state().bytes[at..at + exchange.new.len()];

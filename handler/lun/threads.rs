@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Threads of a LUN: a module of its own so that tests can refuse them.
 
+use std::sync::mpsc::sync_channel;
 use std::thread::Builder;
 
 /// Runs `work` on a thread of its own. False: none could be had.
@@ -10,6 +11,24 @@ pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> bool {
         return false;
     }
     Builder::new().name(name.to_owned()).spawn(work).is_ok()
+}
+
+/// Does `work` with `value` on a thread of its own.
+///
+/// # Errors
+/// No thread could be had: the value, which a closure would have been dropped with.
+pub(super) fn hand_over<T: Send + 'static>(
+    name: &str,
+    value: T,
+    work: impl FnOnce(T) + Send + 'static,
+) -> Result<(), T> {
+    let (sender, receiver) = sync_channel(1);
+    let serve = move || {
+        if let Ok(value) = receiver.recv() {
+            work(value);
+        }
+    };
+    if spawn(name, serve) { sender.send(value).map_err(|unsent| unsent.0) } else { Err(value) }
 }
 
 #[cfg(test)]

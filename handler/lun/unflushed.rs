@@ -11,6 +11,7 @@
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::backend::Backend;
 use super::gate::Gate;
@@ -33,7 +34,52 @@ struct State {
     lost: bool,
 }
 
+/// What a LUN that was closed has left to report to the one that is opened in its place.
+struct Left {
+    lun: String,
+    closed: Instant,
+    lost: bool,
+}
+
+/// The core closes and opens a LUN that has lost its lock, which the restart of a lonely brick
+/// takes away: its initiators know of no change.
+static LEFT: Mutex<Vec<Left>> = Mutex::new(Vec::new());
+/// For how long: the core opens it within seconds. Later it is another LUN of this name.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
+fn left() -> MutexGuard<'static, Vec<Left>> {
+    LEFT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl UnflushedWrites {
+    /// Those of a LUN that is opened now, from before it was closed. Its name is that of its log.
+    pub(super) fn of(lun: &str) -> Self {
+        let mut all = left();
+        all.retain(|left| left.closed.elapsed() < REMEMBERED);
+        let unflushed = Self::default();
+        if let Some(index) = all.iter().position(|left| left.lun == lun) {
+            unflushed.state().lost = all.swap_remove(index).lost;
+            unflushed.dirty.store(true, Ordering::Release);
+        }
+        unflushed
+    }
+
+    /// The first image is there: what it counts begins here.
+    pub(super) fn opened(&self, image: &impl Backend) {
+        self.state().losses = image.brick_losses();
+    }
+
+    /// The LUN is closed, with this image.
+    pub(super) fn closed(&self, lun: &str, image: &impl Backend) {
+        let state = self.state();
+        let dirty = self.dirty.load(Ordering::Relaxed);
+        let away = dirty && state.losses != image.brick_losses() && !image.is_replicated();
+        let lost = state.lost || away;
+        if lost || dirty {
+            left().push(Left { lun: lun.to_owned(), closed: Instant::now(), lost });
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -116,7 +162,7 @@ mod tests {
 
     use nix::errno::Errno;
 
-    use super::super::testing::{Fault, GOOD, Seen, flush, image, lun, write};
+    use super::super::testing::{Fault, GOOD, Seen, flush, image, lun, lun_again, write};
 
     const WRITE_ERROR: Seen = Seen::Answered(4);
     const BUSY: Seen = Seen::Answered(3);
@@ -150,6 +196,29 @@ mod tests {
             assert_eq!(victim(&lun), BUSY);
             assert_eq!((flush(&lun), flush(&lun)), (WRITE_ERROR, GOOD));
         }
+    }
+
+    /// It closes and opens a LUN that has lost its lock, which a brick's restart takes away.
+    #[test]
+    fn what_was_lost_before_the_core_opens_the_lun_anew_is_told_after_it() {
+        let lun = lun(Vec::new());
+        assert_eq!(write(&lun), GOOD);
+        image(&lun).losses.fetch_add(1, Ordering::SeqCst);
+        let volume = Arc::clone(&image(&lun).volume);
+        let again = lun_again(&lun, &volume);
+        assert_eq!((flush(&again), flush(&again)), (WRITE_ERROR, GOOD));
+        let third = lun_again(&again, &volume);
+        assert_eq!(flush(&third), GOOD, "once");
+    }
+
+    #[test]
+    fn what_was_written_before_the_core_opens_the_lun_anew_can_be_lost_after_it() {
+        let lun = lun(Vec::new());
+        assert_eq!(write(&lun), GOOD);
+        let volume = Arc::clone(&image(&lun).volume);
+        let again = lun_again(&lun, &volume);
+        image(&again).losses.fetch_add(1, Ordering::SeqCst);
+        assert_eq!((flush(&again), flush(&again)), (WRITE_ERROR, GOOD));
     }
 
     #[test]

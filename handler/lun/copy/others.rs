@@ -60,13 +60,7 @@ pub(super) fn start<B: Backend>(
     own: Known,
     target: PathBuf,
 ) -> Result<(), Rejected> {
-    let parked = Arc::new(Mutex::new(Some(command)));
-    let take = |parked: &Mutex<Option<Command>>| {
-        parked.lock().unwrap_or_else(PoisonError::into_inner).take()
-    };
-    let waiting = Arc::clone(&parked);
-    let spawned = threads::spawn("glfs-copy", move || {
-        let Some(command) = take(&waiting) else { return };
+    let copy = move |command: Command| {
         let found = ask(&lun, list, own, target);
         if command.is_expired() {
             return rw::expire(&lun, command, Op::Copy, 0);
@@ -78,13 +72,9 @@ pub(super) fn start<B: Backend>(
         if let Err(Rejected(command, status)) = outcome {
             command.complete(status);
         }
-    });
-    // What the thread has, or will have, is not to be taken from it.
-    let refused = if spawned { None } else { take(&parked) };
-    match refused {
-        Some(command) => Err(Rejected(command, Status::Busy)),
-        None => Ok(()),
-    }
+    };
+    threads::hand_over("glfs-copy", command, copy)
+        .map_err(|command| Rejected(command, Status::Busy))
 }
 
 /// Has a thread look at configfs, and waits for it.

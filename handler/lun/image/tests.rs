@@ -155,6 +155,28 @@ fn a_move_waits_for_a_heartbeat_that_is_under_way() {
 }
 
 #[test]
+fn a_lock_is_not_acquired_while_a_replaced_image_has_a_write_in_flight() {
+    let volume = Volume::fenced();
+    let lun = owner(&volume);
+    let old = image(&lun);
+    old.freeze(true);
+    let pending = submit_write(&lun, 1);
+    let opened = Opened { image: volume.open(), writable: true };
+    assert!(replace(&lun, opened).is_ok());
+    // Given back by the bricks, or by whoever has owned the image meanwhile.
+    (volume.state().holder, volume.state().heartbeat) = (None, Some(String::new()));
+    super::super::lock::acquire_for_io(&lun);
+    assert_eq!(lun.gate.lock(), Lock::Standby, "a write from before is under way");
+    old.freeze(false);
+    pending.wait();
+    drop(old);
+    eventually("the lock is acquired", || {
+        super::super::lock::acquire_for_io(&lun);
+        lun.gate.lock() == Lock::Held
+    });
+}
+
+#[test]
 fn a_lock_that_another_gateway_has_is_left_to_it() {
     let volume = Volume::fenced();
     let lun = owner(&volume);

@@ -6,7 +6,9 @@ use std::thread;
 
 use super::super::testing::{GOOD, Memory, Seen, Volume, eventually, image, lun_of, read, write};
 use super::*;
+use crate::lun::compare_and_write;
 use crate::runner;
+use crate::runner::testing::command;
 use crate::scsi::{Sense, Status};
 
 /// Two gateways of one image; the first holds the lock.
@@ -31,6 +33,28 @@ fn an_initiator_that_goes_on_asking_for_writes_gets_the_lock_and_one_that_asks_o
     );
     assert_eq!(write(&other), GOOD);
     assert_eq!((write(&owner), owner.gate.lock()), (Seen::Answered(3), Lock::Standby));
+}
+
+/// Between the gate's verdict and the call the lock may be lost.
+#[test]
+fn a_compare_and_write_that_comes_too_late_does_not_rob_the_new_owner() {
+    let (volume, owner, _) = owner_and_other();
+    owner.gate.stand_by();
+    volume.state().holder = Some(77);
+    let (command, answers) = command(vec![0; 1024], 512);
+    compare_and_write::start(Arc::clone(&owner), &*image(&owner), command, 0);
+    assert_eq!(answers.recv().unwrap().status, 3, "BUSY");
+    assert_eq!(volume.state().holder, Some(77));
+}
+
+#[test]
+fn a_volume_that_stops_enforcing_is_asked_again() {
+    let volume = Volume::fenced();
+    volume.state().enforcement = Ok(Enforcement::Possible);
+    let lun = lun_of(&volume, "");
+    volume.state().enforcement = Ok(Enforcement::Impossible("an admin has turned it off"));
+    assert_eq!(core_lock(&lun), LockOutcome::NotNow);
+    assert_eq!(core_lock(&lun), LockOutcome::Locked, "without a fence");
 }
 
 #[test]

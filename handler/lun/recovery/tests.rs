@@ -37,6 +37,20 @@ fn a_deferred_open_is_tried_again_and_told_once() {
     assert_eq!(read(&lun), GOOD);
 }
 
+/// As on a dispersed volume that lost its quorum right after a write: READ and WRITE go on, but no
+/// flush ends well any more.
+#[test]
+fn an_image_that_cannot_be_flushed_any_more_is_opened_anew_without_a_fence_too() {
+    let lun = lun(vec![Fault::Fails(Errno::EBADF)]);
+    let old = Arc::as_ptr(&image(&lun));
+    assert_eq!(flush(&lun), FAILED);
+    eventually("it is opened anew", || !std::ptr::eq(Arc::as_ptr(&image(&lun)), old));
+    eventually("it serves", || flush(&lun) == GOOD);
+    let new = Arc::as_ptr(&image(&lun));
+    thread::sleep(Duration::from_millis(300));
+    assert!(std::ptr::eq(Arc::as_ptr(&image(&lun)), new), "once");
+}
+
 #[test]
 fn a_thread_that_could_not_be_had_is_asked_for_again() {
     let lun = closed_lun(&Volume::new(), "");

@@ -22,6 +22,9 @@ impl ImageLock for Memory {
         }
         self.calls.wait();
         let mut state = self.volume.state();
+        if matches!(state.enforcement, Ok(Enforcement::Impossible(_))) {
+            return Err(AcquireError::Storage(Errno::EINVAL));
+        }
         let seen = state.holder.filter(|_| !self.sees_no_holder.load(Ordering::SeqCst));
         let previous = seen.filter(|holder| *holder != self.number).and(state.heartbeat.clone());
         let last = state.heartbeat.clone().unwrap_or_default();

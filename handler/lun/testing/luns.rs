@@ -60,10 +60,21 @@ pub(in crate::lun) fn away() -> OpenError {
 /// A LUN whose image is not open yet, with these options.
 pub(in crate::lun) fn closed_lun(volume: &Arc<Volume>, options: &str) -> Arc<Lun<Memory>> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let label = format!("memory{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+    closed_lun_again(volume, options, &format!("memory{}", NUMBER.fetch_add(1, Ordering::Relaxed)))
+}
+
+/// As the core opens a LUN anew: one with the label of another.
+pub(in crate::lun) fn lun_again(lun: &Arc<Lun<Memory>>, volume: &Arc<Volume>) -> Arc<Lun<Memory>> {
+    crate::runner::Lun::close(Arc::clone(lun));
+    let again = closed_lun_again(volume, "", lun.log.label());
+    again.attach(Opened { image: volume.open(), writable: true }, None, None).unwrap();
+    again
+}
+
+fn closed_lun_again(volume: &Arc<Volume>, options: &str, label: &str) -> Arc<Lun<Memory>> {
     let config: Config = format!("glfs/v@h/{label}{options}").parse().unwrap();
-    let log = Arc::new(Log::new(label.clone()));
-    let meter = crate::metrics::register(&label, &log);
+    let log = Arc::new(Log::new(label.to_owned()));
+    let meter = crate::metrics::register(label, &log);
     Arc::new(Lun {
         gate: Gate::new(&config, before_open(&config), &log, &meter),
         source: Box::new(Opener(Arc::clone(volume))),
@@ -79,7 +90,7 @@ pub(in crate::lun) fn closed_lun(volume: &Arc<Volume>, options: &str) -> Arc<Lun
         locking: ImageLocking::new(&config),
         recovery: Arc::new(Recovery::default()),
         moves: MoveAttempts::default(),
-        unflushed: UnflushedWrites::default(),
+        unflushed: UnflushedWrites::of(label),
         fills: Fills::new(),
         flushes: Flushes::default(),
         copies: Results::default(),
