@@ -81,6 +81,11 @@ fn close_later<B: Backend>(lun: &Arc<Lun<B>>, image: Arc<B>) {
     let lun = Arc::clone(lun);
     // Without a thread it is closed when it is dropped.
     threads::spawn("glfs-call", move || {
+        let begin = Instant::now();
+        // A command that has passed the gate, and is on its way to be submitted, has a reference.
+        while Arc::strong_count(&image) > 1 && begin.elapsed() < IN_FLIGHT_TIMEOUT {
+            thread::sleep(DRAIN_INTERVAL);
+        }
         close(&lun, &*image, IN_FLIGHT_TIMEOUT);
     });
 }

@@ -96,19 +96,20 @@ pub(crate) fn forced_writes() {
 pub(crate) fn forced_writes_survive_the_brick() {
     const KILLS: u64 = 5;
     let kills = std::env::var("FUA_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(KILLS);
+    // Calls are counted by the name, and other tests have images, too.
     let volume = Volume::start(&[], 1, &[]);
-    volume.image("disk.img", MIB);
-    let lun = Lun::opened(&volume.cfgstring("disk.img", ""), MIB);
+    volume.image("killed.img", MIB);
+    let lun = Lun::opened(&volume.cfgstring("killed.img", ""), MIB);
     for round in 0..kills {
         let place = round % 256 * 4096;
         let offset = i64::try_from(place).unwrap();
         eventually("the LUN serves", || lun.read(offset, 512).0 == OK);
-        let (before, data) = (faults::calls("disk.img", "durablewrite"), pattern(round, 4096));
+        let (before, data) = (faults::calls("killed.img", "durablewrite"), pattern(round, 4096));
         assert_eq!(lun.submit_forced_write(offset, &data).wait().0, OK, "round {round}");
         volume.kill_bricks();
-        assert_eq!(faults::calls("disk.img", "durablewrite"), before + 1);
+        assert_eq!(faults::calls("killed.img", "durablewrite"), before + 1);
         let mut bytes = vec![0; 4096];
-        File::open(volume.on_brick(0, "disk.img"))
+        File::open(volume.on_brick(0, "killed.img"))
             .unwrap()
             .read_exact_at(&mut bytes, place)
             .unwrap();

@@ -53,6 +53,21 @@ fn new_commands_take_the_new_graph_while_old_ones_end_on_the_old_one() {
 }
 
 #[test]
+fn a_command_that_has_passed_is_submitted_before_the_old_graph_is_closed() {
+    let lun = lun_of(&Volume::new(), "");
+    // As a command has it between the gate's verdict and its call.
+    let old = image(&lun);
+    old.superseded.store(true, Ordering::SeqCst);
+    move_to_current_graph(&lun);
+    assert!(!Arc::ptr_eq(&image(&lun), &old));
+    thread::sleep(Duration::from_millis(200));
+    assert!(old.closed.lock().unwrap().is_none(), "its call would be BUSY");
+    let closed = Arc::downgrade(&old);
+    drop(old);
+    eventually("it is closed", || closed.upgrade().is_none());
+}
+
+#[test]
 fn with_writes_held_back_they_are_flushed_before_the_new_graph_is_written_to() {
     let lun = lun_of(&Volume::new(), ";cache=writeback");
     let old = supersede(&lun);
