@@ -54,6 +54,7 @@ pub mod metrics;
 pub mod runner;
 #[forbid(unsafe_code)]
 pub mod scsi;
+mod threads;
 
 use std::ffi::c_int;
 use std::sync::Arc;

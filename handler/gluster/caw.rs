@@ -31,8 +31,8 @@ use nix::errno::Errno;
 use super::aio::{self, write_flags};
 use super::fd::Fd;
 use super::mark;
-use crate::log;
 use crate::lun::backend::{CompareAndWrite, Compared, Durability, Enforcement};
+use crate::{log, threads};
 
 /// Bounds the wait for the lock, counted from when the call was submitted: its initiator repeats
 /// it.
@@ -102,9 +102,10 @@ impl Caw {
         queue.waiting.push_back(Job { call, range, lock_until, fd, owner, usable, done });
         self.calls.changed.notify_one();
         // An idle thread that has been notified may not have taken its job yet.
+        let calls = Arc::clone(&self.calls);
         if queue.idle < queue.waiting.len()
             && queue.threads < MAX_THREADS
-            && start(Arc::clone(&self.calls))
+            && threads::spawn("glfs-caw", move || calls.serve())
         {
             queue.threads += 1;
         }
@@ -118,11 +119,6 @@ impl Caw {
             }));
         }
     }
-}
-
-fn start(calls: Arc<Calls>) -> bool {
-    let thread = thread::Builder::new().name(String::from("glfs-caw"));
-    thread.spawn(move || calls.serve()).is_ok()
 }
 
 impl Calls {

@@ -13,12 +13,13 @@ use super::connection::Connection;
 use super::fd::Fd;
 use super::space::BlockStatus;
 use super::status;
-use super::worker::{hand_over, run_with_timeout};
+use super::worker::run_with_timeout;
 use crate::log;
 use crate::lun::backend::{
     Backend, Bricks, CompareAndWrite, Compared, Data, Durability, Extent, ImageStat, Request,
     Space, Unsupported,
 };
+use crate::threads;
 
 /// How long a close, or a look at the size, may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -84,7 +85,7 @@ impl File {
     /// Makes a call that nobody waits for, on a thread of its own. Without one it is dropped.
     pub(super) fn later(&self, call: impl FnOnce(&Fd) + Send + 'static) {
         let fd = Arc::clone(&self.fd);
-        if hand_over("glfs-call", fd, move |fd| call(&fd)).is_err() {
+        if threads::hand_over("glfs-call", fd, move |fd| call(&fd)).is_err() {
             log::warning!(log::PLUGIN, "No thread could be had for a call");
         }
     }

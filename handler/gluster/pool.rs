@@ -23,10 +23,11 @@ use super::server::Fetched;
 use super::status;
 use super::volfile_watch::{self, Watch};
 use super::volume;
-use super::worker::{hand_over, run_with_timeout};
+use super::worker::run_with_timeout;
 use crate::log;
 use crate::lun::backend::Bricks;
 use crate::metrics::VolumeState;
+use crate::threads;
 
 /// How long an unused connection is kept.
 const LINGER: Duration = Duration::from_secs(10);
@@ -189,8 +190,7 @@ pub fn shut_down(patience: Duration) {
 
 fn start_reaper(pool: &mut Pool) {
     if !pool.reaping {
-        let thread = thread::Builder::new().name(String::from("glfs-reaper")).spawn(reap);
-        pool.reaping = thread.is_ok();
+        pool.reaping = threads::spawn("glfs-reaper", reap);
     }
 }
 
@@ -212,7 +212,7 @@ fn reap() {
         });
         for connection in unused {
             // It takes seconds, or for as long as a brick is silent: no other waits for it.
-            if let Err(connection) = hand_over("glfs-call", connection, drop) {
+            if let Err(connection) = threads::hand_over("glfs-call", connection, drop) {
                 retire(connection);
             }
         }

@@ -21,8 +21,8 @@ use super::server::Fetched;
 use super::status;
 use super::stream::{ANSWER_TIMEOUT, Server};
 use super::volfile::Volfile;
-use super::worker::hand_over;
 use crate::log;
+use crate::threads;
 
 /// Between two signs of life of the server. With the bound of an answer it makes the 5 s within
 /// which the next one is asked.
@@ -70,7 +70,7 @@ enum Next {
 
 /// Starts the thread, which ends with its entry. If none can be had, the reaper asks again.
 pub(super) fn start(watch: Watch) {
-    let _given_back = hand_over("glfs-monitor", watch, Watch::run).is_err();
+    let _given_back = threads::hand_over("glfs-monitor", watch, Watch::run).is_err();
 }
 
 impl Watch {
@@ -228,7 +228,7 @@ impl Watch {
         let (target, server) = (self.target.clone(), self.server.clone());
         let (text, generation) = (volfile.clone(), current.generation().next());
         // Without a thread nothing is sent: that is a failure, too.
-        let _no_thread = hand_over("glfs-call", (), move |()| {
+        let _no_thread = threads::hand_over("glfs-call", (), move |()| {
             let connected =
                 Connection::open(&target, text, server.as_ref(), generation, (&log, level));
             // Where nobody waits any more, it is ended here.

@@ -5,10 +5,9 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
-use std::thread::Builder;
 use std::time::Duration;
 
-use crate::log;
+use crate::{log, threads};
 
 /// Threads of one call that may hang as long as the volume does.
 const CALL: &str = "glfs-call";
@@ -26,30 +25,11 @@ pub(super) fn run_with_timeout<T: Send + 'static>(
         return None;
     }
     let (sender, result) = sync_channel(1);
-    let thread = Builder::new().name(String::from(CALL));
-    let spawned = thread.spawn(move || {
+    let spawned = threads::spawn(CALL, move || {
         // Fails if the waiter has given up.
         let _given_up = sender.send(work()).is_err();
     });
-    spawned.ok().and_then(|_| result.recv_timeout(patience).ok())
-}
-
-/// Does `work` with `value` on a thread called `name`.
-///
-/// # Errors
-/// No thread could be had: the value.
-pub(super) fn hand_over<T: Send + 'static>(
-    name: &str,
-    value: T,
-    work: impl FnOnce(T) + Send + 'static,
-) -> Result<(), T> {
-    let (sender, receiver) = sync_channel(1);
-    let thread = Builder::new().name(name.to_owned());
-    // A closure that no thread could be had for is dropped, and what it holds with it.
-    match thread.spawn(move || receiver.recv().map(work)) {
-        Ok(_) => sender.send(value).map_err(|unsent| unsent.0),
-        Err(_) => Err(value),
-    }
+    if spawned { result.recv_timeout(patience).ok() } else { None }
 }
 
 /// What a [`Worker`] is given.
@@ -86,9 +66,7 @@ impl Worker {
     /// Leaves a job to the thread. Where no thread can be had, the job waits for the next one, with
     /// which that is tried again: never is it done here, on the stack of whoever submits a command.
     pub(super) fn run(&self, job: Job) {
-        self.run_with(job, |name, jobs| {
-            Builder::new().name(name.to_owned()).spawn(|| work(jobs)).is_ok()
-        });
+        self.run_with(job, |name, jobs| threads::spawn(name, || work(jobs)));
     }
 
     fn run_with(&self, job: Job, spawn: impl FnOnce(&str, Receiver<Job>) -> bool) {

@@ -18,8 +18,9 @@ use nix::errno::Errno;
 
 use super::backend::{AcquireError, Backend, Opened, Preempt};
 use super::gate::{Lock, Replaced, Storage};
-use super::{Lun, flush, lock, recovery, threads};
+use super::{Lun, flush, lock, recovery};
 use crate::log;
+use crate::threads;
 
 /// Bounds the close of an image that commands wait for.
 pub(super) const CLOSE_TIMEOUT: Duration =
@@ -81,11 +82,8 @@ fn close_later<B: Backend>(lun: &Arc<Lun<B>>, image: Arc<B>) {
     let lun = Arc::clone(lun);
     // Without a thread it is closed when it is dropped.
     threads::spawn("glfs-call", move || {
-        let begin = Instant::now();
-        // A command that has passed the gate, and is on its way to be submitted, has a reference.
-        while Arc::strong_count(&image) > 1 && begin.elapsed() < IN_FLIGHT_TIMEOUT {
-            thread::sleep(DRAIN_INTERVAL);
-        }
+        // What does not end until then is told by the close.
+        wait_for_calls(&image, 1, IN_FLIGHT_TIMEOUT);
         close(&lun, &*image, IN_FLIGHT_TIMEOUT);
     });
 }
@@ -180,7 +178,10 @@ fn move_over<B: Backend>(
         return Err(NotMoved::Changed);
     }
     let paused = Paused(lun, Instant::now());
-    wait_for_calls(old)?;
+    // The caller has one reference, and the gate another.
+    if !wait_for_calls(old, 2, DRAIN_TIMEOUT) {
+        return Err(NotMoved::InFlight);
+    }
     if lun.holds_writes_back {
         // When this is done nothing is held back any more, and closing the old image has nothing
         // left to lose.
@@ -230,20 +231,20 @@ fn swap_over<B: Backend>(
     }
 }
 
-/// Waits until no command is in flight in `image`, of which the caller has one reference and the
-/// gate another. Commands pass no more; one that has passed before, and is on its way to be
-/// submitted, has a reference too. The second look at the calls is for a call that was submitted
-/// between the first one and the count.
-fn wait_for_calls<B: Backend>(image: &Arc<B>) -> Result<(), NotMoved> {
-    const OURS: usize = 2;
+/// Waits until no command is in flight in `image`, which has so many `references` without them, at
+/// most for `patience`. Whether that is so. Commands pass no more; one that has passed before, and
+/// is on its way to be submitted, has a reference too. The second look at the calls is for a call
+/// that was submitted between the first one and the count.
+fn wait_for_calls<B: Backend>(image: &Arc<B>, references: usize, patience: Duration) -> bool {
     let begin = Instant::now();
     loop {
-        let left = DRAIN_TIMEOUT.saturating_sub(begin.elapsed());
-        if image.drain(left) && Arc::strong_count(image) <= OURS && image.drain(Duration::ZERO) {
-            return Ok(());
+        let left = patience.saturating_sub(begin.elapsed());
+        let is_quiet = image.drain(left) && Arc::strong_count(image) <= references;
+        if is_quiet && image.drain(Duration::ZERO) {
+            return true;
         }
         if left.is_zero() {
-            return Err(NotMoved::InFlight);
+            return false;
         }
         thread::sleep(DRAIN_INTERVAL);
     }

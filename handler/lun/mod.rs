@@ -36,7 +36,6 @@ mod space_warning;
 mod supported_opcodes;
 #[cfg(test)]
 mod testing;
-mod threads;
 mod unflushed;
 mod unmap;
 mod verify;

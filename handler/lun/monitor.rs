@@ -12,9 +12,10 @@ use ::log::LevelFilter;
 
 use super::backend::Backend;
 use super::recovery::{self, Task};
-use super::{Lun, lock, size, space_warning, threads};
+use super::{Lun, lock, size, space_warning};
 use crate::config::{Config, LogLevel, Site};
 use crate::log;
+use crate::threads;
 
 /// Interval between two ticks: a third of the owner's timeout (`heartbeat.rs`).
 const TICK_INTERVAL: Duration = Duration::from_secs(3);

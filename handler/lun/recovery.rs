@@ -20,10 +20,11 @@ use std::time::{Duration, Instant};
 use self::bricks::BrickWait;
 use super::backend::{Backend, OpenErrorKind, Opened};
 use super::gate::Storage;
-use super::{Lun, image, lock, threads};
+use super::{Lun, image, lock};
 use crate::log;
 use crate::metrics::Event;
 use crate::scsi::Sense;
+use crate::threads;
 
 pub(super) use self::bricks::wait_until_connected;
 pub(super) use self::requests::{Recovery, Task};

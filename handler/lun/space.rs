@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::backend::{Backend, Space};
 use super::error::Op;
-use super::{Lun, answers, rw, threads};
+use super::{Lun, answers, rw};
 use crate::runner::Command;
 use crate::scsi::Status;
+use crate::threads;
 
 /// Asks the volume of an image, and answers.
 pub(super) fn start<B: Backend>(lun: &Arc<Lun<B>>, image: &Arc<B>, command: Command) {
@@ -61,7 +62,6 @@ pub(super) fn answer(command: Command, mut data: Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{GOOD, Volume, lun_of, write};
-    use super::super::threads;
     use super::*;
     use crate::runner::Lun as _;
     use crate::runner::testing::command_of;

@@ -34,30 +34,30 @@ struct State {
     lost: bool,
 }
 
-/// What a LUN that was closed has left to report to the one that is opened in its place.
-struct Left {
+/// What a closed LUN leaves to the one that is opened in its place.
+struct Unreported {
     lun: String,
     closed: Instant,
     lost: bool,
 }
 
-/// The core closes and opens a LUN that has lost its lock, which the restart of a lonely brick
-/// takes away: its initiators know of no change.
-static LEFT: Mutex<Vec<Left>> = Mutex::new(Vec::new());
+/// The core closes and opens a LUN that has lost its lock, which the restart of a brick
+/// without replicas takes away: its initiators know of no change.
+static UNREPORTED: Mutex<Vec<Unreported>> = Mutex::new(Vec::new());
 /// For how long: the core opens it within seconds. Later it is another LUN of this name.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
-fn left() -> MutexGuard<'static, Vec<Left>> {
-    LEFT.lock().unwrap_or_else(PoisonError::into_inner)
+fn unreported() -> MutexGuard<'static, Vec<Unreported>> {
+    UNREPORTED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl UnflushedWrites {
     /// Those of a LUN that is opened now, from before it was closed. Its name is that of its log.
     pub(super) fn of(lun: &str) -> Self {
-        let mut all = left();
-        all.retain(|left| left.closed.elapsed() < REMEMBERED);
+        let mut all = unreported();
+        all.retain(|closed| closed.closed.elapsed() < REMEMBERED);
         let unflushed = Self::default();
-        if let Some(index) = all.iter().position(|left| left.lun == lun) {
+        if let Some(index) = all.iter().position(|closed| closed.lun == lun) {
             unflushed.state().lost = all.swap_remove(index).lost;
             unflushed.dirty.store(true, Ordering::Release);
         }
@@ -72,11 +72,10 @@ impl UnflushedWrites {
     /// The LUN is closed, with this image.
     pub(super) fn closed(&self, lun: &str, image: &impl Backend) {
         let state = self.state();
-        let dirty = self.dirty.load(Ordering::Relaxed);
-        let away = dirty && state.losses != image.brick_losses() && !image.is_replicated();
-        let lost = state.lost || away;
-        if lost || dirty {
-            left().push(Left { lun: lun.to_owned(), closed: Instant::now(), lost });
+        let lost = state.lost || self.lost_with(&state, image);
+        if lost || self.dirty.load(Ordering::Relaxed) {
+            let lun = lun.to_owned();
+            unreported().push(Unreported { lun, closed: Instant::now(), lost });
         }
     }
 
@@ -137,6 +136,14 @@ impl UnflushedWrites {
         }
     }
 
+    /// Whether some of these writes may be lost with bricks of this image.
+    fn lost_with(&self, state: &State, image: &impl Backend) -> bool {
+        let counted = image.brick_losses();
+        let dirty = self.dirty.load(Ordering::Relaxed) && state.losses != counted;
+        let flushing = state.flushing.is_some_and(|losses| losses != counted);
+        (dirty || flushing) && !image.is_replicated()
+    }
+
     /// Another image takes the place of `old`, by `replace`; what it counts begins at `losses`.
     pub(super) fn replacing<B: Backend, R>(
         &self,
@@ -145,10 +152,7 @@ impl UnflushedWrites {
         replace: impl FnOnce() -> R,
     ) -> R {
         let mut state = self.state();
-        let counted = old.brick_losses();
-        let dirty = self.dirty.load(Ordering::Relaxed) && state.losses != counted;
-        let flushing = state.flushing.is_some_and(|losses| losses != counted);
-        state.lost |= (dirty || flushing) && !old.is_replicated();
+        state.lost |= self.lost_with(&state, old);
         state.losses = losses;
         state.flushing = state.flushing.map(|_| losses);
         replace()

@@ -47,17 +47,18 @@ fn forbid(folder: &str, words: &[&str]) {
 
 /// Each layer, and those from which it may import. A file belongs to the longest name that it
 /// begins with.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("handler/scsi", &[]),
     ("handler/log", &[]),
     ("handler/iovec.rs", &[]),
+    ("handler/threads.rs", &[]),
     ("handler/metrics", &[SCSI, LOG]),
     ("handler/config", &[SCSI, LOG, METRICS]),
     ("handler/runner", &[SCSI, LOG, METRICS, IOVEC]),
     // The port: all that storage knows of LUNs.
     ("handler/lun/backend", &[SCSI, CONFIG, IOVEC]),
-    ("handler/lun", &[SCSI, LOG, METRICS, CONFIG, IOVEC, RUNNER, PORT]),
-    ("handler/gluster", &[LOG, METRICS, CONFIG, IOVEC, PORT]),
+    ("handler/lun", &[SCSI, LOG, METRICS, CONFIG, IOVEC, THREADS, RUNNER, PORT]),
+    ("handler/gluster", &[LOG, METRICS, CONFIG, IOVEC, THREADS, PORT]),
     ("handler/lib.rs", &[SCSI, LOG, METRICS, CONFIG, RUNNER, LUN, GLUSTER]),
     // A program of its own, over the parts of the plugin that do without a daemon.
     ("handler/cli", &[SCSI, METRICS, CONFIG, IOVEC, PORT, GLUSTER]),
@@ -66,6 +67,7 @@ const LAYERS: [(&str, &[&str]); 12] = [
 const SCSI: &str = "handler/scsi";
 const LOG: &str = "handler/log";
 const IOVEC: &str = "handler/iovec.rs";
+const THREADS: &str = "handler/threads.rs";
 const METRICS: &str = "handler/metrics";
 const CONFIG: &str = "handler/config";
 const RUNNER: &str = "handler/runner";

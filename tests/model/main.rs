@@ -26,8 +26,7 @@ use fence::Fence;
 use rules::{Rule, Step};
 use search::{Outcome, explore};
 
-/// States are few enough to be searched within seconds without optimisation, and too many for a
-/// search that has lost its way.
+/// A search of fewer states has missed something: it would hold for want of looking.
 const LEAST_STATES: usize = 20_000;
 
 /// `MODEL_FAULTS` bounds the faults of a search: 2 on one brick take minutes, and with one on three

@@ -6,22 +6,22 @@ use crate::gateway::{Gate, Gateway, Write};
 use crate::rules::{Number, Rule, Step};
 use crate::search::{Model, Violation};
 
-/// All that happens next in a state.
-type Nexts = Vec<(Step, Result<Fence, Violation>)>;
+/// All that can happen next in a state.
+type Transitions = Vec<(Step, Result<Fence, Violation>)>;
 
 impl Model for Fence {
     type Step = Step;
 
-    fn next(&self) -> Nexts {
-        let mut nexts = Vec::new();
-        self.initiator(&mut nexts);
+    fn next(&self) -> Transitions {
+        let mut transitions = Vec::new();
+        self.initiator(&mut transitions);
         for number in 0..2 {
             if !self.gateways[number].frozen {
-                self.runs(number, &mut nexts);
+                self.runs(number, &mut transitions);
             }
-            self.bricks(number, &mut nexts);
-            self.heartbeat(number, &mut nexts);
-            self.faults_of(number, &mut nexts);
+            self.bricks(number, &mut transitions);
+            self.heartbeat(number, &mut transitions);
+            self.faults_of(number, &mut transitions);
         }
         if self.faults > 0 {
             for brick in 0..self.bricks.len() {
@@ -29,19 +29,19 @@ impl Model for Fence {
                     next.faults -= 1;
                     next.restart(brick);
                 });
-                nexts.push((Step::BrickRestarts(brick), restarted));
+                transitions.push((Step::BrickRestarts(brick), restarted));
             }
         }
-        nexts
+        transitions
     }
 }
 
 impl Fence {
-    fn initiator(&self, nexts: &mut Nexts) {
+    fn initiator(&self, transitions: &mut Transitions) {
         let path = self.path;
         if self.gateways[path].ring.is_none() {
             let arrived = self.after(|next| next.gateways[path].ring = Some(next.era));
-            nexts.push((Step::CommandArrives(path), arrived));
+            transitions.push((Step::CommandArrives(path), arrived));
         }
         // A session ends when the target has ended its commands (`target_wait_for_sess_cmds`): a
         // path is used again when it is empty.
@@ -51,17 +51,17 @@ impl Fence {
                 next.path = 1 - path;
                 next.era += 1;
             });
-            nexts.push((Step::InitiatorFailsOver, failed_over));
+            transitions.push((Step::InitiatorFailsOver, failed_over));
         }
     }
 
     /// What a gateway does that is not frozen.
-    fn runs(&self, number: Number, nexts: &mut Nexts) {
+    fn runs(&self, number: Number, transitions: &mut Transitions) {
         let gateway = self.gateways[number];
         let change =
             |change: fn(&mut Gateway)| self.after(|next| change(&mut next.gateways[number]));
         match (gateway.gate, gateway.ring, gateway.write) {
-            (Gate::Held, Some(era), None) => nexts.push((
+            (Gate::Held, Some(era), None) => transitions.push((
                 Step::Serves(number),
                 self.after(|next| {
                     let gateway = &mut next.gateways[number];
@@ -70,7 +70,7 @@ impl Fence {
                     gateway.write = Some(Write { era, pending, executed: 0, refused: false });
                 }),
             )),
-            (Gate::Standby | Gate::Locked, Some(_), _) => nexts.push((
+            (Gate::Standby | Gate::Locked, Some(_), _) => transitions.push((
                 Step::AnswersBusyAndAsksForTheLock(number),
                 change(|gateway| {
                     gateway.ring = None;
@@ -93,22 +93,22 @@ impl Fence {
                 next.gateways[number].asks = false;
                 next.gateways[number].heartbeat = true;
             });
-            nexts.push((Step::TakesTheLock(number), locked));
+            transitions.push((Step::TakesTheLock(number), locked));
         }
         if gateway.gate == Gate::Locked && !gateway.heartbeat {
             let held = change(|gateway| gateway.gate = Gate::Held);
-            nexts.push((Step::ServesFromNowOn(number), held));
+            transitions.push((Step::ServesFromNowOn(number), held));
         }
         if gateway.gate == Gate::Held && !gateway.heartbeat {
             let sent = change(|gateway| gateway.heartbeat = true);
-            nexts.push((Step::SendsAHeartbeat(number), sent));
+            transitions.push((Step::SendsAHeartbeat(number), sent));
         }
         if gateway.gate == Gate::Held && gateway.write.is_none() {
             let given_back = self.after(|next| {
                 next.unlock(number, gateway.connection);
                 next.gateways[number].gate = Gate::Standby;
             });
-            nexts.push((Step::GivesTheLockBack(number), given_back));
+            transitions.push((Step::GivesTheLockBack(number), given_back));
         }
         // The descriptor has too few bricks, or is to be a fresh one.
         let reopens = gateway.gate == Gate::Standby && gateway.usable != self.all();
@@ -118,19 +118,19 @@ impl Fence {
                 let all = next.all();
                 next.gateways[number].reconnect(all);
             });
-            nexts.push((Step::Reopens(number), reopened));
+            transitions.push((Step::Reopens(number), reopened));
         }
-        self.moves(number, nexts);
-        self.ends(number, nexts);
+        self.moves(number, transitions);
+        self.ends(number, transitions);
     }
 
     /// The move of the lock to another connection: hold, lock, look at the heartbeat.
-    fn moves(&self, number: Number, nexts: &mut Nexts) {
+    fn moves(&self, number: Number, transitions: &mut Transitions) {
         let gateway = self.gateways[number];
         match gateway.gate {
             Gate::Held if gateway.write.is_none() && gateway.connection < CONNECTIONS => {
                 let begun = self.after(|next| next.gateways[number].gate = Gate::Moving);
-                nexts.push((Step::BeginsToMove(number), begun));
+                transitions.push((Step::BeginsToMove(number), begun));
             }
             Gate::Moving if !gateway.heartbeat || !self.keeps(Rule::MoveDrainsHeartbeats) => {
                 let probed = self.after(|next| {
@@ -138,7 +138,7 @@ impl Fence {
                     let gate = if held { Gate::Confirmed } else { Gate::Standby };
                     next.gateways[number].gate = gate;
                 });
-                nexts.push((Step::ProbesItsLock(number), probed));
+                transitions.push((Step::ProbesItsLock(number), probed));
             }
             Gate::Confirmed => {
                 let moved = self.after(|next| {
@@ -148,7 +148,7 @@ impl Fence {
                     next.unlock(number, gateway.connection);
                     next.gateways[number].gate = Gate::MovedLock;
                 });
-                nexts.push((Step::MovesTheLock(number), moved));
+                transitions.push((Step::MovesTheLock(number), moved));
             }
             Gate::MovedLock => {
                 let ended = self.after(|next| {
@@ -161,14 +161,14 @@ impl Fence {
                         next.gateways[number].gate = Gate::Standby;
                     }
                 });
-                nexts.push((Step::EndsTheMove(number), ended));
+                transitions.push((Step::EndsTheMove(number), ended));
             }
             _ => {}
         }
     }
 
     /// A command ends when all bricks have answered; a refusal is heard at once.
-    fn ends(&self, number: Number, nexts: &mut Nexts) {
+    fn ends(&self, number: Number, transitions: &mut Transitions) {
         let gateway = self.gateways[number];
         let Some(write) = gateway.write else { return };
         let lost = write.refused || !self.quorum(gateway.usable);
@@ -185,12 +185,12 @@ impl Fence {
                     ended = next.acknowledge(write.era);
                 }
             }
-            nexts.push((Step::CommandEnds(number), ended.map(|()| next)));
+            transitions.push((Step::CommandEnds(number), ended.map(|()| next)));
         }
     }
 
     /// What the bricks do with what is on its way to them.
-    fn bricks(&self, gateway: Number, nexts: &mut Nexts) {
+    fn bricks(&self, gateway: Number, transitions: &mut Transitions) {
         for brick in 0..self.bricks.len() {
             let bit = 1 << brick;
             let Gateway { connection, write, orphan, .. } = self.gateways[gateway];
@@ -210,7 +210,7 @@ impl Fence {
                 } else {
                     Step::BrickRefuses { gateway, brick }
                 };
-                nexts.push((step, executed.map(|()| next)));
+                transitions.push((step, executed.map(|()| next)));
             }
             if let Some((closed, write)) = orphan.filter(|(_, write)| write.pending & bit != 0) {
                 let mut next = self.clone();
@@ -219,26 +219,26 @@ impl Fence {
                 let after = Write { pending: write.pending & !bit, ..write };
                 next.gateways[gateway].orphan = (after.pending != 0).then_some((closed, after));
                 let step = Step::BrickExecutesForAClosedConnection { gateway, brick };
-                nexts.push((step, executed.map(|()| next)));
+                transitions.push((step, executed.map(|()| next)));
             }
         }
     }
 
-    fn heartbeat(&self, number: Number, nexts: &mut Nexts) {
+    fn heartbeat(&self, number: Number, transitions: &mut Transitions) {
         if self.gateways[number].heartbeat {
             let landed = self.after(|next| {
                 next.heartbeat = Some(number);
                 next.gateways[number].heartbeat = false;
             });
-            nexts.push((Step::HeartbeatLands(number), landed));
+            transitions.push((Step::HeartbeatLands(number), landed));
         }
     }
 
-    fn faults_of(&self, number: Number, nexts: &mut Nexts) {
+    fn faults_of(&self, number: Number, transitions: &mut Transitions) {
         let gateway = self.gateways[number];
         if gateway.frozen {
             let on = self.after(|next| next.gateways[number].frozen = false);
-            nexts.push((Step::GoesOn(number), on));
+            transitions.push((Step::GoesOn(number), on));
         }
         if self.faults == 0 {
             return;
@@ -250,7 +250,8 @@ impl Fence {
             })
         };
         if !gateway.frozen {
-            nexts.push((Step::Freezes(number), fault(&|next| next.gateways[number].frozen = true)));
+            transitions
+                .push((Step::Freezes(number), fault(&|next| next.gateways[number].frozen = true)));
         }
         // Another process has its own gate and connection; the ring stays.
         if gateway.connection < CONNECTIONS && gateway.orphan.is_none() {
@@ -262,12 +263,12 @@ impl Fence {
                 next.gateways[number].frozen = false;
                 next.gateways[number].asks = false;
             });
-            nexts.push((Step::IsKilled(number), killed));
+            transitions.push((Step::IsKilled(number), killed));
         }
         for brick in 0..self.bricks.len() {
             if gateway.usable & 1 << brick != 0 {
                 let cut = fault(&|next| next.cut(number, brick));
-                nexts.push((Step::IsCutOff { gateway: number, brick }, cut));
+                transitions.push((Step::IsCutOff { gateway: number, brick }, cut));
             }
         }
     }

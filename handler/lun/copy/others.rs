@@ -18,13 +18,14 @@ use super::parameter_list::{Designator, Known, Plan, designator, designators, pa
 use super::permission::is_permitted;
 use crate::lun::backend::Backend;
 use crate::lun::error::Op;
-use crate::lun::{Lun, rw, threads};
+use crate::lun::{Lun, rw};
 use crate::runner::{Command, Rejected};
 use crate::scsi::{Sense, Status};
+use crate::threads;
 
 /// How long configfs is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Threads that look at configfs. More would wait for the same thing.
+/// Threads that look at configfs. More would wait for the lock that these wait for.
 const MAX_LOOKS: usize = 8;
 static LOOKS: AtomicUsize = AtomicUsize::new(0);
 

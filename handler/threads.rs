@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! Threads of a LUN: a module of its own so that tests can refuse them.
+//! Starts threads. One place, so that tests can refuse them.
 
 use std::sync::mpsc::sync_channel;
 use std::thread::Builder;
 
 /// Runs `work` on a thread of its own. False: none could be had.
-pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> bool {
+pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> bool {
     #[cfg(test)]
     if testing::refuses() {
         return false;
@@ -17,7 +17,7 @@ pub(super) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> bool {
 ///
 /// # Errors
 /// No thread could be had: the value, which a closure would have been dropped with.
-pub(super) fn hand_over<T: Send + 'static>(
+pub(crate) fn hand_over<T: Send + 'static>(
     name: &str,
     value: T,
     work: impl FnOnce(T) + Send + 'static,
@@ -32,7 +32,7 @@ pub(super) fn hand_over<T: Send + 'static>(
 }
 
 #[cfg(test)]
-pub(super) mod testing {
+pub(crate) mod testing {
     use std::cell::Cell;
 
     thread_local! {
@@ -40,7 +40,7 @@ pub(super) mod testing {
     }
 
     /// The next `spawns` of this thread fail.
-    pub(in crate::lun) fn refuse(spawns: u32) {
+    pub(crate) fn refuse(spawns: u32) {
         REFUSED.set(spawns);
     }
 
