@@ -190,20 +190,22 @@ impl Job {
         let outcome = match self.usable {
             false => Err(Errno::EBADF),
             true if self.call.owned => self.call.exchange(&self.fd),
-            true if self.robs() => Err(Errno::EBUSY),
-            true if *self.owner.get_or_init(|| set_owner(&self.fd)) => {
-                self.call.locked(&self.fd, self.lock_until)
-            }
-            true => Err(Errno::ENOMEM),
+            true => self.locked(),
         };
         self.finish(outcome);
     }
 
-    /// Whether a lock over the range would take the whole file from its owner: bricks that enforce
-    /// locks give them to whoever asks.
-    fn robs(&self) -> bool {
+    /// Serves the call under a lock over its range. Not on a file whose locks the bricks enforce:
+    /// they would give this one, and take the whole file from its owner.
+    fn locked(&self) -> Result<Compared, Errno> {
         let fd = &self.fd;
-        mark::enforcement(fd, fd.connection().topology()) == Ok(Enforcement::Active)
+        if mark::enforcement(fd, fd.connection().topology())? == Enforcement::Active {
+            return Err(Errno::EBUSY);
+        }
+        if !*self.owner.get_or_init(|| set_owner(fd)) {
+            return Err(Errno::ENOMEM);
+        }
+        self.call.locked(fd, self.lock_until)
     }
 
     fn finish(self, outcome: Result<Compared, Errno>) {
