@@ -52,11 +52,14 @@ impl SmallBrick {
         format!("{}@{HOST}/{image}", self.volume)
     }
 
-    /// Leaves it without a free block.
+    /// Leaves it room for an image's inode and Gluster's folders for it, and for no data.
     pub(crate) fn fill(&self) {
+        const ROOM: u64 = 256 << 10;
         let mut file = fs::File::create(self.mounted().join("filler")).unwrap();
         while file.write_all(&[1; 4096]).is_ok() {}
         let _full = file.sync_all();
+        file.set_len(file.metadata().unwrap().len() - ROOM).unwrap();
+        file.sync_all().unwrap();
     }
 }
 
