@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+
 use super::error::OpenError;
 use super::logging::Logging;
 use super::server::{self, FetchError, Fetched};
@@ -169,6 +171,7 @@ impl Connection {
             ConnectError::Setup(errno) => setup(errno),
             ConnectError::Init(errno) => OpenError::Init { errno, from: from.clone() },
         };
+        let io = Worker::start("glfs-io").ok_or_else(|| setup(Errno::EAGAIN))?;
         let mut volume = Volume::new(&target.volume).map_err(failed)?;
         let logging = Logging::begin(&volume, log, level).map_err(setup)?;
         let bricks = volume.connect(&volfile, options).map_err(failed)?;
@@ -196,7 +199,7 @@ impl Connection {
             status: ConnectionStatus::default(),
             has_shard_folder: Mutex::new(false),
             unsupported: Unsupported::default(),
-            io: Worker::new("glfs-io"),
+            io,
             lockable: Mutex::default(),
         })
     }

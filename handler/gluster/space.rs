@@ -2,7 +2,7 @@
 //! Space: which ranges of an image are allocated, and how much its volume has.
 
 use std::ptr::NonNull;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use libgfapi_sys as gfapi;
@@ -18,15 +18,9 @@ const BLOCK_STATUS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves the block status calls of one image, one after the other, on a thread that begins with
 /// the first.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct BlockStatus {
-    worker: Worker,
-}
-
-impl Default for BlockStatus {
-    fn default() -> Self {
-        Self { worker: Worker::new("glfs-call") }
-    }
+    worker: Mutex<Option<Worker>>,
 }
 
 impl BlockStatus {
@@ -40,22 +34,35 @@ impl BlockStatus {
     ) {
         // Counted from now on, so that the file stays open until the call is answered.
         let is_open = fd.begin().is_some();
-        self.worker.run(Box::new(move || {
-            let outcome = match is_open {
-                true if !can_seek(&fd) => Ok(Extent { allocated: true, len }),
-                // One that hangs still has the position: another thread would hang behind it.
-                true if fd.is_seeking() => Err(Errno::ETIMEDOUT),
-                true => {
-                    let fd = Arc::clone(&fd);
-                    run_with_timeout(BLOCK_STATUS_TIMEOUT, move || extent(&fd, offset, len))
-                        .unwrap_or(Err(Errno::ETIMEDOUT))
-                }
-                false => Err(Errno::EBADF),
-            };
+        let connection = fd.shared_connection();
+        let answer = move |serve: fn(&Arc<Fd>, u64, u64) -> Result<Extent, Errno>| {
+            let outcome = if is_open { serve(&fd, offset, len) } else { Err(Errno::EBADF) };
             aio::catch_panic(|| done(outcome));
             fd.end();
-        }));
+        };
+        let mut worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
+        if worker.is_none() {
+            *worker = Worker::start("glfs-call");
+        }
+        match &*worker {
+            Some(worker) => worker.run(Box::new(|| answer(serve))),
+            None => connection.io().run(Box::new(|| answer(|_, _, _| Err(Errno::EAGAIN)))),
+        }
     }
+}
+
+/// The extent that begins at `offset`, as far as the volume can tell. Blocks, within bounds.
+fn serve(fd: &Arc<Fd>, offset: u64, len: u64) -> Result<Extent, Errno> {
+    if !can_seek(fd) {
+        return Ok(Extent { allocated: true, len });
+    }
+    // One that hangs still has the position: another thread would hang behind it.
+    if fd.is_seeking() {
+        return Err(Errno::ETIMEDOUT);
+    }
+    let fd = Arc::clone(fd);
+    run_with_timeout(BLOCK_STATUS_TIMEOUT, move || extent(&fd, offset, len))
+        .unwrap_or(Err(Errno::ETIMEDOUT))
 }
 
 /// Whether the volume can tell where an image has holes. features/shard refuses (6 to 11,

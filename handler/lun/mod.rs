@@ -212,7 +212,11 @@ impl<B: Backend> Lun<B> {
             None => recovery::start(&lun),
         }
         let monitored: Weak<Self> = Arc::downgrade(&lun);
-        monitor::add(monitored);
+        if !monitor::add(monitored) {
+            log::error_always!(lun.log, "not opened: no thread could be had to monitor it");
+            crate::runner::Lun::close(lun);
+            return Err(Errno::EAGAIN);
+        }
         copy::add(&lun);
         show(&lun, config, &name);
         Ok(lun)

@@ -41,13 +41,21 @@ fn monitor() -> MutexGuard<'static, Monitor> {
     MONITOR.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Monitors a LUN from now on, as long as it lives.
-pub(super) fn add(monitored: Weak<dyn Monitored>) {
-    let mut monitor = monitor();
-    monitor.monitored.push(monitored);
-    if !monitor.running {
-        monitor.running = threads::spawn("glfs-monitor", run);
+impl Monitor {
+    fn add(&mut self, monitored: Weak<dyn Monitored>, start: impl FnOnce() -> bool) -> bool {
+        self.running = self.running || start();
+        if self.running {
+            self.monitored.push(monitored);
+        }
+        self.running
     }
+}
+
+/// Monitors a LUN from now on, as long as it lives. False: no thread could be had, so the LUN must
+/// not be served.
+#[must_use]
+pub(super) fn add(monitored: Weak<dyn Monitored>) -> bool {
+    monitor().add(monitored, || threads::spawn("glfs-monitor", run))
 }
 
 /// The thread: ends with the last LUN.

@@ -6,6 +6,7 @@ use libc::{EIO, ENOSPC, ENOTCONN, ENXIO};
 use support::faults::{self, Fault};
 use support::pattern;
 use support::runner::{BUSY, Lun, OK, PASSTHROUGH_ERR, RANGE, RD_ERR, WR_ERR};
+use support::threads;
 use support::volume::LocalVolume;
 
 const MIB: u64 = 1 << 20;
@@ -208,6 +209,17 @@ fn lba_status_tells_data_from_holes() {
     assert_eq!(command.data[..4], [0, 0, 0, 52]);
     assert_eq!((descriptor(0), descriptor(1)), ((0, 2048, 1), (2048, 2048, 0)));
     assert_eq!(descriptor(2), (4096, 32768 - 4096, 1));
+}
+
+#[test]
+fn lba_status_without_a_thread_is_answered() {
+    let volume = LocalVolume::new();
+    let lun = opened(&volume);
+    let mut cdb = cdb16(0x9e, 0x12, 0, 0);
+    cdb[10..14].copy_from_slice(&64_u32.to_be_bytes());
+    let pending = threads::without(|| lun.submit_cdb(&cdb, vec![0xee; 64]));
+    assert_eq!(pending.wait().0, BUSY);
+    assert_eq!(lun.submit_cdb(&cdb, vec![0xee; 64]).wait().0, OK);
 }
 
 #[test]

@@ -84,3 +84,13 @@ fn a_panic_over_one_lun_costs_no_other_its_turn() {
     tick_all(vec![Arc::new(Panics), counts.clone()], Site::current);
     assert_eq!(counts.0.load(Ordering::SeqCst), 11);
 }
+
+#[test]
+fn a_lun_that_no_thread_can_be_had_for_is_not_monitored_and_the_next_one_is() {
+    let (_volume, lun) = owner();
+    let mut monitor = Monitor::default();
+    let monitored = || -> Weak<dyn Monitored> { Arc::downgrade(&lun) as Weak<dyn Monitored> };
+    assert!(!monitor.add(monitored(), || false) && monitor.monitored.is_empty());
+    assert!(monitor.add(monitored(), || true) && monitor.monitored.len() == 1);
+    assert!(monitor.add(monitored(), || panic!("it runs")) && monitor.monitored.len() == 2);
+}
