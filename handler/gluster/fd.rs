@@ -28,6 +28,9 @@ pub(super) struct Fd {
     in_flight: AtomicUsize,
     /// No further calls.
     closed: AtomicBool,
+    /// Itself, from the begin of the close until it is closed: answers of calls in flight look at
+    /// it when they come, also where closing was given up.
+    kept: Mutex<Option<Arc<Self>>>,
     /// For what accompanies the calls.
     slab: Slab,
     /// A duplicate whose position belongs to `SEEK_DATA` and `SEEK_HOLE`; made for the first.
@@ -71,6 +74,7 @@ impl Fd {
             raw,
             in_flight: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
+            kept: Mutex::new(None),
             slab: Slab::new(),
             duplicate: Mutex::new(None),
             connection,
@@ -176,16 +180,21 @@ impl Fd {
     }
 
     /// Lets no further call begin. False if that was so already.
-    pub(super) fn begin_close(&self) -> bool {
-        !self.closed.swap(true, Ordering::SeqCst)
+    pub(super) fn begin_close(self: &Arc<Self>) -> bool {
+        let begins = !self.closed.swap(true, Ordering::SeqCst);
+        if begins {
+            *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(self));
+        }
+        begins
     }
 
     /// Waits until the last call has been given back, at most for `patience`, and closes. Only
-    /// after [`begin_close`](Self::begin_close).
+    /// after [`begin_close`](Self::begin_close), and until it has closed. None: calls are missing,
+    /// so it stays open.
     ///
     /// # Errors
-    /// The volume's; EBUSY if calls are missing: then the descriptor stays open for good.
-    pub(super) fn close(self: &Arc<Self>, patience: Duration) -> Result<(), Errno> {
+    /// The volume's.
+    pub(super) fn close(self: &Arc<Self>, patience: Duration) -> Option<Result<(), Errno>> {
         // The core closes a LUN when all commands are answered, which is a moment before their
         // calls have returned.
         if !self.drains_to(0, patience) {
@@ -194,9 +203,7 @@ impl Fd {
                 "A file stays open: calls in it have not been answered for {} s",
                 patience.as_secs()
             );
-            // Their answers may still come, and will look at this.
-            let _leaked = Arc::into_raw(Arc::clone(self));
-            return Err(Errno::EBUSY);
+            return None;
         }
         // Not before, and no other descriptor of the image either: that drops the image's lock.
         if let Some(duplicate) =
@@ -206,6 +213,9 @@ impl Fd {
             unsafe { gfapi::glfs_close(duplicate.as_ptr()) };
         }
         // SAFETY: the descriptor is open, no call is in flight, and none will come (`closed`).
-        if unsafe { gfapi::glfs_close(self.as_ptr()) } == 0 { Ok(()) } else { Err(Errno::last()) }
+        let is_closed = unsafe { gfapi::glfs_close(self.as_ptr()) } == 0;
+        let outcome = if is_closed { Ok(()) } else { Err(Errno::last()) };
+        drop(self.kept.lock().unwrap_or_else(PoisonError::into_inner).take());
+        Some(outcome)
     }
 }

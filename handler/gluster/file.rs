@@ -35,10 +35,21 @@ pub struct File {
     path: String,
     caw: Caw,
     block_status: BlockStatus,
-    /// How closing it has ended.
-    closed: Arc<Mutex<Option<Result<(), Errno>>>>,
+    closed: Arc<Mutex<Closed>>,
     /// The bricks that hold it, by their numbers.
     holders: Vec<usize>,
+}
+
+/// How closing a file has gone so far.
+#[derive(Debug, Clone, Copy, Default)]
+enum Closed {
+    /// It has not begun, or is under way.
+    #[default]
+    NotYet,
+    /// It was given up: calls are missing, or a thread. It can be tried again.
+    GivenUp,
+    /// What the volume said.
+    Ended(Result<(), Errno>),
 }
 
 impl File {
@@ -195,37 +206,58 @@ impl Backend for File {
     }
 
     fn close(&self, patience: Duration) -> Result<(), Errno> {
-        if self.fd.begin_close() {
-            let (closing, closed) = (Closing(Some(Arc::clone(&self.fd))), Arc::clone(&self.closed));
+        let state = || self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        // Taken by one caller: a descriptor is closed once.
+        let again = {
+            let mut closed = state();
+            let again = matches!(*closed, Closed::GivenUp);
+            if again {
+                *closed = Closed::NotYet;
+            }
+            again
+        };
+        if self.fd.begin_close() || again {
+            let closed = Arc::clone(&self.closed);
+            let closing = Closing { fd: Some(Arc::clone(&self.fd)), closed };
             // In an outage the last flush may hang for gluster's frame timeout of 30 minutes.
-            run_with_timeout(patience, move || {
-                let outcome = closing.close(patience);
-                *closed.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
-            });
+            run_with_timeout(patience, move || closing.close(patience));
         }
-        let closed = *self.closed.lock().unwrap_or_else(PoisonError::into_inner);
-        closed.unwrap_or(Err(Errno::ETIMEDOUT))
+        match *state() {
+            Closed::NotYet => Err(Errno::ETIMEDOUT),
+            Closed::GivenUp => Err(Errno::EBUSY),
+            // These two would say that it is not closed.
+            Closed::Ended(Err(Errno::ETIMEDOUT | Errno::EBUSY)) => Err(Errno::EIO),
+            Closed::Ended(outcome) => outcome,
+        }
     }
 }
 
-/// A descriptor on its way to the thread that closes it. Where no thread can be had it is kept for
-/// good: calls may be in flight whose answers will look at it.
-struct Closing(Option<Arc<Fd>>);
+/// A descriptor on its way to the thread that closes it, if one can be had.
+struct Closing {
+    fd: Option<Arc<Fd>>,
+    closed: Arc<Mutex<Closed>>,
+}
 
 impl Closing {
-    fn close(mut self, patience: Duration) -> Result<(), Errno> {
-        self.0.take().map_or(Ok(()), |fd| fd.close(patience))
+    fn set(&self, closed: Closed) {
+        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = closed;
+    }
+
+    fn close(mut self, patience: Duration) {
+        if let Some(fd) = self.fd.take() {
+            self.set(fd.close(patience).map_or(Closed::GivenUp, Closed::Ended));
+        }
     }
 }
 
 impl Drop for Closing {
     fn drop(&mut self) {
-        if let Some(fd) = self.0.take() {
+        if self.fd.is_some() {
             log::error_always!(
                 log::PLUGIN,
                 "A file stays open: no thread could be had to close it"
             );
-            let _leaked = Arc::into_raw(fd);
+            self.set(Closed::GivenUp);
         }
     }
 }

@@ -232,10 +232,11 @@ fn take_unused(pool: &mut Pool, mut due: impl FnMut(&mut Slot) -> bool) -> Vec<A
             return true;
         }
         let mut slot = entry.lock();
-        let Some(connection) = &slot.connection else {
+        if slot.connection.is_none() {
             return slot.refused.as_ref().is_some_and(Refusal::is_fresh);
-        };
-        if Arc::strong_count(connection) > 1 {
+        }
+        // Those with an image on a replaced one still hear of changes from the watch.
+        if slot.is_used() {
             slot.idle = None;
             return true;
         }

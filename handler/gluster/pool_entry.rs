@@ -33,6 +33,8 @@ pub(super) struct PoolEntry {
 #[derive(Debug, Default)]
 pub(super) struct Slot {
     pub(super) connection: Option<Arc<Connection>>,
+    /// Those that it has replaced: images may still be open there.
+    replaced: Vec<Weak<Connection>>,
     /// Of the graph that the volume has now.
     pub(super) generation: Generation,
     /// A thread watches the volfile.
@@ -63,7 +65,26 @@ impl Slot {
         connection.generation().publish();
         self.generation = connection.generation().clone();
         self.idle = None;
-        self.connection.replace(connection)
+        let replaced = self.connection.replace(connection);
+        self.replaced.extend(replaced.as_ref().map(Arc::downgrade));
+        replaced
+    }
+
+    /// All connections that images may be open on.
+    pub(super) fn all(&mut self) -> Vec<Arc<Connection>> {
+        self.replaced.retain(|replaced| replaced.strong_count() > 0);
+        self.connection
+            .iter()
+            .cloned()
+            .chain(self.replaced.iter().filter_map(Weak::upgrade))
+            .collect()
+    }
+
+    /// Whether an image is open on one of them.
+    pub(super) fn is_used(&self) -> bool {
+        let current = self.connection.as_ref().map_or(0, Arc::strong_count);
+        // Each has one reference here, or among those that are retired.
+        current > 1 || self.replaced.iter().any(|replaced| replaced.strong_count() > 1)
     }
 }
 
@@ -75,6 +96,11 @@ impl PoolEntry {
     /// The connection. None: there is none, or one is being made.
     pub(super) fn current(&self) -> Option<Arc<Connection>> {
         self.slot.try_lock().ok()?.connection.clone()
+    }
+
+    /// All connections that images may be open on. None, while one is being made.
+    pub(super) fn all(&self) -> Vec<Arc<Connection>> {
+        self.slot.try_lock().map(|mut slot| slot.all()).unwrap_or_default()
     }
 
     /// Whether a change of the volume is being looked into.

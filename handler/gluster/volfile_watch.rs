@@ -92,8 +92,8 @@ impl Watch {
         let mut is_due = true;
         loop {
             let Some(entry) = self.entry.upgrade() else { break };
+            entry.all().iter().for_each(|connection| connection.refresh_status(status::MAX_AGE));
             if let Some(current) = entry.current() {
-                current.refresh_status(status::MAX_AGE);
                 if is_due && let Some((volfile, honours_dsync)) = self.ask() {
                     current.set_honours_dsync(honours_dsync);
                     self.follow(&entry, &current, volfile);

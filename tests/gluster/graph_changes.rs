@@ -6,6 +6,9 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use handler_glfs::config::Config;
+use handler_glfs::gluster::Opener;
+use handler_glfs::lun::backend::{Backend as _, Source as _};
 use support::cluster::{self, Volume, gluster};
 use support::runner::{BUSY, Lun, OK, WR_ERR};
 use support::{eventually, log, pattern};
@@ -43,6 +46,23 @@ pub(crate) fn calls_in_flight_survive() {
 
 pub(crate) fn a_lost_brick_is_only_its_own_images_loss() {
     apart("lost-brick");
+}
+
+/// A LUN that cannot be opened makes connections of its own, and none of them is used.
+pub(crate) fn replaced_connection() {
+    let volume = Volume::start(&[], 1, &[]);
+    volume.image("served.img", MIB);
+    let opener = |image| {
+        let config: Config = volume.cfgstring(image, "").parse().unwrap();
+        Opener::new(&config)
+    };
+    let served = opener("served.img").open(Duration::from_secs(10), None).unwrap().image;
+    let missing = opener("missing.img").open(Duration::from_secs(10), Some(Instant::now()));
+    assert!(missing.is_err());
+    // Until a connection without users is closed.
+    sleep(Duration::from_secs(14));
+    gluster(&["volume", "set", &volume.name, "performance.stat-prefetch", "off"]);
+    eventually("it is to move", || served.is_superseded());
 }
 
 /// Options of a volume whose bricks hold back each call of these kinds.

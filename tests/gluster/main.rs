@@ -83,6 +83,10 @@ fn main() -> ExitCode {
             "an_image_whose_brick_is_away_when_the_graph_changes_takes_no_other_lun_with_it",
             graph_changes::a_lost_brick_is_only_its_own_images_loss,
         ),
+        test(
+            "an_image_on_a_connection_that_another_lun_has_replaced_hears_of_changes",
+            graph_changes::replaced_connection,
+        ),
         test("a_lun_comes_up_before_its_bricks_and_serves_when_they_do", outages::deferred),
         test("a_path_checker_alone_finds_out_that_an_outage_is_over", outages::path_checker),
         test("luns_whose_server_is_silent_do_not_hold_up_the_daemon", outages::silent_server),
