@@ -15,6 +15,17 @@ pub(crate) enum Pattern {
     Sequential,
 }
 
+/// When a write is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Durability {
+    /// When the bricks have it.
+    None,
+    /// When it is durable, by the FUA bit. Only a handler has it.
+    Fua,
+    /// When a flush that follows it is done.
+    Flush,
+}
+
 /// A load on one LUN, or on each of several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Cell {
@@ -25,18 +36,18 @@ pub(crate) struct Cell {
     pub(crate) block: usize,
     /// Commands in flight, per LUN.
     pub(crate) depth: usize,
-    /// Each write is followed by a flush, and done when that is.
-    pub(crate) flush: bool,
+    pub(crate) durability: Durability,
 }
 
 impl FromStr for Cell {
     type Err = anyhow::Error;
 
     /// `rr16`: random read of 4 KiB, 16 in flight. `rw`: write; `mix`: 70 reads to 30 writes;
-    /// `fsync`: write and flush. `sr1m`, `sw64k`: sequential, of so much, 4 in flight.
+    /// `fsync`: write and flush; `fua`: forced unit access. `sr1m`, `sw64k`: sequential, of so
+    /// much, 4 in flight.
     fn from_str(name: &str) -> anyhow::Result<Self> {
-        let cell =
-            |pattern, reads, block, depth| Self { pattern, reads, block, depth, flush: false };
+        let durability = Durability::None;
+        let cell = |pattern, reads, block, depth| Self { pattern, reads, block, depth, durability };
         let digits = name
             .find(|c: char| c.is_ascii_digit())
             .with_context(|| format!("{name}: no number"))?;
@@ -45,14 +56,21 @@ impl FromStr for Cell {
             ("rr", depth) => cell(Pattern::Random, 100, 4 << 10, depth.parse()?),
             ("rw", depth) => cell(Pattern::Random, 0, 4 << 10, depth.parse()?),
             ("mix", depth) => cell(Pattern::Random, 70, 4 << 10, depth.parse()?),
-            ("fsync", depth) => {
-                Self { flush: true, ..cell(Pattern::Random, 0, 4 << 10, depth.parse()?) }
-            }
+            ("fsync", depth) => Self {
+                durability: Durability::Flush,
+                ..cell(Pattern::Random, 0, 4 << 10, depth.parse()?)
+            },
+            ("fua", depth) => Self {
+                durability: Durability::Fua,
+                ..cell(Pattern::Random, 0, 4 << 10, depth.parse()?)
+            },
             ("sr", "64k") => cell(Pattern::Sequential, 100, 64 << 10, 4),
             ("sr", "1m") => cell(Pattern::Sequential, 100, 1 << 20, 4),
             ("sw", "64k") => cell(Pattern::Sequential, 0, 64 << 10, 4),
             ("sw", "1m") => cell(Pattern::Sequential, 0, 1 << 20, 4),
-            _ => bail!("{name}: not a cell; there are rrN rwN mixN fsyncN sr64k sr1m sw64k sw1m"),
+            _ => bail!(
+                "{name}: not a cell; there are rrN rwN mixN fsyncN fuaN sr64k sr1m sw64k sw1m"
+            ),
         })
     }
 }

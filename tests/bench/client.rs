@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
-use crate::cell::{Figures, Job, Tally};
+use crate::cell::{Durability, Figures, Job, Tally};
 use crate::cpu;
 use crate::target::gfapi::Connections;
 use crate::target::{Disk, Kind, file, handler};
@@ -79,6 +79,8 @@ fn open(
 }
 
 fn run(spec: &Spec, disks: &[Box<dyn Disk>], job: &Job, count: u64) -> anyhow::Result<Figures> {
+    let knows_fua = spec.kind == Kind::Handler;
+    ensure!(knows_fua || job.cell.durability != Durability::Fua, "only a handler knows FUA");
     let used = || -> anyhow::Result<Duration> {
         Ok(cpu::own()? + spec.fuse.map_or(Ok(Duration::ZERO), cpu::of)?)
     };

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 
-use crate::cell::{Cell, Pattern, Tally};
+use crate::cell::{Cell, Durability, Pattern, Tally};
 
 /// Most commands in flight on a LUN.
 pub(crate) const DEEPEST: usize = 128;
@@ -97,7 +97,7 @@ pub(crate) fn pump(
         let (slot, end, good) =
             answers.recv_timeout(Duration::from_secs(60)).context("no answer within 60 s")?;
         let (op, since) = running[slot];
-        if cell.flush && op == Op::Write && good {
+        if cell.durability == Durability::Flush && op == Op::Write && good {
             running[slot].0 = Op::Flush;
             submit(slot, Op::Flush, 0);
             continue;

@@ -194,7 +194,11 @@ fn measure(series: &Series, results: &mut Results) -> anyhow::Result<()> {
                 turns.reverse();
             }
             for turn in turns {
-                let job = Job { cell: name.parse()?, time: series.time, luns: series.luns };
+                let job = Job {
+                    cell: series.contestants[turn].cell(name)?,
+                    time: series.time,
+                    luns: series.luns,
+                };
                 let figures = clients[turn].run(&job).with_context(|| name.to_string())?;
                 // The first round warms up.
                 if round > 0 {

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::cell::{Cell, Durability};
 use crate::client::Spec;
 use crate::rig::{Layout, Rig};
 use crate::target::Kind;
@@ -50,6 +51,8 @@ pub(crate) struct Contestant {
     so: PathBuf,
     options: String,
     lever: Option<String>,
+    /// Writes with FUA are a write and a flush.
+    flushes: bool,
 }
 
 impl Contestant {
@@ -68,6 +71,13 @@ impl Contestant {
             images: images.map(image).collect(),
         }
     }
+
+    /// What it is asked for in the cell of that name.
+    pub(crate) fn cell(&self, name: &str) -> anyhow::Result<Cell> {
+        let cell: Cell = name.parse()?;
+        let flushes = self.flushes && cell.durability == Durability::Fua;
+        Ok(if flushes { Cell { durability: Durability::Flush, ..cell } } else { cell })
+    }
 }
 
 const ALL: [&str; 13] = [
@@ -85,6 +95,7 @@ impl Settings {
             so: self.so.clone(),
             options: options.to_owned(),
             lever: None,
+            flushes: false,
         }
     }
 
@@ -139,6 +150,22 @@ impl Settings {
             rounds: self.rounds.unwrap_or(if self.quick { 3 } else { 7 }),
             time: self.time.unwrap_or(Duration::from_millis(if self.quick { 300 } else { 180 })),
         }
+    }
+
+    /// Writes with FUA, by the plugin, and as they would be without: a write and a flush.
+    fn fua(&self) -> [Series; 4] {
+        [
+            ("single", Layout::Single),
+            ("replica", Layout::Replica),
+            ("disperse", Layout::Disperse),
+            ("sharded", Layout::Sharded),
+        ]
+        .map(|(name, layout)| {
+            let flush =
+                Contestant { flushes: true, ..self.contestant("write+flush", Kind::Handler, "") };
+            let field = vec![self.ours(""), flush];
+            self.series(&format!("fua/none/{name}/free"), layout, field, &["fua1", "fua16"])
+        })
     }
 
     /// All series, in order.
@@ -218,6 +245,7 @@ impl Settings {
                 ));
             }
         }
+        plan.extend(self.fua());
         for luns in [1, 4, 16, 64] {
             let mut field = self.field(none, &[]);
             // As many connections as LUNs.

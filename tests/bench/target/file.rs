@@ -12,7 +12,7 @@ use anyhow::Context;
 use io_uring::{IoUring, opcode, types};
 
 use super::Disk;
-use crate::cell::{Cell, Tally};
+use crate::cell::{Cell, Durability, Tally};
 use crate::load::{Choice, DEEPEST, Op};
 
 /// How commands reach the file.
@@ -63,7 +63,7 @@ impl File {
                 Op::Read => self.open.read_exact_at(data, offset),
                 _ => self.open.write_all_at(data, offset),
             };
-            let result = if cell.flush && op == Op::Write {
+            let result = if cell.durability == Durability::Flush && op == Op::Write {
                 result.and_then(|()| self.open.sync_data())
             } else {
                 result
@@ -124,7 +124,7 @@ impl File {
             for (slot, good) in done {
                 let slot = usize::try_from(slot)?;
                 let (op, since) = running[slot];
-                if cell.flush && op == Op::Write && good {
+                if cell.durability == Durability::Flush && op == Op::Write && good {
                     running[slot].0 = Op::Flush;
                     start(&mut ring, slot, Op::Flush, 0)?;
                     continue;

@@ -13,7 +13,7 @@ use testbed::c_abi::{self, FakeCommand, FakeDevice, Table};
 use testbed::symbols::{LOG_DIR, ON_COMPLETION, TABLE};
 
 use super::Disk;
-use crate::cell::{Cell, Tally};
+use crate::cell::{Cell, Durability, Tally};
 use crate::load::{Choice, DEEPEST, Done, Op, pump};
 
 /// Who waits for the command of a number: slots count on from LUN to LUN.
@@ -23,6 +23,7 @@ static WAITING: [OnceLock<Sender<Done>>; 64] = [const { OnceLock::new() }; 64];
 const PIECE: usize = 64 << 10;
 const READ_16: u8 = 0x88;
 const WRITE_16: u8 = 0x8a;
+const FUA: u8 = 0x08;
 
 /// A LUN of the handler.
 pub(crate) struct Lun {
@@ -85,12 +86,13 @@ impl Disk for Lun {
         // A READ and a WRITE for each slot, as far as they are needed: what is made here is
         // measured, too.
         let needed = [(READ_16, cell.reads > 0), (WRITE_16, cell.reads < 100)];
+        let flags = if cell.durability == Durability::Fua { FUA } else { 0 };
         let commands: Vec<[Option<FakeCommand>; 2]> = (0..cell.depth)
             .map(|slot| {
                 needed.map(|(opcode, needed)| {
                     let data =
                         needed.then(|| vec![u8::try_from(slot).unwrap_or(0xff); cell.block])?;
-                    let mut command = FakeCommand::in_pieces(data, &[opcode], &pieces);
+                    let mut command = FakeCommand::in_pieces(data, &[opcode, flags], &pieces);
                     command.set_id(u16::try_from(self.number * DEEPEST + slot).expect("a number"));
                     Some(command)
                 })
