@@ -118,15 +118,8 @@ impl IoVecs {
     /// A copy of what is left.
     #[must_use]
     pub fn to_vec(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.len);
-        for entry in self.entries() {
-            let room = bytes.spare_capacity_mut().as_mut_ptr().cast::<u8>();
-            // SAFETY: the entry describes memory of this command that may be read, and there is
-            // room for all entries.
-            unsafe { ptr::copy_nonoverlapping(entry.iov_base.cast::<u8>(), room, entry.iov_len) };
-            // SAFETY: so many more bytes are initialised now.
-            unsafe { bytes.set_len(bytes.len() + entry.iov_len) };
-        }
+        let mut bytes = vec![0; self.len];
+        self.copy_to(&mut bytes);
         bytes
     }
 
@@ -165,7 +158,7 @@ impl IoVecs {
     }
 }
 
-/// Data of our own for requests that carry more than the initiator sent: a block, repeated.
+/// Data of our own, for requests that carry other than what the initiator sent.
 #[derive(Debug)]
 pub struct Buffer {
     bytes: Vec<u8>,
@@ -181,15 +174,8 @@ impl Buffer {
     /// No bytes.
     #[must_use]
     pub fn empty() -> Self {
-        Self::repeating(&[], 0)
-    }
-
-    /// At most `len` bytes: as many times `block` as fit.
-    #[must_use]
-    pub fn repeating(block: &[u8], len: usize) -> Self {
-        let bytes = block.repeat(len.checked_div(block.len()).unwrap_or(0));
         let entry = Box::new(iovec { iov_base: ptr::null_mut(), iov_len: 0 });
-        Self { bytes, entry, list: IoVecs::empty() }
+        Self { bytes: Vec::new(), entry, list: IoVecs::empty() }
     }
 
     /// These bytes, all of which are the data of the next request.

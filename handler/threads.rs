@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! Starts threads. One place, so that tests can refuse them.
+//! Starts threads, in one place, so that tests can refuse them; and locks.
 
 use std::sync::mpsc::sync_channel;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
+
+/// Locks, also where a holder has panicked.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Runs `work` on a thread of its own. False: none could be had.
 pub(crate) fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> bool {

@@ -2,7 +2,6 @@
 //! `tcmu-glfs check`: can this LUN be served, and if not, why not?
 
 use std::path::Path;
-use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,13 +11,13 @@ use handler_glfs::lun::backend::Source as _;
 use nix::errno::Errno;
 
 use crate::configfs::KernelLun;
-use crate::exit::CommandError;
-use crate::files::Root;
-use crate::finding::Severity;
+use crate::exit::Outcome;
+use crate::files::Files;
+use crate::finding::{Finding, Severity};
 use crate::gfapi_session::GfapiSession;
 use crate::image_info::{self, Fencing, ImageInfo};
 use crate::report::Report;
-use crate::{cfgstring_arg, exit, size};
+use crate::{cfgstring_arg, size};
 
 /// Tries a configuration as tcmu-runner would: is it well-formed, do its servers answer, is the
 /// image there, can it be fenced?
@@ -39,38 +38,18 @@ pub(crate) struct Args {
     cfgstring: String,
     /// Print the findings as one JSON document
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
     #[command(flatten)]
-    root: Root,
+    files: Files,
 }
 
-pub(crate) fn run(args: &Args) -> ExitCode {
-    exit::conclude(args.json, examine(args))
-}
-
-fn examine(args: &Args) -> Result<bool, CommandError> {
+pub(crate) fn run(args: &Args) -> Outcome {
     let (site, mistake) = cfgstring_arg::site();
     let config = cfgstring_arg::parse_with(&args.cfgstring, &site)?;
     let mut report = Report::live(&args.cfgstring, args.json);
-    if let Some(mistake) = mistake {
-        report.warning("site", mistake);
-    }
+    report.add("site", mistake.map(Finding::warning));
     check(&config, &mut report);
-    let luns = KernelLun::serving(&args.root.files(), &site, &config);
-    if let [first, others @ ..] = luns.as_slice() {
-        let names = luns.iter().map(|lun| lun.name.as_str()).collect::<Vec<_>>().join(", ");
-        if others.is_empty() {
-            report.note("lun", format!("LUN {} of this host serves the image", first.name));
-        } else {
-            report.error(
-                "lun",
-                format!(
-                    "LUNs {names} of this host all serve the image: initiators take them for \
-                     separate disks, and overwrite each other's data; delete all but one"
-                ),
-            );
-        }
-    }
+    report.add("lun", served(&KernelLun::serving(&args.files, &config)));
     let is_well = report.worst() < Severity::Error;
     if args.json {
         report.print_json("check");
@@ -78,239 +57,203 @@ fn examine(args: &Args) -> Result<bool, CommandError> {
     Ok(is_well)
 }
 
+/// The LUNs of this host that serve the image.
+fn served(luns: &[KernelLun]) -> Option<Finding> {
+    match luns {
+        [] => None,
+        [only] => Some(Finding::note(format!("LUN {} of this host serves the image", only.name))),
+        luns => {
+            let names = luns.iter().map(|lun| lun.name.as_str()).collect::<Vec<_>>().join(", ");
+            Some(Finding::error(format!(
+                "LUNs {names} of this host all serve the image: initiators take them for separate \
+                 disks, and overwrite each other's data; delete all but one"
+            )))
+        }
+    }
+}
+
 /// For the image, when servers that do not answer have used up open-timeout=.
 const LEAST_WAIT: Duration = Duration::from_secs(1);
 
 fn check(config: &Config, report: &mut Report) {
-    report.ok(
-        "configuration",
-        format!(
-            "the configuration is well-formed: volume {}, image {}",
-            config.volume, config.path
-        ),
+    let well_formed = format!(
+        "the configuration is well-formed: volume {}, image {}",
+        config.volume, config.path
     );
+    report.add("configuration", [Finding::ok(well_formed)]);
     let session = GfapiSession::begin();
     let begin = Instant::now();
     let source = Opener::new(&Config { access: Access::ReadOnly, ..config.clone() });
-    servers(&source.probe_servers(config.open_timeout), report);
+    report.add("server", servers(&source.probe_servers(config.open_timeout)));
     let left = config.open_timeout.saturating_sub(begin.elapsed()).max(LEAST_WAIT);
     match source.open(left, None) {
         Ok(opened) => match ImageInfo::of(&opened.image) {
             Ok(info) => image(config, &info, report),
             Err(errno) => {
                 let why = image_info::explain(config, errno);
-                report.error("image", format!("the size of the image is unknown: {why}"));
+                let unknown = format!("the size of the image is unknown: {why}");
+                report.add("image", [Finding::error(unknown)]);
             }
         },
         Err(not) => {
-            report.error(if not.errno == Errno::ENOTCONN { "server" } else { "image" }, not.why);
-            for text in session.complaints() {
-                report.note("libgfapi", format!("libgfapi's log says: {text}"));
-            }
+            let about = if not.errno == Errno::ENOTCONN { "server" } else { "image" };
+            report.add(about, [Finding::error(not.why)]);
+            let complaints = session.complaints().into_iter();
+            let said = complaints.map(|text| format!("libgfapi's log says: {text}"));
+            report.add("libgfapi", said.map(Finding::note));
         }
     }
 }
 
-/// Waits for bricks that are still being connected, and reports those that are missing.
-fn bricks(config: &Config, report: &mut Report) {
+/// Waits for bricks that are still being connected; those that are missing.
+fn bricks(config: &Config) -> Option<Finding> {
     const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
     const INTERVAL: Duration = Duration::from_millis(500);
     let begin = Instant::now();
     loop {
-        let volumes = gluster::volumes();
-        let Some(volume) = volumes.into_iter().find(|volume| volume.volume == config.volume) else {
-            return;
-        };
+        let mut volumes = gluster::volumes().into_iter();
+        let volume = volumes.find(|volume| volume.volume == config.volume)?;
         if volume.connected >= volume.bricks {
-            return report.ok("bricks", format!("all {} bricks are connected", volume.bricks));
+            return Some(Finding::ok(match volume.bricks {
+                1 => String::from("its brick is connected"),
+                bricks => format!("all {bricks} bricks are connected"),
+            }));
         }
         if begin.elapsed() >= CONNECT_TIMEOUT {
-            return report.warning(
-                "bricks",
-                format!(
-                    "only {} of {} bricks are connected: the next one that fails may stop the LUN, \
-                     and what is written now must be healed; gluster volume status {}",
-                    volume.connected, volume.bricks, config.volume
-                ),
-            );
+            return Some(Finding::warning(format!(
+                "only {} of {} bricks are connected: the next one that fails may stop the LUN, \
+                 and what is written now must be healed; gluster volume status {}",
+                volume.connected, volume.bricks, config.volume
+            )));
         }
         thread::sleep(INTERVAL);
     }
 }
 
-fn servers(probes: &[ServerProbe], report: &mut Report) {
-    if probes.is_empty() {
-        report.note("server", "no server is asked: the volume's layout comes from volfile=");
-    }
+fn servers(probes: &[ServerProbe]) -> Vec<Finding> {
     let some = probes.iter().any(|probe| probe.outcome.is_ok());
-    for ServerProbe { server, outcome } in probes {
-        match outcome {
-            Ok(()) => report.ok("server", format!("{server} answers")),
-            Err(why) if some => report.warning(
-                "server",
-                format!(
-                    "{server} does not answer: {why}; others do, but start glusterd there, or \
-                     take it out of the list"
-                ),
-            ),
-            // All of them are named in the one error about the open.
-            Err(_) => {}
+    let answers = probes.iter().filter_map(|ServerProbe { server, outcome }| match outcome {
+        Ok(()) => Some(Finding::ok(format!("{server} answers"))),
+        Err(why) if some => Some(Finding::warning(format!(
+            "{server} does not answer: {why}; others do, but start glusterd there, or take it out \
+             of the list"
+        ))),
+        // All of them are named in the one error about the open.
+        Err(_) => None,
+    });
+    let number = match probes {
+        [] => Some("no server is asked: the volume's layout comes from volfile=".to_owned()),
+        [ServerProbe { server, outcome: Ok(()) }] => {
+            Some(format!("{server} is the only one: name others with ;server=HOST"))
         }
-    }
-    if let [only] = probes {
-        if only.outcome.is_ok() {
-            report.note(
-                "server",
-                format!("{} is the only one: name others with ;server=HOST", only.server),
-            );
-        }
-    }
+        _ => None,
+    };
+    answers.chain(number.map(Finding::note)).collect()
 }
 
 fn image(config: &Config, info: &ImageInfo, report: &mut Report) {
-    report.ok("volume", format!("volume {}: {}", config.volume, info.topology));
-    bricks(config, report);
-    blocks(info, report);
-    access(config, info, report);
-    if let Some(shard) = info.topology.shard {
-        report.note("shards", format!("the volume is sharded: pieces of {}", size::show(shard)));
+    let volume = format!("volume {}: {}", config.volume, info.topology);
+    report.add("volume", [Finding::ok(volume)]);
+    report.add("bricks", bricks(config));
+    report.add("size", blocks(info));
+    report.add("access", access(config, info));
+    let sharded = |shard| format!("the volume is sharded: pieces of {}", size::show(shard));
+    report.add("shards", info.topology.shard.map(sharded).map(Finding::note));
+    report.add("fencing", fencing(config, info));
+    if let Ok(Fencing::Owned(owner)) = &info.fencing {
+        report.add("owner", [Finding::note(format!("it is in use, and owned by {owner}"))]);
     }
-    fencing(config, info, report);
-    tls(info, report);
+    report.add("tls", [tls(info)]);
 }
 
-fn blocks(info: &ImageInfo, report: &mut Report) {
+fn blocks(info: &ImageInfo) -> Vec<Finding> {
     const LARGE_BLOCK: u64 = 4096;
     let (bytes, allocated) = (info.stat.bytes, info.stat.allocated);
     if bytes < size::BLOCK {
-        return report.error(
-            "size",
-            format!("the image has {bytes} bytes, not even one block: tcmu-glfs resize"),
-        );
+        return vec![Finding::error(format!(
+            "the image has {bytes} bytes, not even one block: tcmu-glfs resize"
+        ))];
     }
     let share = format!("{} of them allocated", size::show(allocated));
-    report.ok("size", format!("the image opens: {}, {share}", size::show(bytes)));
+    let mut findings =
+        vec![Finding::ok(format!("the image opens: {}, {share}", size::show(bytes)))];
     let (odd, large) = (bytes % size::BLOCK, bytes % LARGE_BLOCK);
     if odd != 0 {
-        report.warning(
-            "size",
-            format!("its last {odd} bytes are no whole block and are not served: tcmu-glfs resize"),
-        );
+        findings.push(Finding::warning(format!(
+            "its last {odd} bytes are no whole block and are not served: tcmu-glfs resize"
+        )));
     } else if large != 0 {
-        report.note(
-            "size",
-            format!(
-                "with blocks of {LARGE_BLOCK} bytes, its last {large} bytes would not be served"
-            ),
-        );
+        findings.push(Finding::note(format!(
+            "with blocks of {LARGE_BLOCK} bytes, its last {large} bytes would not be served"
+        )));
     }
+    findings
 }
 
-fn access(config: &Config, info: &ImageInfo, report: &mut Report) {
+fn access(config: &Config, info: &ImageInfo) -> Option<Finding> {
     match (config.access, info.may_change) {
-        (Access::ReadOnly, _) => report.note("access", "the LUN is read-only (access=ro)"),
-        (_, Ok(true)) => {}
-        (Access::Auto, Ok(false)) => report.warning(
-            "access",
+        (Access::ReadOnly, _) => Some(Finding::note("the LUN is read-only (access=ro)")),
+        (_, Ok(true)) => None,
+        (Access::Auto, Ok(false)) => Some(Finding::warning(
             "the volume lets this host change nothing: the LUN will be read-only (access=auto); \
              is that meant?",
-        ),
-        (Access::ReadWrite, Ok(false)) => report.error(
-            "access",
+        )),
+        (Access::ReadWrite, Ok(false)) => Some(Finding::error(
             "the volume lets this host change nothing, and access=rw asks for it: leave that out, \
              or make the volume writable",
-        ),
-        (_, Err(errno)) => report.warning(
-            "access",
-            format!(
-                "whether the image can be written is \
-                                                             not known: {errno}"
-            ),
-        ),
+        )),
+        (_, Err(errno)) => Some(Finding::warning(format!(
+            "whether the image can be written is not known: {errno}"
+        ))),
     }
 }
 
-fn fencing(config: &Config, info: &ImageInfo, report: &mut Report) {
+fn fencing(config: &Config, info: &ImageInfo) -> Option<Finding> {
     let fence = if config.cache == Cache::Writeback { Fence::Off } else { config.fence };
     let off = if config.fence == Fence::Off { "fence=off" } else { "cache=writeback" };
-    match (&info.fencing, fence) {
-        (Err(errno), Fence::Required) => {
-            report.error(
-                "fencing",
-                format!(
-                    "whether the image can be fenced could not be asked: \
-                                             {errno}"
-                ),
-            );
+    Some(match (&info.fencing, fence) {
+        (Err(errno), fence) => {
+            let is_required = fence == Fence::Required;
+            let severity = if is_required { Severity::Error } else { Severity::Warning };
+            let what = format!("whether the image can be fenced could not be asked: {errno}");
+            Finding::new(severity, what)
         }
-        (Err(errno), _) => {
-            report.warning(
-                "fencing",
-                format!(
-                    "whether the image can be fenced could not be \
-                                               asked: {errno}"
-                ),
-            );
-        }
-        (Ok(Fencing::Owned(_) | Fencing::Free), Fence::Off) => report.error(
-            "fencing",
-            format!(
-                "the image is fenced, and with {off} the bricks refuse this LUN: use fence=auto, \
-                 or unfence the file"
-            ),
-        ),
+        (Ok(Fencing::Owned(_) | Fencing::Free), Fence::Off) => Finding::error(format!(
+            "the image is fenced, and with {off} the bricks refuse this LUN: use fence=auto, or \
+             unfence the file"
+        )),
         (Ok(_), Fence::Off) => {
-            report.note(
-                "fencing",
-                format!(
-                    "not fenced ({off}): only for an image that one \
-                                            gateway serves"
-                ),
-            );
+            Finding::note(format!("not fenced ({off}): only for an image that one gateway serves"))
         }
         (Ok(Fencing::Impossible(why)), Fence::Required) => {
-            report.error("fencing", format!("fence=required, and it cannot be fenced: {why}"));
+            Finding::error(format!("fence=required, and it cannot be fenced: {why}"))
         }
         // What nobody writes needs no fence.
-        (Ok(Fencing::Impossible(_)), Fence::Auto) if info.may_change == Ok(false) => {}
-        (Ok(Fencing::Impossible(why)), Fence::Auto) => report.warning(
-            "fencing",
-            format!(
-                "it cannot be fenced: {why}; serve it from one gateway only, or a gateway that \
-                 hangs may write late"
-            ),
-        ),
-        (Ok(Fencing::Possible), _) => report.ok(
-            "fencing",
-            "it can be fenced: the volume enforces \
-                                                            locks",
-        ),
-        (Ok(Fencing::Free), _) => report.ok("fencing", "it is fenced, and no gateway owns it now"),
-        (Ok(Fencing::Owned(_)), _) => report.ok("fencing", "it is fenced"),
-    }
-    if let Ok(Fencing::Owned(owner)) = &info.fencing {
-        report.note("owner", format!("it is in use, and owned by {owner}"));
-    }
+        (Ok(Fencing::Impossible(_)), Fence::Auto) if info.may_change == Ok(false) => return None,
+        (Ok(Fencing::Impossible(why)), Fence::Auto) => Finding::warning(format!(
+            "it cannot be fenced: {why}; serve it from one gateway only, or a gateway that hangs \
+             may write late"
+        )),
+        (Ok(Fencing::Possible), _) => Finding::ok("it can be fenced: the volume enforces locks"),
+        (Ok(Fencing::Free), _) => Finding::ok("it is fenced, and no gateway owns it now"),
+        (Ok(Fencing::Owned(_)), _) => Finding::ok("it is fenced"),
+    })
 }
 
 /// Its presence makes Gluster's daemons and clients encrypt what they say to glusterd.
 const SECURE_ACCESS: &str = "/var/lib/glusterd/secure-access";
 
-fn tls(info: &ImageInfo, report: &mut Report) {
+fn tls(info: &ImageInfo) -> Finding {
     match (info.topology.tls, Path::new(SECURE_ACCESS).exists()) {
-        (true, true) => report.ok("tls", "connections to bricks and servers are encrypted"),
-        (true, false) => report.note(
-            "tls",
-            format!(
-                "connections to bricks are encrypted, those to servers are not: \
-                     {SECURE_ACCESS} is not there"
-            ),
-        ),
-        (false, true) => report.warning(
-            "tls",
+        (true, true) => Finding::ok("connections to bricks and servers are encrypted"),
+        (true, false) => Finding::note(format!(
+            "connections to bricks are encrypted, those to servers are not: {SECURE_ACCESS} is \
+             not there"
+        )),
+        (false, true) => Finding::warning(
             "connections to servers are encrypted, those to bricks are not: gluster volume set \
              VOLUME client.ssl on (and server.ssl)",
         ),
-        (false, false) => report.note("tls", "connections are not encrypted"),
+        (false, false) => Finding::note("connections are not encrypted"),
     }
 }

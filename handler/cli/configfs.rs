@@ -32,7 +32,6 @@ pub(crate) enum Sameness {
 }
 
 impl KernelLun {
-    /// All of them.
     pub(crate) fn all(files: &Files, site: &Site) -> Vec<Self> {
         let adapters = files.names(CORE).into_iter().filter(|name| name.starts_with("user_"));
         let folders = adapters.flat_map(|adapter| {
@@ -43,8 +42,8 @@ impl KernelLun {
     }
 
     /// Those that serve the image of `config`.
-    pub(crate) fn serving(files: &Files, site: &Site, config: &Config) -> Vec<Self> {
-        let luns = Self::all(files, site).into_iter();
+    pub(crate) fn serving(files: &Files, config: &Config) -> Vec<Self> {
+        let luns = Self::all(files, &Site::current()).into_iter();
         luns.filter(|lun| lun.config.as_ref().is_ok_and(|own| sameness(own, config).is_some()))
             .collect()
     }
@@ -90,11 +89,8 @@ mod tests {
         };
         let image = "glfs/vol@h/dir/a.img";
         assert_eq!(sameness(image, "glfs/vol@h//dir/a.img;fence=off"), Some(Sameness::Certain));
-        assert_eq!(
-            sameness(image, "glfs/vol@g/dir/a.img;server=h"),
-            Some(Sameness::Certain),
-            "a common server"
-        );
+        let common_server = sameness(image, "glfs/vol@g/dir/a.img;server=h");
+        assert_eq!(common_server, Some(Sameness::Certain));
         assert_eq!(sameness(image, "glfs/vol@g/dir/a.img"), Some(Sameness::Possible));
         assert_eq!(sameness(image, "glfs/vol@h/dir/b.img"), None);
         assert_eq!(sameness(image, "glfs/other@h/dir/a.img"), None);

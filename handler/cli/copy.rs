@@ -3,9 +3,8 @@
 //! progress, interruptible.
 
 use std::ops::Range;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use handler_glfs::gluster::File;
@@ -18,7 +17,7 @@ use crate::interrupt::Interrupt;
 const STEP: u64 = 1 << 20;
 /// Reads or writes at a time: they overlap on the way to the bricks.
 const AT_ONCE: usize = 4;
-/// Bytes of a call that moves none over the netprogress.
+/// Bytes of a call that moves none over the network.
 const STRIDE: u64 = 256 << 20;
 
 /// Reason why an image was not filled.
@@ -45,24 +44,19 @@ pub(crate) struct Progress {
 impl Progress {
     /// Shows progress over `bytes`, if there is a terminal to show it on.
     pub(crate) fn new(interrupt: Interrupt, bytes: u64, what: &'static str) -> Self {
-        let style = ProgressStyle::with_template(
-            "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
-        );
-        let bar = ProgressBar::new(bytes).with_message(what);
-        Self {
-            interrupt,
-            bar: bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())),
-        }
+        let template = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+        Self::shown(interrupt, bytes, what, template)
     }
 
     /// Shows progress over a number of steps.
     pub(crate) fn steps(interrupt: Interrupt, steps: u64, what: &'static str) -> Self {
-        let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}");
-        let bar = ProgressBar::new(steps).with_message(what);
-        Self {
-            interrupt,
-            bar: bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())),
-        }
+        Self::shown(interrupt, steps, what, "{msg} {wide_bar} {pos}/{len} {eta}")
+    }
+
+    fn shown(interrupt: Interrupt, len: u64, what: &'static str, template: &str) -> Self {
+        let style = ProgressStyle::with_template(template);
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+        Self { interrupt, bar: ProgressBar::new(len).with_message(what).with_style(style) }
     }
 
     /// Counts finished bytes or steps; false once the user has asked for the end.
@@ -71,18 +65,7 @@ impl Progress {
         !self.interrupt.is_asked()
     }
 
-    /// Goes over `range` in steps of `size`, one after the other.
-    fn stride(
-        &self,
-        range: Range<u64>,
-        size: u64,
-        step: impl Fn(u64, u64) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
-        let next = AtomicU64::new(range.start);
-        self.run_steps(&next, range.end, size, &step)
-    }
-
-    /// Like `stride`, several steps at a time, in no order.
+    /// Goes over `range` in steps of [`STEP`], several at a time, in no order.
     fn spread(
         &self,
         range: Range<u64>,
@@ -101,6 +84,7 @@ impl Progress {
         failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 
+    /// Goes from `next` to `end` in steps of `size`.
     fn run_steps(
         &self,
         next: &AtomicU64,
@@ -131,16 +115,14 @@ impl Drop for Progress {
 
 /// Allocates the first `bytes` of an image on the bricks.
 pub(crate) fn allocate(image: &File, bytes: u64, progress: &Progress) -> Result<(), Failure> {
-    let allocated = progress.stride(0..bytes, STRIDE, |at, len| {
-        image.allocate(at, len).map_err(|e| Failure::Write(e, at))
-    });
-    match allocated {
+    let failed = |at| move |errno| Failure::Write(errno, at);
+    let step = |at, len| image.allocate(at, len).map_err(failed(at));
+    match progress.run_steps(&AtomicU64::new(0), bytes, STRIDE, &step) {
         // Disperse volumes.
         Err(Failure::Write(Errno::EOPNOTSUPP | Errno::ENOSYS, at)) => {
-            let zeros = vec![0; step_len()];
             progress.spread(at..bytes, |at, len| {
-                let zeros = zeros.get(..usize::try_from(len).unwrap_or(0)).unwrap_or_default();
-                image.write_at(zeros, at).map_err(|errno| Failure::Write(errno, at))
+                let zeros = vec![0; usize::try_from(len).unwrap_or(0)];
+                image.write_at(&zeros, at).map_err(failed(at))
             })
         }
         other => other,
@@ -207,8 +189,4 @@ fn copy_step(source: &File, image: &File, at: u64, len: u64) -> Result<(), Failu
         begin = begin.saturating_add(u64::try_from(bytes.len()).unwrap_or(0));
     }
     Ok(())
-}
-
-fn step_len() -> usize {
-    usize::try_from(STEP).unwrap_or(0)
 }

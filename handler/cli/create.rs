@@ -1,21 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! `tcmu-glfs create`: new images.
 
-use std::process::ExitCode;
-
 use handler_glfs::config::{Access, Config};
-use handler_glfs::gluster::{AdminClient, File, Opener};
-use handler_glfs::lun::backend::{AcquireError, ImageLock as _, Preempt, Source as _};
+use handler_glfs::gluster::{File, Opener};
+use handler_glfs::lun::backend::{AcquireError, ImageLock as _, Preempt};
 use nix::errno::Errno;
 
 use crate::configfs::KernelLun;
 use crate::copy::{self, Progress};
-use crate::exit::CommandError;
-use crate::files::Root;
+use crate::exit::{CommandError, Outcome};
+use crate::files::Files;
 use crate::gfapi_session::GfapiSession;
 use crate::image_info::{self, Fencing, ImageInfo};
 use crate::interrupt::Interrupt;
-use crate::{cfgstring_arg, exit, size};
+use crate::{cfgstring_arg, size};
 
 /// Creates an image: empty, or a copy of another one.
 ///
@@ -58,14 +56,10 @@ pub(crate) struct Args {
     #[arg(long, requires = "from")]
     force: bool,
     #[command(flatten)]
-    root: Root,
+    files: Files,
 }
 
-pub(crate) fn run(args: &Args) -> ExitCode {
-    exit::conclude(false, create(args).map(|()| true))
-}
-
-fn create(args: &Args) -> Result<(), CommandError> {
+pub(crate) fn run(args: &Args) -> Outcome {
     let config = cfgstring_arg::parse(&args.image)?;
     let from = args.from.as_deref().map(cfgstring_arg::parse).transpose()?;
     if let Some(from) = from.as_ref().filter(|_| !args.force) {
@@ -74,7 +68,7 @@ fn create(args: &Args) -> Result<(), CommandError> {
     let label = config.label();
     let session = GfapiSession::begin();
     let made = make(args, &config, from.as_ref(), &session);
-    let Made { bytes, free } = made.map_err(|why| format!("{label}: {why}"))?;
+    let (bytes, free) = made.map_err(|why| format!("{label}: {why}"))?;
     let how = if args.preallocate { ", allocated" } else { "" };
     println!("{label}: created, {}{how}", size::show(bytes));
     if let Some(free) = free.filter(|&free| free < bytes && !args.preallocate) {
@@ -84,13 +78,12 @@ fn create(args: &Args) -> Result<(), CommandError> {
             size::show(free)
         );
     }
-    Ok(())
+    Ok(true)
 }
 
 /// A copy of an image that changes meanwhile is no image of any moment.
 fn refuse_source_in_use(args: &Args, from: &Config) -> Result<(), CommandError> {
-    let (site, _) = cfgstring_arg::site();
-    match KernelLun::serving(&args.root.files(), &site, from).first() {
+    match KernelLun::serving(&args.files, from).first() {
         None => Ok(()),
         Some(lun) => Err(CommandError::Failed(format!(
             "the source {} is served by LUN {} of this host, whose initiators may change it \
@@ -103,19 +96,13 @@ fn refuse_source_in_use(args: &Args, from: &Config) -> Result<(), CommandError> 
     }
 }
 
-/// A new image.
-struct Made {
-    bytes: u64,
-    /// Free space of the volume before; `None` if unknown.
-    free: Option<u64>,
-}
-
+/// Size of the new image, and free space of the volume before; `None` if unknown.
 fn make(
     args: &Args,
     config: &Config,
     from: Option<&Config>,
     session: &GfapiSession,
-) -> Result<Made, String> {
+) -> Result<(u64, Option<u64>), String> {
     let source = from.map(|config| Origin::open(config, session)).transpose()?;
     let bytes = match (args.size, &source) {
         (Some(bytes), Some(source)) if bytes < source.bytes => {
@@ -153,21 +140,17 @@ fn make(
     let interrupt = Interrupt::catch().map_err(|e| format!("signals could not be caught: {e}"))?;
     let image = client.create(&config.path).map_err(|errno| not_created(config, errno))?;
     fill(&image, bytes, source.as_ref(), args.preallocate, interrupt).map_err(|why| {
-        session.explain(&format!("{why}; {}", remove_incomplete(config, &client)))
+        let removed = match client.remove(&config.path) {
+            Ok(()) => String::from("the incomplete image is removed"),
+            Err(errno) => format!(
+                "the incomplete image could not be removed ({errno}): tcmu-glfs remove {}, when \
+                 the volume answers again",
+                config.label()
+            ),
+        };
+        session.explain(&format!("{why}; {removed}"))
     })?;
-    Ok(Made { bytes, free: free.ok() })
-}
-
-/// Removes an image that could not be filled; what is to be said of that.
-fn remove_incomplete(config: &Config, client: &AdminClient) -> String {
-    match client.remove(&config.path) {
-        Ok(()) => String::from("the incomplete image is removed"),
-        Err(errno) => format!(
-            "the incomplete image could not be removed ({errno}): tcmu-glfs remove {}, when the \
-             volume answers again",
-            config.label()
-        ),
-    }
+    Ok((bytes, free.ok()))
 }
 
 fn fill(
@@ -224,11 +207,8 @@ impl Origin {
     fn open(config: &Config, session: &GfapiSession) -> Result<Self, String> {
         let label = config.label();
         let failed = |why: String| format!("the source {label}: {why}");
-        let opener = Opener::new(&Config { access: Access::ReadOnly, ..config.clone() });
-        let image = opener
-            .open(config.open_timeout, None)
-            .map_err(|not| failed(session.explain(&not.why)))?
-            .image;
+        let image = image_info::open(config, Access::ReadOnly, session)
+            .map_err(|why| format!("the source {why}"))?;
         let info = ImageInfo::of(&image)
             .map_err(|errno| failed(format!("its size is unknown: {errno}")))?;
         match &info.fencing {

@@ -40,23 +40,16 @@ pub(crate) struct ErrorDocument {
     exit_status: u8,
 }
 
-impl CommandError {
-    fn exit_status(&self) -> u8 {
-        match self {
-            Self::Failed(_) => 1,
-            Self::Usage(_) => 2,
-        }
-    }
-}
+/// What came of a command. `Ok(false)`: a problem has been found, and reported.
+pub(crate) type Outcome = Result<bool, CommandError>;
 
-/// Ends a command: prints an error, as JSON on standard output if `json` is set. `Ok(false)`: a
-/// problem has been found, and reported.
-pub(crate) fn conclude(json: bool, result: Result<bool, CommandError>) -> ExitCode {
-    match result {
+/// Ends a command: prints an error, as JSON on standard output if `json` is set.
+pub(crate) fn conclude(json: bool, outcome: Outcome) -> ExitCode {
+    match outcome {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(why) => {
-            let exit_status = why.exit_status();
+            let exit_status = if matches!(why, CommandError::Usage(_)) { 2 } else { 1 };
             if json {
                 json::print("error", &ErrorDocument { error: why.to_string(), exit_status });
             } else {

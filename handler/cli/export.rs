@@ -5,13 +5,12 @@
 //! ALUA groups that docs/high-availability.md explains.
 
 use std::net::IpAddr;
-use std::process::ExitCode;
 
 use handler_glfs::config::{Config, Fence};
 
-use crate::exit::CommandError;
+use crate::exit::{CommandError, Outcome};
 use crate::finding::word;
-use crate::{cfgstring_arg, exit, size};
+use crate::{cfgstring_arg, size};
 
 /// Prints the commands that create a LUN and export it, for a shell: loopback, iSCSI, iSCSI with
 /// CHAP, or iSCSI through two gateways.
@@ -89,40 +88,27 @@ fn iqn(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-pub(crate) fn run(args: &Args) -> ExitCode {
-    exit::conclude(
-        false,
-        commands(args).map(|lines| {
-            println!("{}", lines.join("\n"));
-            true
-        }),
-    )
+pub(crate) fn run(args: &Args) -> Outcome {
+    println!("{}", commands(args)?.join("\n"));
+    Ok(true)
 }
 
 fn commands(args: &Args) -> Result<Vec<String>, CommandError> {
     let config = cfgstring_arg::parse(&args.cfgstring)?;
-    let gateways = args.portal.len();
-    match (gateways, args.gateway) {
-        (0 | 1, None) | (2, Some(_)) => {}
-        (2, None) => {
-            let why = "two portals are those of two gateways: say which this is, --gateway 1 or 2";
-            return Err(CommandError::Usage(why.to_owned()));
-        }
-        (0 | 1, Some(_)) => {
-            let why = "--gateway is for two gateways: give the portals of both";
-            return Err(CommandError::Usage(why.to_owned()));
-        }
-        _ => {
-            return Err(CommandError::Usage(String::from(
-                "more than two portals are not supported",
-            )));
-        }
-    }
-    if gateways == 2 && config.fence == Fence::Off {
-        return Err(CommandError::Usage(String::from(
+    let wrong = match (args.portal.len(), args.gateway) {
+        (2, Some(_)) if config.fence == Fence::Off => Some(
             "two gateways without a fence lose data: leave out fence=off, better write \
              fence=required",
-        )));
+        ),
+        (0 | 1, None) | (2, Some(_)) => None,
+        (2, None) => {
+            Some("two portals are those of two gateways: say which this is, --gateway 1 or 2")
+        }
+        (0 | 1, Some(_)) => Some("--gateway is for two gateways: give the portals of both"),
+        _ => Some("more than two portals are not supported"),
+    };
+    if let Some(why) = wrong {
+        return Err(CommandError::Usage(why.to_owned()));
     }
     let mut lines = lun(args, &config);
     match &args.target {
@@ -188,10 +174,8 @@ fn iscsi(args: &Args, target: &str) -> Vec<String> {
     }
     for group in 1..=groups {
         let path = format!("/iscsi/{target}/tpg{group}");
-        let portal = match args.portal.get(group - 1) {
-            None => String::from("0.0.0.0"),
-            Some(address) => address.to_string(),
-        };
+        let everywhere = IpAddr::from([0, 0, 0, 0]);
+        let portal = args.portal.get(group - 1).unwrap_or(&everywhere);
         let chap = u8::from(args.chap_user.is_some());
         lines.push(format!("targetcli {path}/portals create {portal}"));
         lines.push(format!(
@@ -252,8 +236,7 @@ mod tests {
     }
 
     const ISCSI: &str = "d0 vol@h/a.img;fence=required --size 1G --target \
-                         iqn.2026-01.org.example:d0 \
-                         --initiator iqn.1993-08.org.debian:01:1";
+                         iqn.2026-01.org.example:d0 --initiator iqn.1993-08.org.debian:01:1";
 
     #[test]
     fn a_loopback_lun_has_its_timeout_and_serial_before_it_is_exported_and_is_saved() {

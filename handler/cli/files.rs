@@ -4,17 +4,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where this host's files are.
-#[derive(Debug, Clone)]
+/// Where this host's files are: a hidden option of commands that look at this host.
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Files {
-    root: PathBuf,
+    /// Where the host's files are
+    #[arg(long, value_name = "PATH", default_value = "/", hide = true)]
+    pub(crate) root: PathBuf,
 }
 
 impl Files {
-    pub(crate) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned() }
-    }
-
     /// Whether these are the files of the running system, not a test's.
     pub(crate) fn are_real(&self) -> bool {
         self.root == Path::new("/")
@@ -40,19 +38,5 @@ impl Files {
             entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
         names.sort();
         names
-    }
-}
-
-/// The hidden option of commands that look at this host.
-#[derive(Debug, Clone, clap::Args)]
-pub(crate) struct Root {
-    /// Where the host's files are
-    #[arg(long = "root", value_name = "PATH", default_value = "/", hide = true)]
-    root: PathBuf,
-}
-
-impl Root {
-    pub(crate) fn files(&self) -> Files {
-        Files::new(&self.root)
     }
 }

@@ -50,39 +50,53 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
-    pub(crate) fn new(severity: Severity, what: impl Into<String>, why: impl Into<String>) -> Self {
-        Self { severity, about: "", what: what.into(), why: why.into(), fix: None }
+    pub(crate) fn new(severity: Severity, what: impl Into<String>) -> Self {
+        Self { severity, about: "", what: what.into(), why: String::new(), fix: None }
     }
 
-    pub(crate) fn ok(what: impl Into<String>, why: impl Into<String>) -> Self {
-        Self::new(Severity::Ok, what, why)
+    pub(crate) fn ok(what: impl Into<String>) -> Self {
+        Self::new(Severity::Ok, what)
     }
 
-    /// Sets the area.
+    pub(crate) fn note(what: impl Into<String>) -> Self {
+        Self::new(Severity::Note, what)
+    }
+
+    pub(crate) fn warning(what: impl Into<String>) -> Self {
+        Self::new(Severity::Warning, what)
+    }
+
+    pub(crate) fn error(what: impl Into<String>) -> Self {
+        Self::new(Severity::Error, what)
+    }
+
     pub(crate) fn about(mut self, about: &'static str) -> Self {
         self.about = about;
         self
     }
 
-    /// Fixed by a command that can be run as it is.
-    pub(crate) fn fixed_by(mut self, place: Place, command: impl Into<String>) -> Self {
-        self.fix = Some(Fix { place, command: command.into(), by_hand: None });
+    /// Why it matters.
+    pub(crate) fn because(mut self, why: impl Into<String>) -> Self {
+        self.why = why.into();
         self
     }
 
-    /// Fixed by an admin who knows this first.
-    pub(crate) fn by_hand(
-        mut self,
-        place: Place,
-        command: impl Into<String>,
-        know: impl Into<String>,
-    ) -> Self {
-        self.fix = Some(Fix { place, command: command.into(), by_hand: Some(know.into()) });
+    /// Fixed by a command on a node of the cluster.
+    pub(crate) fn on_cluster(mut self, command: impl Into<String>) -> Self {
+        self.fix = Some(Fix { place: Place::Cluster, command: command.into(), by_hand: None });
         self
     }
 
-    pub(crate) fn reason(&self) -> (Severity, &str) {
-        (self.severity, &self.why)
+    /// Fixed by a command on this host.
+    pub(crate) fn on_host(mut self, command: impl Into<String>) -> Self {
+        self.fix = Some(Fix { place: Place::Host, command: command.into(), by_hand: None });
+        self
+    }
+
+    /// The command cannot be run as it is, but by an admin who knows this first.
+    pub(crate) fn by_hand(mut self, know: impl Into<String>) -> Self {
+        self.fix = self.fix.map(|fix| Fix { by_hand: Some(know.into()), ..fix });
+        self
     }
 
     /// Whether it is to be fixed.

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What a gateway can know about an image. Asking takes no lock and changes nothing.
 
-use handler_glfs::config::Config;
-use handler_glfs::gluster::{File, Topology};
-use handler_glfs::lun::backend::{Enforcement, ImageLock as _, ImageStat};
+use handler_glfs::config::{Access, Config};
+use handler_glfs::gluster::{File, Opener, Topology};
+use handler_glfs::lun::backend::{Enforcement, ImageLock as _, ImageStat, Source as _};
 use nix::errno::Errno;
+
+use crate::gfapi_session::GfapiSession;
 
 /// Attributes of an open image; those that could not be queried have their errno.
 #[derive(Debug)]
@@ -66,6 +68,18 @@ fn fencing(file: &File) -> Result<Fencing, Errno> {
     })
 }
 
+/// Opens an image; an error is a sentence. Without `ReadWrite` nothing is changed by it.
+pub(crate) fn open(
+    config: &Config,
+    access: Access,
+    session: &GfapiSession,
+) -> Result<File, String> {
+    Opener::new(&Config { access, ..config.clone() })
+        .open(config.open_timeout, None)
+        .map(|opened| opened.image)
+        .map_err(|not| session.explain(&format!("{}: {}", config.label(), not.why)))
+}
+
 /// An errno of the storage as a sentence with the next step, like that of a failed open.
 pub(crate) fn explain(config: &Config, errno: Errno) -> String {
     let volume = &config.volume;
@@ -82,12 +96,9 @@ pub(crate) fn explain(config: &Config, errno: Errno) -> String {
             "{errno}; the volume does not let this host change anything (gluster volume get \
              {volume} auth.allow)"
         ),
-        Errno::ENOSPC | Errno::EDQUOT => {
-            format!(
-                "{errno}; the volume, a brick or a quota is full (gluster volume quota {volume} \
-                 list)"
-            )
-        }
+        Errno::ENOSPC | Errno::EDQUOT => format!(
+            "{errno}; the volume, a brick or a quota is full (gluster volume quota {volume} list)"
+        ),
         Errno::ENOENT => format!("{errno}; tcmu-glfs list shows what is on the volume"),
         Errno::ENOTDIR => format!("{errno}: a part of the path is a file; check PATH"),
         Errno::ENAMETOOLONG => format!("{errno}; a name on the volume has 255 bytes at most"),

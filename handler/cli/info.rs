@@ -1,18 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! `tcmu-glfs info`: what an image is, and what state it is in.
 
-use std::process::ExitCode;
-
 use handler_glfs::config::{Access, Config};
-use handler_glfs::gluster::Opener;
-use handler_glfs::lun::backend::Source as _;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::exit::CommandError;
+use crate::exit::Outcome;
 use crate::gfapi_session::GfapiSession;
 use crate::image_info::{self, Fencing, ImageInfo};
-use crate::{cfgstring_arg, exit, json, size};
+use crate::{cfgstring_arg, json, size};
 
 /// Shows an image: size, allocated space, layout of its volume, owner.
 ///
@@ -26,7 +22,7 @@ pub(crate) struct Args {
     image: String,
     /// Print one JSON document. Sizes are in bytes; what is unknown is null
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 /// The JSON document.
@@ -73,18 +69,11 @@ enum FencingState {
     Unknown,
 }
 
-pub(crate) fn run(args: &Args) -> ExitCode {
-    exit::conclude(args.json, show(args).map(|()| true))
-}
-
-fn show(args: &Args) -> Result<(), CommandError> {
+pub(crate) fn run(args: &Args) -> Outcome {
     let config = &cfgstring_arg::parse(&args.image)?;
     let session = GfapiSession::begin();
-    let source = Opener::new(&Config { access: Access::ReadOnly, ..config.clone() });
-    let opened = source
-        .open(config.open_timeout, None)
-        .map_err(|not| session.explain(&format!("{}: {}", config.label(), not.why)))?;
-    let info = ImageInfo::of(&opened.image).map_err(|errno| {
+    let image = image_info::open(config, Access::ReadOnly, &session)?;
+    let info = ImageInfo::of(&image).map_err(|errno| {
         let why = image_info::explain(config, errno);
         format!("{}: its size is unknown: {why}", config.label())
     })?;
@@ -94,8 +83,8 @@ fn show(args: &Args) -> Result<(), CommandError> {
         print(config, &info);
     }
     // Before the session, which ends the connections.
-    drop(opened);
-    Ok(())
+    drop(image);
+    Ok(true)
 }
 
 fn document(config: &Config, info: &ImageInfo) -> Document {

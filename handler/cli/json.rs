@@ -7,21 +7,17 @@ use serde_json::Value;
 /// Incremented when a key changes its meaning or goes away. New keys do not increment it.
 const VERSION: u32 = 1;
 
-/// Prints a document: its schema's name and version first, then its keys.
+/// Prints a document, with its schema's name and version.
 pub(crate) fn print<D: Serialize>(name: &str, document: &D) {
-    println!("{:#}", stamped(name, document));
-}
-
-/// Name and version of a document, as its key `schema` has them.
-pub(crate) fn stamp(name: &str) -> String {
-    format!("tcmu-glfs.{name}/{VERSION}")
-}
-
-fn stamped<D: Serialize>(name: &str, document: &D) -> Value {
     let mut keys = serde_json::Map::new();
     keys.insert(String::from("schema"), Value::from(stamp(name)));
     if let Ok(Value::Object(document)) = serde_json::to_value(document) {
         keys.extend(document);
     }
-    Value::Object(keys)
+    println!("{:#}", Value::Object(keys));
+}
+
+/// Name and version of a document, as its key `schema` has them.
+pub(crate) fn stamp(name: &str) -> String {
+    format!("tcmu-glfs.{name}/{VERSION}")
 }

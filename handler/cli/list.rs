@@ -1,23 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! `tcmu-glfs list`: the images of a volume.
 
-use std::process::ExitCode;
-
-use handler_glfs::config::{Access, Config, Site};
-use handler_glfs::gluster::{AdminClient, EntryKind, Opener};
+use handler_glfs::config::{Access, Config};
+use handler_glfs::gluster::{EntryKind, Opener};
 use handler_glfs::lun::backend::Source as _;
 use nix::errno::Errno;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::configfs::KernelLun;
-use crate::exit::CommandError;
-use crate::files::{Files, Root};
+use crate::exit::{CommandError, Outcome};
+use crate::files::Files;
 use crate::gfapi_session::GfapiSession;
 use crate::image_info::{self, Fencing, ImageInfo};
 use crate::terminal::table::{Align, Cell, Column, render};
 use crate::terminal::{self, units};
-use crate::{cfgstring_arg, exit, json};
+use crate::{cfgstring_arg, json};
 
 /// Lists the images in a directory of a volume: size, allocated space, owner, LUN of this host.
 ///
@@ -32,9 +30,9 @@ pub(crate) struct Args {
     directory: String,
     /// Print one JSON document. Sizes are in bytes
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
     #[command(flatten)]
-    root: Root,
+    files: Files,
 }
 
 /// The JSON document.
@@ -60,16 +58,14 @@ struct Image {
     luns: Vec<String>,
 }
 
-pub(crate) fn run(args: &Args) -> ExitCode {
-    let listed = list(args).map(|document| {
-        if args.json {
-            json::print("list", &document);
-        } else {
-            print(&document);
-        }
-        true
-    });
-    exit::conclude(args.json, listed)
+pub(crate) fn run(args: &Args) -> Outcome {
+    let document = list(args)?;
+    if args.json {
+        json::print("list", &document);
+    } else {
+        print(&document);
+    }
+    Ok(true)
 }
 
 /// Any name: it completes the directory to the path of an image, as configurations have it.
@@ -94,8 +90,6 @@ fn list(args: &Args) -> Result<Document, CommandError> {
         };
         session.explain(&format!("{}: {why}", args.directory))
     })?;
-    let (site, _) = cfgstring_arg::site();
-    let files = args.root.files();
     let mut document =
         Document { volume: config.volume.clone(), directory, directories: vec![], images: vec![] };
     for entry in entries {
@@ -110,25 +104,20 @@ fn list(args: &Args) -> Result<Document, CommandError> {
             EntryKind::Other => {}
             EntryKind::File { bytes, allocated } => {
                 let config = Config { path, ..config.clone() };
-                let image = Image {
+                let fenced = client.is_fenced(&config.path).unwrap_or(false);
+                let luns = KernelLun::serving(&args.files, &config);
+                document.images.push(Image {
                     name: entry.name,
                     size_bytes: bytes,
                     allocated_bytes: allocated,
-                    ..usage(&config, &client, &files, &site)
-                };
-                document.images.push(image);
+                    fenced,
+                    owner: fenced.then(|| owner(&config)).flatten(),
+                    luns: luns.into_iter().map(|lun| lun.name).collect(),
+                });
             }
         }
     }
     Ok(document)
-}
-
-/// Who uses an image.
-fn usage(config: &Config, client: &AdminClient, files: &Files, site: &Site) -> Image {
-    let fenced = client.is_fenced(&config.path).unwrap_or(false);
-    let luns = KernelLun::serving(files, site, config).into_iter().map(|lun| lun.name).collect();
-    let owner = fenced.then(|| owner(config)).flatten();
-    Image { name: String::new(), size_bytes: 0, allocated_bytes: 0, fenced, owner, luns }
 }
 
 fn owner(config: &Config) -> Option<String> {

@@ -89,21 +89,25 @@ fn start_log(verbose: u8) {
 fn main() -> ExitCode {
     let Cli { verbose, command } = Cli::parse();
     start_log(verbose);
-    match command {
-        Command::Check(args) => check::run(&args),
-        Command::Doctor(args) => doctor::run(&args),
-        Command::Create(args) => create::run(&args),
-        Command::Resize(args) => resize::run(&args),
-        Command::Info(args) => info::run(&args),
-        Command::List(args) => list::run(&args),
-        Command::Remove(args) => remove::remove(&args),
-        Command::Unfence(args) => remove::unfence(&args),
-        Command::Export(args) => export::run(&args),
-        Command::Status(args) => status::run(&args),
-        Command::Top(args) => top::run(&args),
-        Command::Bench(args) => bench::run(&args),
-        Command::Man(args) => man::run(&args, Cli::command()),
-        Command::Completions(args) => completions::run(&args, Cli::command()),
-        Command::Schemas(args) => schemas::run(&args),
-    }
+    let (json, outcome) = match command {
+        Command::Check(args) => (args.json, check::run(&args)),
+        Command::Doctor(args) => (args.json, doctor::run(&args)),
+        Command::Create(args) => (false, create::run(&args)),
+        Command::Resize(args) => (false, resize::run(&args)),
+        Command::Info(args) => (args.json, info::run(&args)),
+        Command::List(args) => (args.json, list::run(&args)),
+        Command::Remove(args) => (false, remove::remove(&args)),
+        Command::Unfence(args) => (false, remove::unfence(&args)),
+        Command::Export(args) => (false, export::run(&args)),
+        Command::Status(args) => (args.json, status::run(&args)),
+        Command::Top(args) => (false, top::run(&args)),
+        Command::Bench(args) => (args.json, bench::run(&args)),
+        Command::Man(args) => (false, man::run(&args, Cli::command())),
+        Command::Completions(args) => {
+            completions::run(&args, Cli::command());
+            (false, Ok(true))
+        }
+        Command::Schemas(args) => (false, schemas::run(&args)),
+    };
+    exit::conclude(json, outcome)
 }

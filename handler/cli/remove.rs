@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! `tcmu-glfs remove` and `tcmu-glfs unfence`: both refuse an image that is in use.
 
-use std::process::ExitCode;
-
-use handler_glfs::config::{Access, Config};
-use handler_glfs::gluster::{AdminClient, Opener};
-use handler_glfs::lun::backend::Source as _;
+use handler_glfs::config::Access;
+use handler_glfs::gluster::AdminClient;
 use nix::errno::Errno;
 
 use crate::configfs::KernelLun;
-use crate::exit::CommandError;
-use crate::files::Root;
+use crate::exit::{CommandError, Outcome};
+use crate::files::Files;
 use crate::gfapi_session::GfapiSession;
 use crate::image_info::{self, Fencing, ImageInfo};
-use crate::{cfgstring_arg, exit, size};
+use crate::{cfgstring_arg, size};
 
 /// Removes an image from its volume, with its data.
 ///
@@ -25,7 +22,7 @@ pub(crate) struct RemoveArgs {
     /// VOLUME@HOST/PATH[;KEY=VALUE]... as in a configuration, see tcmu-glfs(5)
     image: String,
     #[command(flatten)]
-    root: Root,
+    files: Files,
 }
 
 /// Removes the fence of an image: bricks let every client write to it again.
@@ -39,20 +36,18 @@ pub(crate) struct UnfenceArgs {
     /// VOLUME@HOST/PATH[;KEY=VALUE]... as in a configuration, see tcmu-glfs(5)
     image: String,
     #[command(flatten)]
-    root: Root,
+    files: Files,
 }
 
-pub(crate) fn remove(args: &RemoveArgs) -> ExitCode {
-    let removed = change_unused(&args.image, &args.root, "removed", AdminClient::remove);
-    let removed = removed.map(|(label, info, ())| {
-        println!("{label}: removed, {} were allocated", size::show(info.stat.allocated));
-        true
-    });
-    exit::conclude(false, removed)
+pub(crate) fn remove(args: &RemoveArgs) -> Outcome {
+    let (label, info, ()) =
+        change_unused(&args.image, &args.files, "removed", AdminClient::remove)?;
+    println!("{label}: removed, {} were allocated", size::show(info.stat.allocated));
+    Ok(true)
 }
 
-pub(crate) fn unfence(args: &UnfenceArgs) -> ExitCode {
-    let unfenced = change_unused(&args.image, &args.root, "unfenced", |client, path| {
+pub(crate) fn unfence(args: &UnfenceArgs) -> Outcome {
+    let unfenced = change_unused(&args.image, &args.files, "unfenced", |client, path| {
         // A volume that cannot change anything is no obstacle where nothing is to be changed.
         let is_fenced = client.is_fenced(path)?;
         if is_fenced {
@@ -60,25 +55,22 @@ pub(crate) fn unfence(args: &UnfenceArgs) -> ExitCode {
         }
         Ok(is_fenced)
     });
-    let unfenced = unfenced.map(|(label, _, was_fenced)| {
-        println!("{label}: {}", if was_fenced { "unfenced" } else { "is not fenced" });
-        true
-    });
-    exit::conclude(false, unfenced)
+    let (label, _, was_fenced) = unfenced?;
+    println!("{label}: {}", if was_fenced { "unfenced" } else { "is not fenced" });
+    Ok(true)
 }
 
 /// Makes `change` if the image is there, and in use by nobody as far as can be known from here.
 /// The image's label, what it was before, and what `change` returns.
 fn change_unused<T>(
     image: &str,
-    root: &Root,
+    files: &Files,
     done: &str,
     change: impl FnOnce(&AdminClient, &str) -> Result<T, Errno>,
 ) -> Result<(String, ImageInfo, T), CommandError> {
     let config = cfgstring_arg::parse(image)?;
     let label = config.label();
-    let (site, _) = cfgstring_arg::site();
-    if let Some(lun) = KernelLun::serving(&root.files(), &site, &config).first() {
+    if let Some(lun) = KernelLun::serving(files, &config).first() {
         return Err(CommandError::Failed(format!(
             "{label}: not {done}: LUN {} of this host serves it; delete the LUN first (targetcli \
              /backstores/user:glfs delete {})",
@@ -86,14 +78,11 @@ fn change_unused<T>(
         )));
     }
     let session = GfapiSession::begin();
-    let source = Opener::new(&Config { access: Access::ReadOnly, ..config.clone() });
-    let opened = source
-        .open(config.open_timeout, None)
-        .map_err(|not| session.explain(&format!("{label}: {}", not.why)))?;
-    let info = ImageInfo::of(&opened.image)
+    let image = image_info::open(&config, Access::ReadOnly, &session)?;
+    let info = ImageInfo::of(&image)
         .map_err(|errno| format!("{label}: {}", image_info::explain(&config, errno)))?;
-    let client = opened.image.admin_client();
-    drop(opened);
+    let client = image.admin_client();
+    drop(image);
     if let Ok(Fencing::Owned(owner)) = &info.fencing {
         return Err(CommandError::Failed(format!(
             "{label}: not {done}: it is owned by {owner}; delete its LUN there first"

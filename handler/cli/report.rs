@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! The findings about one subject, as a text, as commands, or as a JSON document.
 
-use std::fmt::Write as _;
-
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -40,29 +38,14 @@ impl Report {
         Self { subject: Some(subject.to_owned()), findings: Vec::new(), live: !json }
     }
 
-    /// Adds a sentence about `about`.
-    pub(crate) fn add(&mut self, severity: Severity, about: &'static str, text: impl Into<String>) {
-        let finding = Finding::new(severity, text, "").about(about);
-        if self.live {
-            anstream::println!("{}", terminal::paragraph(&finding.headline(), "", "  "));
+    /// Adds what was found about `about`.
+    pub(crate) fn add(&mut self, about: &'static str, findings: impl IntoIterator<Item = Finding>) {
+        for finding in findings {
+            if self.live {
+                anstream::println!("{}", terminal::paragraph(&finding.headline(), "", "  "));
+            }
+            self.findings.push(finding.about(about));
         }
-        self.findings.push(finding);
-    }
-
-    pub(crate) fn ok(&mut self, about: &'static str, text: impl Into<String>) {
-        self.add(Severity::Ok, about, text);
-    }
-
-    pub(crate) fn note(&mut self, about: &'static str, text: impl Into<String>) {
-        self.add(Severity::Note, about, text);
-    }
-
-    pub(crate) fn warning(&mut self, about: &'static str, text: impl Into<String>) {
-        self.add(Severity::Warning, about, text);
-    }
-
-    pub(crate) fn error(&mut self, about: &'static str, text: impl Into<String>) {
-        self.add(Severity::Error, about, text);
     }
 
     pub(crate) fn worst(&self) -> Severity {
@@ -80,25 +63,14 @@ impl Report {
     pub(crate) fn commands(&self, place: Option<Place>) -> String {
         let mut text = String::new();
         for (here, heading) in
-            [(Place::Cluster, "# On a node of the cluster:"), (Place::Host, "# On this host:")]
+            [(Place::Cluster, "# On a node of the cluster:\n"), (Place::Host, "# On this host:\n")]
         {
             let bad = self.findings.iter().filter(|finding| finding.is_bad());
-            let fixes =
-                bad.filter_map(|finding| finding.fix.as_ref()).filter(|fix| fix.place == here);
-            let mut lines: Vec<String> = Vec::new();
-            for line in fixes.map(Fix::line) {
-                // One command may fix several findings.
-                if !lines.contains(&line) {
-                    lines.push(line);
-                }
+            let fixes = different_fixes(bad).into_iter().filter(|fix| fix.place == here);
+            let lines: String = fixes.map(|fix| fix.line() + "\n").collect();
+            if !lines.is_empty() && place.is_none_or(|wanted| wanted == here) {
+                text.extend([if place.is_none() { heading } else { "" }, &lines]);
             }
-            if lines.is_empty() || place.is_some_and(|wanted| wanted != here) {
-                continue;
-            }
-            if place.is_none() {
-                lines.insert(0, heading.to_owned());
-            }
-            text.extend(lines.into_iter().map(|line| line + "\n"));
         }
         text
     }
@@ -107,50 +79,44 @@ impl Report {
     pub(crate) fn text(&self) -> String {
         let mut groups: Vec<Vec<&Finding>> = Vec::new();
         for finding in &self.findings {
+            let reason = (finding.severity, &finding.why);
             let alike = |group: &&mut Vec<&Finding>| {
                 !finding.why.is_empty()
-                    && group.first().is_some_and(|first| first.reason() == finding.reason())
+                    && group.first().is_some_and(|first| (first.severity, &first.why) == reason)
             };
             match groups.iter_mut().find(alike) {
                 Some(group) => group.push(finding),
                 None => groups.push(vec![finding]),
             }
         }
-        let mut text: String = groups.iter().map(|group| group_text(group)).collect();
-        let count = |severity, one: &str| {
-            let n = self.findings.iter().filter(|finding| finding.severity == severity).count();
-            terminal::plural(n, one)
-        };
-        // Writing to a string cannot fail.
-        let _written = writeln!(
-            text,
-            "{}, {}, {}, {} ok",
-            count(Severity::Error, "error"),
-            count(Severity::Warning, "warning"),
-            count(Severity::Note, "note"),
-            self.findings.iter().filter(|finding| finding.severity == Severity::Ok).count()
-        );
-        text
+        let text: String = groups.iter().map(|group| group_text(group)).collect();
+        let count = |severity| self.findings.iter().filter(|f| f.severity == severity).count();
+        let errors = terminal::plural(count(Severity::Error), "error");
+        let warnings = terminal::plural(count(Severity::Warning), "warning");
+        let notes = terminal::plural(count(Severity::Note), "note");
+        text + &format!("{errors}, {warnings}, {notes}, {} ok\n", count(Severity::Ok))
     }
+}
+
+/// The fixes of findings, each once: one command may fix several of them.
+fn different_fixes<'a>(findings: impl Iterator<Item = &'a Finding>) -> Vec<&'a Fix> {
+    findings.filter_map(|finding| finding.fix.as_ref()).fold(Vec::new(), |mut fixes, fix| {
+        if !fixes.contains(&fix) {
+            fixes.push(fix);
+        }
+        fixes
+    })
 }
 
 /// Findings with one reason: their headlines, the reason, each fix once. Commands are not wrapped,
 /// so that they can be copied.
 fn group_text(group: &[&Finding]) -> String {
-    let mut lines: Vec<String> = Vec::new();
-    for finding in group {
-        lines.push(terminal::paragraph(&finding.headline(), "", "  "));
-    }
+    let headlines = group.iter().map(|finding| terminal::paragraph(&finding.headline(), "", "  "));
+    let mut lines: Vec<String> = headlines.collect();
     if let Some(finding) = group.first().filter(|finding| !finding.why.is_empty()) {
         lines.push(terminal::paragraph(&finding.why, "  ", "  "));
     }
-    let mut fixes: Vec<&Fix> = Vec::new();
-    for fix in group.iter().filter_map(|finding| finding.fix.as_ref()) {
-        if !fixes.contains(&fix) {
-            fixes.push(fix);
-        }
-    }
-    for Fix { place, command, by_hand } in fixes {
+    for Fix { place, command, by_hand } in different_fixes(group.iter().copied()) {
         let place = match place {
             Place::Cluster => "on the cluster",
             Place::Host => "on this host",
@@ -171,16 +137,12 @@ mod tests {
         Report::new(
             None,
             vec![
-                Finding::ok("a is 1", ""),
-                Finding::new(Severity::Note, "b is 2", "").fixed_by(Place::Cluster, "set b 3"),
-                Finding::new(Severity::Warning, "c is 3", "").fixed_by(Place::Host, "set c 4"),
-                Finding::new(Severity::Warning, "c is not 4", "").fixed_by(Place::Host, "set c 4"),
-                Finding::new(Severity::Error, "d is 4", "").fixed_by(Place::Cluster, "set d 5"),
-                Finding::new(Severity::Warning, "e is 5", "").by_hand(
-                    Place::Host,
-                    "set e X",
-                    "choose X",
-                ),
+                Finding::ok("a is 1"),
+                Finding::note("b is 2").on_cluster("set b 3"),
+                Finding::warning("c is 3").on_host("set c 4"),
+                Finding::warning("c is not 4").on_host("set c 4"),
+                Finding::error("d is 4").on_cluster("set d 5"),
+                Finding::warning("e is 5").on_host("set e X").by_hand("choose X"),
             ],
         )
     }
@@ -198,15 +160,10 @@ mod tests {
     #[test]
     fn a_note_is_not_bad_and_the_worst_comes_first() {
         assert!(report().worst() == Severity::Error);
-        assert!(
-            Report::new(None, vec![Finding::new(Severity::Note, "b", ""), Finding::ok("a", "")])
-                .worst()
-                < Severity::Warning
-        );
-        let twice = |what| {
-            Finding::new(Severity::Warning, what, "slow").by_hand(Place::Host, "set x", "later")
-        };
-        let text = Report::new(None, vec![twice("d0"), Finding::ok("a", ""), twice("d1")]).text();
+        let noted = Report::new(None, vec![Finding::note("b"), Finding::ok("a")]);
+        assert!(noted.worst() < Severity::Warning);
+        let twice = |what| Finding::warning(what).because("slow").on_host("set x").by_hand("later");
+        let text = Report::new(None, vec![twice("d0"), Finding::ok("a"), twice("d1")]).text();
         let text = anstream::adapter::strip_str(&text).to_string();
         assert!(
             text.starts_with(

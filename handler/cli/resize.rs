@@ -2,16 +2,14 @@
 //! `tcmu-glfs resize`: images grow.
 
 use std::cmp::Ordering;
-use std::process::ExitCode;
 
 use handler_glfs::config::{Access, Config};
-use handler_glfs::gluster::{File, Opener};
-use handler_glfs::lun::backend::Source as _;
+use handler_glfs::gluster::File;
 use nix::errno::Errno;
 
-use crate::exit::CommandError;
+use crate::exit::Outcome;
 use crate::gfapi_session::GfapiSession;
-use crate::{cfgstring_arg, exit, image_info, size};
+use crate::{cfgstring_arg, image_info, size};
 
 /// Makes an image larger. LUNs that are being served have the new size within 20 seconds, and tell
 /// their initiators; those with grow=manual when targetcli sets their size.
@@ -46,23 +44,16 @@ impl Size {
     }
 }
 
-pub(crate) fn run(args: &Args) -> ExitCode {
-    exit::conclude(false, grow(args).map(|()| true))
-}
-
-fn grow(args: &Args) -> Result<(), CommandError> {
+pub(crate) fn run(args: &Args) -> Outcome {
     let config = &cfgstring_arg::parse(&args.image)?;
     let label = config.label();
     let session = GfapiSession::begin();
-    let source = Opener::new(&Config { access: Access::ReadWrite, ..config.clone() });
-    let opened = source
-        .open(config.open_timeout, None)
-        .map_err(|not| session.explain(&format!("{label}: {}", not.why)))?;
-    let resized = resize(config, &opened.image, args.size, &session);
+    let image = image_info::open(config, Access::ReadWrite, &session)?;
+    let resized = resize(config, &image, args.size, &session);
     // Before the session, which ends the connections.
-    drop(opened);
+    drop(image);
     println!("{label}: {}", resized.map_err(|why| format!("{label}: {why}"))?);
-    Ok(())
+    Ok(true)
 }
 
 fn resize(

@@ -3,12 +3,11 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use schemars::{Schema, schema_for};
 use serde_json::Value;
 
-use crate::exit::{self, CommandError};
+use crate::exit::{self, Outcome};
 use crate::{bench, info, json, list, report, status};
 
 /// Writes the JSON schemas of all documents, one file each.
@@ -44,14 +43,13 @@ fn with_stamp(name: &str, schema: Schema) -> Value {
     value
 }
 
-pub(crate) fn run(args: &Args) -> ExitCode {
-    let write = |(name, schema)| {
+pub(crate) fn run(args: &Args) -> Outcome {
+    for (name, schema) in schemas() {
         let path = args.directory.join(format!("{name}.schema.json"));
         fs::write(&path, format!("{:#}\n", with_stamp(name, schema)))
-            .map_err(|why| format!("{}: {why}", path.display()))
-    };
-    let written = schemas().into_iter().try_for_each(write);
-    exit::conclude(false, written.map(|()| true).map_err(CommandError::Failed))
+            .map_err(|why| format!("{}: {why}", path.display()))?;
+    }
+    Ok(true)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::error::ConfigError;
-use super::escape::{self, Escaped, unescape};
+use super::escape::{self, escaped, unescape};
 use super::keys::{self, CMD_TIME_OUT, KEYS};
 use super::layers::{self, Set};
 use super::options::Config;
@@ -34,9 +34,8 @@ impl Config {
     /// The mistake, as a sentence for an admin.
     pub fn read(text: &str, site: &Site) -> Result<Self, ConfigError> {
         escape::check(text)?;
-        let rest = text
-            .strip_prefix(SUBTYPE)
-            .ok_or_else(|| ConfigError::Subtype { expected: SUBTYPE, found: text.to_owned() })?;
+        let rest =
+            text.strip_prefix(SUBTYPE).ok_or_else(|| ConfigError::Subtype(text.to_owned()))?;
         let mut pairs = rest.split(';');
         let mut config = read_place(pairs.next().unwrap_or_default())?;
         let own = read_pairs(pairs)?;
@@ -46,8 +45,8 @@ impl Config {
         if let Some((name, set)) = profile.zip(profile_set) {
             sets.push((format!("[profile.{name}]"), set));
         }
-        sets.push((layers::DEFAULTS.to_owned(), site.defaults()));
-        layers::combine(&mut config, &sets, site.file())?;
+        sets.push((layers::DEFAULTS.to_owned(), &site.defaults));
+        layers::combine(&mut config, &sets, &site.file)?;
         Ok(config)
     }
 }
@@ -97,14 +96,14 @@ fn read_pairs<'a>(pairs: impl Iterator<Item = &'a str>) -> Result<Set, ConfigErr
 impl fmt::Display for Config {
     /// The shortest cfgstring that means the same.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (volume, host) = (Escaped::part(&self.volume, b"@/"), Escaped::part(self.host(), b"/"));
-        write!(f, "{SUBTYPE}{volume}@{host}/{}", Escaped::part(&self.path, b""))?;
+        let (volume, host) = (escaped(&self.volume, b"@/"), escaped(self.host(), b"/"));
+        write!(f, "{SUBTYPE}{volume}@{host}/{}", escaped(&self.path, b""))?;
         let default = Self::new(self.volume.clone(), self.host().to_owned(), self.path.clone());
         for field in &keys::FIELDS {
             let values = field.values_of(self);
             if values != field.values_of(&default) {
                 for value in values {
-                    write!(f, ";{}={}", field.name(), Escaped::part(&value, b""))?;
+                    write!(f, ";{}={}", field.name(), escaped(&value, b""))?;
                 }
             }
         }

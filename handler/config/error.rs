@@ -9,13 +9,8 @@ const FORM: &str = "VOLUME@HOST/PATH[;KEY=VALUE]...";
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// Another handler's, or none.
-    #[error("The configuration does not begin with {expected}: found {found:?}")]
-    Subtype {
-        /// The subtype and its slash.
-        expected: &'static str,
-        /// As given.
-        found: String,
-    },
+    #[error("The configuration does not begin with glfs/: found {0:?}")]
+    Subtype(String),
     /// Longer than the kernel keeps.
     #[error(
         "The configuration has {found} bytes with its glfs/, and the kernel keeps at most {max}: \

@@ -2,8 +2,6 @@
 //! Characters of a cfgstring: those that the tools on the way let through, and escapes for the
 //! rest.
 
-use std::fmt;
-
 use super::error::ConfigError;
 
 /// Bytes of a cfgstring at most, subtype included. The kernel keeps 255 and silently drops the
@@ -28,7 +26,7 @@ pub(super) fn check(text: &str) -> Result<(), ConfigError> {
         None => Ok(()),
         Some(c) => Err(ConfigError::Character {
             found: c,
-            escaped: Escaped::all(c.encode_utf8(&mut [0; 4])).to_string(),
+            escaped: escaped(c.encode_utf8(&mut [0; 4]), b""),
         }),
     }
 }
@@ -86,33 +84,11 @@ fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
-/// Displays a text with every byte escaped that would not survive, or would end its part of the
-/// cfgstring.
-pub(super) struct Escaped<'a> {
-    text: &'a str,
-    /// Further bytes to escape.
-    special: &'static [u8],
-}
-
-impl<'a> Escaped<'a> {
-    pub(super) fn part(text: &'a str, special: &'static [u8]) -> Self {
-        Self { text, special }
-    }
-
-    fn all(text: &'a str) -> Self {
-        Self { text, special: b"" }
-    }
-}
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for byte in self.text.bytes() {
-            if is_plain(byte) && byte != b'%' && byte != b';' && !self.special.contains(&byte) {
-                write!(f, "{}", char::from(byte))?;
-            } else {
-                write!(f, "%{byte:02X}")?;
-            }
-        }
-        Ok(())
-    }
+/// A text with every byte escaped that would not survive, or would end its part of the cfgstring,
+/// as those of `special` do.
+pub(super) fn escaped(text: &str, special: &[u8]) -> String {
+    let stays = |byte| is_plain(byte) && byte != b'%' && byte != b';' && !special.contains(&byte);
+    text.bytes().fold(String::new(), |text, byte| {
+        text + &if stays(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
+    })
 }

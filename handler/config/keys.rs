@@ -51,46 +51,41 @@ macro_rules! field {
     ($name:expr, $values:expr, $meaning:literal, $set:expr, $get:expr) => {
         Field { key: Key { name: $name, values: $values, meaning: $meaning }, set: $set, get: $get }
     };
-    (words $name:literal, $field:ident: $type:ident, $meaning:literal) => {
-        field!(
-            $name,
-            $type::WORDS,
-            $meaning,
-            |config, key, value| {
-                config.$field = $type::parse(key, value)?;
-                Ok(())
-            },
-            |config| vec![config.$field.text().to_owned()]
-        )
-    };
+    // A field that always has a value: read from a text, and as a text.
     (
-        seconds $name:literal, $field:ident up to $most:literal, $values:literal, $meaning:literal
+        one $name:literal, $values:expr, $meaning:literal,
+        $field:ident = |$key:ident, $value:ident| $read:expr, |$own:ident| $text:expr
     ) => {
         field!(
             $name,
             $values,
             $meaning,
-            |config, key, value| {
-                config.$field = seconds(key, value, $most)?;
+            |of, $key, $value| {
+                of.$field = $read;
                 Ok(())
             },
-            |config| vec![config.$field.as_secs().to_string()]
+            |of| {
+                let $own = &of.$field;
+                vec![$text]
+            }
         )
+    };
+    (words $name:literal, $field:ident: $type:ident, $meaning:literal) => {
+        field!(one $name, $type::WORDS, $meaning,
+            $field = |key, value| $type::parse(key, value)?, |own| own.text().to_owned())
+    };
+    (
+        seconds $name:literal, $field:ident up to $most:literal, $values:literal, $meaning:literal
+    ) => {
+        field!(one $name, $values, $meaning,
+            $field = |key, value| seconds(key, value, $most)?, |own| own.as_secs().to_string())
     };
     (
         number $name:literal, $field:ident within $range:expr, $expected:literal,
         $values:literal, $meaning:literal
     ) => {
-        field!(
-            $name,
-            $values,
-            $meaning,
-            |config, key, value| {
-                config.$field = number(key, value, $range, $expected)?;
-                Ok(())
-            },
-            |config| vec![config.$field.to_string()]
-        )
+        field!(one $name, $values, $meaning,
+            $field = |key, value| number(key, value, $range, $expected)?, |own| own.to_string())
     };
 }
 
@@ -110,16 +105,8 @@ pub(super) const FIELDS: [Field<Config>; 20] = [
         "glusterd's TCP port"),
     field!(words "transport", transport: Transport,
         "unix: ask the glusterd of this host, through its socket"),
-    field!(
-        "socket",
-        "/var/run/glusterd.socket",
-        "that socket",
-        |config, key, value| {
-            config.socket = absolute(key, value)?;
-            Ok(())
-        },
-        |config| vec![config.socket.clone()]
-    ),
+    field!(one "socket", "/var/run/glusterd.socket", "that socket",
+        socket = |key, value| absolute(key, value)?, |own| own.clone()),
     field!(
         "volfile",
         "PATH",
@@ -153,17 +140,11 @@ pub(super) const FIELDS: [Field<Config>; 20] = [
         "seconds; a brick that says nothing for this long, twice at most, is given up"),
     field!(words "log-level", log_level: LogLevel,
         "of libgfapi's log, and of the LUN's own lines"),
-    field!(
-        "outage",
-        "120",
-        "seconds; how long the volume may be away before commands fail",
-        |config, key, value| {
-            let seconds = number(key, value, 0..=u32::MAX, "seconds")?;
-            config.outage = Duration::from_secs(seconds.into());
-            Ok(())
+    field!(one "outage", "120", "seconds; how long the volume may be away before commands fail",
+        outage = |key, value| {
+            Duration::from_secs(number(key, value, 0..=u32::MAX, "seconds")?.into())
         },
-        |config| vec![config.outage.as_secs().to_string()]
-    ),
+        |own| own.as_secs().to_string()),
     field!(number "space-warning", space_warning within 0..=99, "a percentage from 1 to 99, or 0",
         "80",
         "percent of the volume's space, quota included, from which on initiators are warned; 0: \
@@ -189,27 +170,13 @@ pub(super) const FIELDS: [Field<Config>; 20] = [
 
 /// Every key of `[metrics]` in the site file.
 pub(super) const METRICS_FIELDS: [Field<Settings>; 5] = [
-    field!(
-        "enabled",
-        "true, false",
-        "whether anything is counted and shown",
-        |settings, key, value| {
-            let wrong = |_| ConfigError::value(key, value, "true or false");
-            settings.enabled = value.parse().map_err(wrong)?;
-            Ok(())
+    field!(one "enabled", "true, false", "whether anything is counted and shown",
+        enabled = |key, value| {
+            value.parse().map_err(|_| ConfigError::value(key, value, "true or false"))?
         },
-        |settings| vec![settings.enabled.to_string()]
-    ),
-    field!(
-        "socket",
-        "/run/tcmu-glfs/metrics.sock",
-        "where GET /metrics is answered",
-        |settings, key, value| {
-            settings.socket = absolute(key, value)?.into();
-            Ok(())
-        },
-        |settings| vec![settings.socket.display().to_string()]
-    ),
+        |own| own.to_string()),
+    field!(one "socket", "/run/tcmu-glfs/metrics.sock", "where GET /metrics is answered",
+        socket = |key, value| absolute(key, value)?.into(), |own| own.display().to_string()),
     field!(
         "textfile",
         "PATH",
@@ -222,21 +189,15 @@ pub(super) const METRICS_FIELDS: [Field<Settings>; 5] = [
     ),
     field!(seconds "interval", interval up to 3600, "15",
         "seconds between two writes of that file"),
-    field!(
-        "slow",
-        "1.0",
-        "seconds; a command that takes longer is a slow one",
-        |settings, key, value| {
+    field!(one "slow", "1.0", "seconds; a command that takes longer is a slow one",
+        slow = |key, value| {
             let seconds =
                 value.parse().ok().filter(|seconds| (0.000_001..=3600.0).contains(seconds));
-            settings.slow =
-                seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).ok_or_else(
-                    || ConfigError::value(key, value, "seconds, more than 0, up to 3600"),
-                )?;
-            Ok(())
+            let slow = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+            let expected = "seconds, more than 0, up to 3600";
+            slow.ok_or_else(|| ConfigError::value(key, value, expected))?
         },
-        |settings| vec![format!("{:?}", settings.slow.as_secs_f64())]
-    ),
+        |own| format!("{:?}", own.as_secs_f64())),
 ];
 
 #[expect(clippy::indexing_slicing, reason = "checked when it is compiled")]
@@ -284,21 +245,13 @@ fn similar(keys: &[Key], name: &str) -> Option<&'static str> {
     (likeness(nearest) >= NEAR).then_some(nearest.name)
 }
 
-/// Sets a key of a LUN.
-pub(super) fn set(config: &mut Config, key: &str, value: &str) -> Result<(), ConfigError> {
-    set_in(&FIELDS, config, key, value)
-}
-
-/// Sets a key of the metrics.
-pub(super) fn set_metrics(
-    settings: &mut Settings,
+/// Sets a key.
+pub(super) fn set<T>(
+    fields: &[Field<T>],
+    of: &mut T,
     key: &str,
     value: &str,
 ) -> Result<(), ConfigError> {
-    set_in(&METRICS_FIELDS, settings, key, value)
-}
-
-fn set_in<T>(fields: &[Field<T>], of: &mut T, key: &str, value: &str) -> Result<(), ConfigError> {
     let field = fields.iter().find(|field| field.key.name == key);
     field.map_or(Ok(()), |field| (field.set)(of, field.key.name, value))
 }

@@ -23,7 +23,7 @@ pub(super) fn combine(
     for (layer, set) in layers {
         let above: Vec<&'static str> = given.iter().map(|(key, _)| *key).collect();
         for (key, value) in set.iter().filter(|(key, _)| !above.contains(key)) {
-            keys::set(config, key, value)?;
+            keys::set(&keys::FIELDS, config, key, value)?;
             given.push((key, layer));
         }
     }

@@ -7,9 +7,10 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use super::site::{Site, SiteError};
+use crate::threads::lock;
 use crate::{log, metrics};
 
 /// Bytes of a site file at most.
@@ -31,13 +32,8 @@ fn from_environment(variable: &str, otherwise: &str) -> String {
 }
 
 /// Identity of a file's content, without reading it: the file is read again when this changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum FileIdentity {
-    Absent,
-    Unreadable(io::ErrorKind),
-    /// Device, inode, bytes, modification and change time.
-    File(u64, u64, u64, (i64, i64), (i64, i64)),
-}
+/// Device, inode, bytes, modification and change time; or why there is none.
+type FileIdentity = Result<(u64, u64, u64, (i64, i64), (i64, i64)), io::ErrorKind>;
 
 /// The site in use, and the file that it was read from.
 #[derive(Default)]
@@ -57,16 +53,12 @@ struct Cache {
 
 static CACHE: LazyLock<Mutex<Cache>> = LazyLock::new(Mutex::default);
 
-fn cache() -> MutexGuard<'static, Cache> {
-    CACHE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Site {
     /// The site in use, read again if the file has changed. Has no other effect: `check_config`
     /// calls it for any user.
     #[must_use]
     pub fn current() -> Arc<Self> {
-        let mut cache = cache();
+        let mut cache = lock(&CACHE);
         cache.refresh();
         Arc::clone(&cache.site)
     }
@@ -75,7 +67,7 @@ impl Site {
     /// valid file as the last good one, and configures the metrics.
     pub fn reload() -> Arc<Self> {
         let (site, line, unsaved, settings) = {
-            let mut cache = cache();
+            let mut cache = lock(&CACHE);
             cache.refresh();
             let settings = metrics_settings(&cache.site);
             metrics::set_site_file_error(cache.site.mistake());
@@ -104,19 +96,6 @@ impl Site {
         }
         site
     }
-
-    /// Reads the file, for a command that an admin waits for: a mistake is an error, and no earlier
-    /// version takes its place.
-    ///
-    /// # Errors
-    /// The first mistake, or why the file cannot be read.
-    pub fn read_file() -> Result<Self, SiteError> {
-        match load(Path::new(&*FILE)) {
-            Ok(None) => Ok(Self::none(&FILE)),
-            Ok(Some((text, _))) => Self::parse(&text, &FILE),
-            Err(why) => Err(SiteError::unreadable(&FILE, &why.to_string())),
-        }
-    }
 }
 
 /// The settings of `[metrics]`. For tests, the environment may name another socket, or none.
@@ -132,9 +111,8 @@ fn metrics_settings(site: &Site) -> metrics::Settings {
 impl Cache {
     /// Reads the file if its identity has changed.
     fn refresh(&mut self) {
-        let identity = fs::metadata(&*FILE)
-            .map_or_else(|why| FileIdentity::of_error(&why), |found| FileIdentity::of(&found));
-        if self.identity.as_ref() == Some(&identity) {
+        let identity = identity_of(fs::metadata(&*FILE));
+        if self.identity == Some(identity) {
             return;
         }
         let before = self.identity.replace(identity);
@@ -172,19 +150,11 @@ impl Cache {
     }
 }
 
-impl FileIdentity {
-    fn of(found: &fs::Metadata) -> Self {
-        let (changed, touched) =
-            ((found.mtime(), found.mtime_nsec()), (found.ctime(), found.ctime_nsec()));
-        Self::File(found.dev(), found.ino(), found.len(), changed, touched)
-    }
-
-    fn of_error(why: &io::Error) -> Self {
-        match why.kind() {
-            io::ErrorKind::NotFound => Self::Absent,
-            other => Self::Unreadable(other),
-        }
-    }
+fn identity_of(found: io::Result<fs::Metadata>) -> FileIdentity {
+    let found = found.map_err(|why| why.kind())?;
+    let (changed, touched) =
+        ((found.mtime(), found.mtime_nsec()), (found.ctime(), found.ctime_nsec()));
+    Ok((found.dev(), found.ino(), found.len(), changed, touched))
 }
 
 /// Text and identity of a file; `None` if it does not exist.
@@ -198,7 +168,7 @@ fn load(path: &Path) -> io::Result<Option<(String, FileIdentity)>> {
         Err(why) => return Err(why),
     }
     let mut file = File::open(path)?;
-    let identity = FileIdentity::of(&file.metadata()?);
+    let identity = identity_of(Ok(file.metadata()?));
     let mut text = String::new();
     Read::by_ref(&mut file).take(LONGEST).read_to_string(&mut text)?;
     Ok(Some((text, identity)))

@@ -18,7 +18,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::ConfigError;
-use super::keys::{self, CMD_TIME_OUT, KEYS, METRICS};
+use super::keys::{self, CMD_TIME_OUT, FIELDS, KEYS, METRICS, METRICS_FIELDS};
 use super::layers::{self, Set};
 use super::options::Config;
 use crate::metrics;
@@ -27,9 +27,9 @@ use crate::metrics;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Site {
     /// Name in messages.
-    file: String,
+    pub(super) file: String,
     exists: bool,
-    defaults: Set,
+    pub(super) defaults: Set,
     profiles: BTreeMap<String, Set>,
     metrics: metrics::Settings,
     /// The mistake in a newer version of the file, which is not in use.
@@ -100,14 +100,6 @@ impl Site {
         &self.metrics
     }
 
-    pub(super) fn file(&self) -> &str {
-        &self.file
-    }
-
-    pub(super) fn defaults(&self) -> &Set {
-        &self.defaults
-    }
-
     /// The set of a profile.
     pub(super) fn profile(&self, name: &str) -> Result<&Set, ConfigError> {
         self.profiles.get(name).ok_or_else(|| {
@@ -142,10 +134,8 @@ impl Site {
                     }
                 }
                 _ => {
-                    return Err((
-                        at,
-                        format!("Unknown section {name:?}; known: defaults, profile.NAME, metrics"),
-                    ));
+                    let known = "defaults, profile.NAME, metrics";
+                    return Err((at, format!("Unknown section {name:?}; known: {known}")));
                 }
             }
         }
@@ -229,7 +219,8 @@ fn read_set(table: &DeTable<'_>, misplaced: &[(&str, &'static str)]) -> Result<S
         };
         for value in values {
             let text = if key == "server" { host(value) } else { Ok(text(value)) };
-            let text = text.and_then(|text| keys::set(&mut scratch, key, &text).map(|()| text));
+            let text =
+                text.and_then(|text| keys::set(&FIELDS, &mut scratch, key, &text).map(|()| text));
             set.push((key, text.map_err(|why| (value.span().start, why.to_string()))?));
         }
     }
@@ -261,7 +252,7 @@ fn read_metrics(table: &DeTable<'_>) -> Result<metrics::Settings, Mistake> {
     let mut settings = metrics::Settings::default();
     for (at, name, value) in entries(table) {
         let key = keys::known(&METRICS, name).map_err(|why| (at, why.to_string()))?;
-        keys::set_metrics(&mut settings, key, &text(value))
+        keys::set(&METRICS_FIELDS, &mut settings, key, &text(value))
             .map_err(|why| (value.span().start, why.to_string()))?;
     }
     Ok(settings)

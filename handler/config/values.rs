@@ -3,12 +3,12 @@
 
 use super::error::ConfigError;
 
-/// Defines an enum whose variants are the values of a key.
+/// Defines enums, each with the values of a key as its variants.
 macro_rules! values {
-    ($(#[$doc:meta])* $name:ident {
+    ($($(#[$doc:meta])* $name:ident {
         $(#[$first_doc:meta])* $first:ident = $first_text:literal,
         $($(#[$other_doc:meta])* $other:ident = $other_text:literal,)+
-    }) => {
+    })+) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
         pub enum $name {
@@ -35,7 +35,7 @@ macro_rules! values {
                 }
             }
         }
-    };
+    )+};
 }
 
 values! {
@@ -46,8 +46,6 @@ values! {
         /// To `socket=` on this host.
         Unix = "unix",
     }
-}
-values! {
     /// When a write is acknowledged.
     Cache {
         /// When the bricks have it: it survives the gateway. Initiators flush.
@@ -57,8 +55,6 @@ values! {
         /// When it is on the bricks' disks: initiators need not flush.
         Through = "through",
     }
-}
-values! {
     /// Between which LUNs an EXTENDED COPY may copy.
     CopyRange {
         /// Within this one.
@@ -67,8 +63,6 @@ values! {
         /// one may use them.
         Daemon = "daemon",
     }
-}
-values! {
     /// Whether initiators may write.
     Access {
         /// If the volume permits it; read-only where it answers EROFS or EACCES.
@@ -78,8 +72,6 @@ values! {
         /// Read-only.
         ReadOnly = "ro",
     }
-}
-values! {
     /// The client-side io-threads translator.
     IoThreads {
         /// Off: the hand-over between threads costs more than it brings.
@@ -89,8 +81,6 @@ values! {
         /// Passed through.
         Off = "off",
     }
-}
-values! {
     /// Whether LUNs of one volume share a connection.
     Connection {
         /// With every LUN that connects in the same way.
@@ -98,8 +88,6 @@ values! {
         /// A connection of its own.
         Own = "own",
     }
-}
-values! {
     /// Whether the bricks refuse a gateway that has lost the LUN to another one.
     Fence {
         /// If the volume can; otherwise a LUN that gateways share is warned about.
@@ -109,8 +97,6 @@ values! {
         /// Fenced, or the LUN does not serve.
         Required = "required",
     }
-}
-values! {
     /// What makes a LUN as large as an image that has grown.
     Grow {
         /// The monitor, once the image is not being filled any more; and the admin.
@@ -118,8 +104,6 @@ values! {
         /// The admin alone, by `dev_size`.
         Manual = "manual",
     }
-}
-values! {
     /// What an open does when the cluster cannot be reached.
     OnUnreachable {
         /// The LUN comes up, is not ready, and the open is retried.
@@ -127,8 +111,6 @@ values! {
         /// The open fails.
         Fail = "fail",
     }
-}
-values! {
     /// Level of libgfapi's own log.
     LogLevel {
         /// `GF_LOG_WARNING`.

@@ -10,15 +10,14 @@ use libgfapi_sys as gfapi;
 use nix::errno::Errno;
 
 use super::connection::Connection;
-use super::error::OpenError;
 use super::fd::Fd;
 use super::file::File;
 use super::mark;
 use super::opener::Opener;
+use super::pool;
 use super::server::{self, ServerProbe};
 use super::topology::Topology;
-use super::volume::{c_string, check};
-use super::{pool, worker};
+use super::volume::{c_string, check, offset, read_at, write};
 use crate::lun::backend::{self, ImageStat, Space};
 
 /// Bounds a call that reads metadata.
@@ -27,7 +26,7 @@ const QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connected volume.
 #[derive(Debug, Clone)]
 pub struct AdminClient {
-    connection: Arc<Connection>,
+    pub(super) connection: Arc<Connection>,
 }
 
 impl Opener {
@@ -42,37 +41,30 @@ impl Opener {
     /// # Errors
     /// Why not.
     pub fn connect(&self, patience: Duration) -> Result<AdminClient, backend::OpenError> {
-        let (target, log_level) = (self.target.clone(), Arc::clone(&self.log_level));
-        let connected =
-            worker::run_with_timeout(patience, move || pool::acquire(&target, None, &log_level));
-        let late =
-            || Err(OpenError::TimedOut { after: patience, tried: self.target.origin.to_string() });
-        let connection = connected.unwrap_or_else(late)?;
-        Ok(AdminClient { connection })
+        self.blocking(patience, |this| {
+            let connection = pool::acquire(&this.target, None, &this.log_level)?;
+            Ok(AdminClient { connection })
+        })
     }
 }
 
 impl AdminClient {
-    pub(super) fn shared_connection(&self) -> Arc<Connection> {
-        Arc::clone(&self.connection)
-    }
-
     /// The server that gave the volume's graph.
     #[must_use]
     pub fn volfile_server(&self) -> &str {
-        self.connection.volfile_server()
+        &self.connection.volfile_server
     }
 
     /// How the volume is put together.
     #[must_use]
     pub fn topology(&self) -> Topology {
-        self.connection.topology()
+        self.connection.topology
     }
 
     /// The client's graph as the server gives it: without what the handler changes in it.
     #[must_use]
     pub fn graph(&self) -> &str {
-        self.connection.volfile().text()
+        self.connection.volfile.text()
     }
 
     /// Bytes that can still be written, as far as the volume knows: quotas and uneven bricks may
@@ -81,7 +73,7 @@ impl AdminClient {
     /// # Errors
     /// The volume's.
     pub fn free(&self) -> Result<u64, Errno> {
-        self.connection.volume().space("").map(|Space { free, .. }| free)
+        self.connection.volume.space("").map(|Space { free, .. }| free)
     }
 
     /// Creates a file that is not there yet, for its owner alone.
@@ -94,7 +86,7 @@ impl AdminClient {
         let flags = libc::O_CREAT | libc::O_EXCL | libc::O_RDWR;
         // SAFETY: the volume is connected; the path is NUL-terminated.
         let fd = unsafe {
-            gfapi::glfs_creat(self.connection.volume().as_ptr(), path.as_ptr(), flags, OWNER_ONLY)
+            gfapi::glfs_creat(self.connection.volume.as_ptr(), path.as_ptr(), flags, OWNER_ONLY)
         };
         let fd = Fd::new(fd, Arc::clone(&self.connection))?;
         Ok(File::new(fd, image))
@@ -111,7 +103,7 @@ impl AdminClient {
             let folder = absolute(folder)?;
             // SAFETY: the volume is connected; the path is NUL-terminated.
             match check(unsafe {
-                gfapi::glfs_mkdir(self.connection.volume().as_ptr(), folder.as_ptr(), ALL_MAY_LOOK)
+                gfapi::glfs_mkdir(self.connection.volume.as_ptr(), folder.as_ptr(), ALL_MAY_LOOK)
             }) {
                 Err(errno) if errno != Errno::EEXIST => return Err(errno),
                 _ => {}
@@ -127,7 +119,7 @@ impl AdminClient {
     pub fn remove(&self, path: &str) -> Result<(), Errno> {
         let path = absolute(path)?;
         // SAFETY: the volume is connected; the path is NUL-terminated.
-        check(unsafe { gfapi::glfs_unlink(self.connection.volume().as_ptr(), path.as_ptr()) })
+        check(unsafe { gfapi::glfs_unlink(self.connection.volume.as_ptr(), path.as_ptr()) })
     }
 }
 
@@ -135,7 +127,7 @@ impl File {
     /// The volume it is on.
     #[must_use]
     pub fn admin_client(&self) -> AdminClient {
-        AdminClient { connection: self.fd().shared_connection() }
+        AdminClient { connection: Arc::clone(&self.fd.connection) }
     }
 
     /// Size and space.
@@ -159,9 +151,9 @@ impl File {
     /// # Errors
     /// The volume's.
     pub fn set_size(&self, bytes: u64) -> Result<(), Errno> {
-        let (bytes, none) = (offset(bytes)?, ptr::null_mut());
+        let (bytes, none) = (offset(bytes, 0)?, ptr::null_mut());
         // SAFETY: the descriptor is open and counted.
-        self.fd().with(|fd| unsafe { gfapi::glfs_ftruncate(fd, bytes, none, none) } == 0)
+        self.fd.with(|fd| check(unsafe { gfapi::glfs_ftruncate(fd, bytes, none, none) }))
     }
 
     /// Gives a range space on the bricks; the file grows to its end.
@@ -169,7 +161,7 @@ impl File {
     /// # Errors
     /// The volume's; EOPNOTSUPP where it cannot.
     pub fn allocate(&self, at: u64, len: u64) -> Result<(), Errno> {
-        self.fd().allocate(at, len)
+        self.fd.allocate(at, len)
     }
 
     /// Reads from `at` until the buffer is full or the file ends. How much that was.
@@ -177,21 +169,8 @@ impl File {
     /// # Errors
     /// The volume's.
     pub fn read_at(&self, buffer: &mut [u8], at: u64) -> Result<usize, Errno> {
-        let mut done = 0;
-        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            let (from, none) = (offset_in(at, done)?, ptr::null_mut());
-            let moved = self.moved(|fd| {
-                // SAFETY: the descriptor is open and counted; the buffer has room.
-                unsafe {
-                    gfapi::glfs_pread(fd, rest.as_mut_ptr().cast(), rest.len(), from, 0, none)
-                }
-            })?;
-            if moved == 0 {
-                break;
-            }
-            done += moved;
-        }
-        Ok(done)
+        // SAFETY: the descriptor is open and counted.
+        self.fd.with(|fd| unsafe { read_at(fd, buffer, at) })
     }
 
     /// Writes all of `bytes` at `at`.
@@ -201,13 +180,12 @@ impl File {
     pub fn write_at(&self, bytes: &[u8], at: u64) -> Result<(), Errno> {
         let mut done = 0;
         while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
-            let (to, none) = (offset_in(at, done)?, ptr::null_mut());
-            done += self.moved_on(|fd| {
-                // SAFETY: the descriptor is open and counted; the bytes are there.
-                unsafe {
-                    gfapi::glfs_pwrite(fd, rest.as_ptr().cast(), rest.len(), to, 0, none, none)
-                }
-            })?;
+            let to = offset(at, done)?;
+            // SAFETY: the descriptor is open and counted.
+            match self.fd.with(|fd| unsafe { write(fd, rest, to, 0) })? {
+                0 => return Err(Errno::EIO),
+                written => done += written,
+            }
         }
         Ok(())
     }
@@ -217,7 +195,7 @@ impl File {
     /// # Errors
     /// The volume's; EINVAL or EOPNOTSUPP where it does not know.
     pub fn next_data(&self, at: u64) -> Result<Option<u64>, Errno> {
-        match self.fd().seek(at, libc::SEEK_DATA) {
+        match self.fd.seek(at, libc::SEEK_DATA) {
             Err(Errno::ENXIO) => Ok(None),
             other => other.map(Some),
         }
@@ -228,7 +206,7 @@ impl File {
     /// # Errors
     /// As of [`next_data`](Self::next_data).
     pub fn next_hole(&self, at: u64) -> Result<u64, Errno> {
-        self.fd().seek(at, libc::SEEK_HOLE)
+        self.fd.seek(at, libc::SEEK_HOLE)
     }
 
     /// Waits until everything written is on the bricks' disks.
@@ -236,35 +214,11 @@ impl File {
     /// # Errors
     /// The volume's.
     pub fn sync_all(&self) -> Result<(), Errno> {
-        self.fd().sync()
-    }
-
-    /// Makes a call that moves bytes: how many.
-    fn moved(&self, call: impl FnOnce(*mut gfapi::glfs_fd_t) -> isize) -> Result<usize, Errno> {
-        let mut moved = 0;
-        self.fd().with(|fd| usize::try_from(call(fd)).map(|bytes| moved = bytes).is_ok())?;
-        Ok(moved)
-    }
-
-    /// Like [`moved`](Self::moved), but 0 bytes is an error.
-    fn moved_on(&self, call: impl FnOnce(*mut gfapi::glfs_fd_t) -> isize) -> Result<usize, Errno> {
-        match self.moved(call)? {
-            0 => Err(Errno::EIO),
-            moved => Ok(moved),
-        }
+        self.fd.sync()
     }
 }
 
 /// A path of the volume, from its root.
 pub(super) fn absolute(path: &str) -> Result<CString, Errno> {
     c_string(&format!("/{}", path.trim_start_matches('/')))
-}
-
-fn offset(at: u64) -> Result<i64, Errno> {
-    i64::try_from(at).map_err(|_| Errno::EFBIG)
-}
-
-fn offset_in(at: u64, done: usize) -> Result<i64, Errno> {
-    let done = u64::try_from(done).map_err(|_| Errno::EFBIG)?;
-    offset(at.checked_add(done).ok_or(Errno::EFBIG)?)
 }

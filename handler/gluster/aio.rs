@@ -15,6 +15,7 @@ use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
+use std::sync::Arc;
 
 use libgfapi_sys as gfapi;
 use libgfapi_sys::{glfs_fd_t, glfs_io_cbk, glfs_stat};
@@ -45,11 +46,6 @@ pub(super) enum IoOp {
 }
 
 impl IoOp {
-    /// Whether it would move no byte, which libgfapi calls an error.
-    fn is_empty(self, data: &Data) -> bool {
-        self.moves_data() && data.is_empty()
-    }
-
     fn moves_data(self) -> bool {
         matches!(self, Self::Read { .. } | Self::Write { .. })
     }
@@ -155,7 +151,7 @@ impl<R> Cookie<R> {
         // SAFETY: the descriptor counts this call, so it is alive.
         let fd = unsafe { &*fd };
         // SAFETY: it is in that slab (caller).
-        unsafe { fd.slab().remove(cookie) }
+        unsafe { fd.slab.remove(cookie) }
     }
 }
 
@@ -169,12 +165,13 @@ thread_local! {
 
 /// Submits one call. Any thread; does not block.
 pub(super) fn submit<R: Request>(fd: &Fd, request: R, op: IoOp) {
-    if op.is_empty(request.data()) {
+    // To move no byte is an error to libgfapi.
+    if op.moves_data() && request.data().is_empty() {
         return complete_noop(fd, request);
     }
     let raw = fd.begin();
     let limit = op.limit(request.data());
-    let cookie = fd.slab().insert(Cookie { fd, request, limit });
+    let cookie = fd.slab.insert(Cookie { fd, request, limit });
     let Some(raw) = raw else {
         return defer_completion(cookie, Err(Errno::EBADF));
     };
@@ -198,7 +195,7 @@ pub(super) fn submit<R: Request>(fd: &Fd, request: R, op: IoOp) {
 /// Completes a request that asks for nothing, like every other: not on the caller's stack.
 pub(super) fn complete_noop<R: Request>(fd: &Fd, request: R) {
     fd.begin();
-    defer_completion(fd.slab().insert(Cookie { fd, request, limit: 0 }), Ok(0));
+    defer_completion(fd.slab.insert(Cookie { fd, request, limit: 0 }), Ok(0));
 }
 
 /// The callback of each call (`glfs_io_cbk`). Runs on whatever thread has the answer; errno is
@@ -246,8 +243,8 @@ fn defer_completion<R: Request>(cookie: *mut Cookie<R>, outcome: Result<usize, E
     // right to it.
     let cookie = unsafe { Cookie::remove(cookie) };
     // SAFETY: this call is still counted, so the descriptor is alive.
-    let connection = unsafe { (*cookie.fd).shared_connection() };
-    connection.io().run(Box::new(move || complete(cookie, outcome)));
+    let connection = Arc::clone(unsafe { &(*cookie.fd).connection });
+    connection.io.run(Box::new(move || complete(cookie, outcome)));
 }
 
 /// Runs a completion. A panic in it has answered its command (by dropping it), and must not take

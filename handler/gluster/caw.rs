@@ -20,8 +20,7 @@ use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::mem;
 use std::ops::Range;
-use std::ptr;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -31,6 +30,7 @@ use nix::errno::Errno;
 use super::aio::{self, write_flags};
 use super::fd::Fd;
 use super::mark;
+use super::volume::{check, offset, read_at, write};
 use crate::lun::backend::{CompareAndWrite, Compared, Durability, Enforcement};
 use crate::{log, threads};
 
@@ -97,8 +97,8 @@ impl Caw {
         let lock_until = Instant::now() + LOCK_TIMEOUT;
         // Counted from now on, so that the file stays open until the job gives it up.
         let usable = fd.begin().is_some();
-        let (owner, connection) = (Arc::clone(&self.owner), fd.shared_connection());
-        let mut queue = self.calls.queue();
+        let (owner, connection) = (Arc::clone(&self.owner), Arc::clone(&fd.connection));
+        let mut queue = threads::lock(&self.calls.queue);
         queue.waiting.push_back(Job { call, range, lock_until, fd, owner, usable, done });
         self.calls.changed.notify_one();
         // An idle thread that has been notified may not have taken its job yet.
@@ -112,7 +112,7 @@ impl Caw {
         if queue.threads == 0 {
             // It will fail, but not on this stack.
             let unserved = queue.waiting.pop_back();
-            connection.io().run(Box::new(move || {
+            connection.io.run(Box::new(move || {
                 if let Some(job) = unserved {
                     job.finish(Err(Errno::ENOMEM));
                 }
@@ -122,22 +122,18 @@ impl Caw {
 }
 
 impl Calls {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn serve(&self) {
         while let Some(job) = self.next() {
             let range = job.range.clone();
             aio::catch_panic(|| job.run());
-            self.queue().served.retain(|served| *served != range);
+            threads::lock(&self.queue).served.retain(|served| *served != range);
             self.changed.notify_one();
         }
     }
 
     /// Waits for a job that is ready. None: the thread is to end.
     fn next(&self) -> Option<Job> {
-        let mut queue = self.queue();
+        let mut queue = threads::lock(&self.queue);
         let mut is_over = false;
         loop {
             if let Some(job) = queue.take_ready() {
@@ -179,7 +175,7 @@ impl Queue {
 
 impl Drop for Caw {
     fn drop(&mut self) {
-        self.calls.queue().closed = true;
+        threads::lock(&self.calls.queue).closed = true;
         self.calls.changed.notify_all();
     }
 }
@@ -199,7 +195,7 @@ impl Job {
     /// they would give this one, and take the whole file from its owner.
     fn locked(&self) -> Result<Compared, Errno> {
         let fd = &self.fd;
-        if mark::enforcement(fd, fd.connection().topology())? == Enforcement::Active {
+        if mark::enforcement(fd)? == Enforcement::Active {
             return Err(Errno::EBUSY);
         }
         if !*self.owner.get_or_init(|| set_owner(fd)) {
@@ -269,75 +265,41 @@ impl CompareAndWrite {
         let mut range: libc::flock = unsafe { mem::zeroed() };
         range.l_type = libc::c_short::try_from(kind).map_err(|_| Errno::EINVAL)?;
         range.l_whence = libc::c_short::try_from(libc::SEEK_SET).map_err(|_| Errno::EINVAL)?;
-        range.l_start = i64::try_from(self.offset).map_err(|_| Errno::EFBIG)?;
+        range.l_start = offset(self.offset, 0)?;
         range.l_len = i64::try_from(self.new.len()).map_err(|_| Errno::EFBIG)?;
         // SAFETY: the descriptor is open: the call is counted.
-        let failed = unsafe { gfapi::glfs_posix_lock(fd.as_ptr(), libc::F_SETLK, &raw mut range) };
-        if failed == 0 { Ok(()) } else { Err(Errno::last()) }
+        check(unsafe { gfapi::glfs_posix_lock(fd.as_ptr(), libc::F_SETLK, &raw mut range) })
     }
 
     fn exchange(&self, fd: &Fd) -> Result<Compared, Errno> {
         let mut found = vec![0; self.expected.len()];
-        let mut done = 0;
-        while let Some(rest) = found.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            let offset = self.at(done)?;
-            // SAFETY: the descriptor is open: the call is counted; the buffer has room.
-            let moved = unsafe {
-                gfapi::glfs_pread(
-                    fd.as_ptr(),
-                    rest.as_mut_ptr().cast(),
-                    rest.len(),
-                    offset,
-                    0,
-                    ptr::null_mut(),
-                )
-            };
-            done += moved_on(moved)?;
+        // SAFETY: the descriptor is open: the call is counted.
+        let read = unsafe { read_at(fd.as_ptr(), &mut found, self.offset) }?;
+        if read < found.len() {
+            return Err(Errno::ENODATA);
         }
         if let Some(byte) =
             self.expected.iter().zip(&found).position(|(expected, found)| expected != found)
         {
             return Ok(Compared::Miscompare(byte));
         }
-        let flags = if fd.connection().honours_dsync() { write_flags(self.durability) } else { 0 };
+        let flags = if fd.connection.honours_dsync() { write_flags(self.durability) } else { 0 };
         let mut done = 0;
         while let Some(rest) = self.new.get(done..).filter(|rest| !rest.is_empty()) {
             if self.is_expired() {
                 return Ok(Compared::Expired);
             }
-            let (offset, none) = (self.at(done)?, ptr::null_mut());
+            let to = offset(self.offset, done)?;
             // SAFETY: the descriptor is open: the call is counted.
-            let moved = unsafe {
-                gfapi::glfs_pwrite(
-                    fd.as_ptr(),
-                    rest.as_ptr().cast(),
-                    rest.len(),
-                    offset,
-                    flags,
-                    none,
-                    none,
-                )
-            };
-            done += moved_on(moved)?;
+            match unsafe { write(fd.as_ptr(), rest, to, flags) }? {
+                0 => return Err(Errno::ENODATA),
+                written => done += written,
+            }
         }
         if self.durability == Durability::Durable && flags == 0 {
             fd.sync()?;
         }
         Ok(Compared::Written)
-    }
-
-    fn at(&self, done: usize) -> Result<i64, Errno> {
-        let done = u64::try_from(done).map_err(|_| Errno::EFBIG)?;
-        self.offset.checked_add(done).and_then(|at| i64::try_from(at).ok()).ok_or(Errno::EFBIG)
-    }
-}
-
-/// The bytes that a call has moved; none is the end of the file, or a write that goes nowhere.
-fn moved_on(result: isize) -> Result<usize, Errno> {
-    match usize::try_from(result) {
-        Ok(0) => Err(Errno::ENODATA),
-        Ok(bytes) => Ok(bytes),
-        Err(_) => Err(Errno::last()),
     }
 }
 

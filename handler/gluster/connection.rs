@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! A connection to a volume: a [`Volume`], its volfile, and its status.
 
+use std::borrow::Cow;
 use std::ffi::c_int;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -16,12 +17,12 @@ use super::server::{self, FetchError, Fetched};
 use super::status::{self, ConnectionStatus};
 use super::stream::Server;
 use super::topology::Topology;
-use super::volfile::{Translator, Volfile};
-use super::volume::{Bricks, ConnectError, Volume, snapd_host};
+use super::volfile::{Translator, Volfile, translators};
+use super::volume::Volume;
 use super::worker::{Worker, run_with_timeout};
 use super::xlator_options::XlatorOptions;
-use crate::log;
 use crate::lun::backend::Unsupported;
+use crate::{log, threads};
 
 /// Everything that makes two connections interchangeable.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -69,13 +70,12 @@ impl Target {
     pub(super) fn local_volfile(path: &str) -> Result<Volfile, OpenError> {
         let text = std::fs::read_to_string(path)
             .map_err(|why| OpenError::NoVolfile(path.to_owned(), why))?;
-        let volfile = Volfile::local(text);
         // storage/posix works on lists that only glusterfsd initialises (10.3,
         // posix_spawn_ctx_janitor_thread): SIGSEGV.
-        if volfile.translators().iter().any(|translator| translator.kind == "storage/posix") {
+        if translators(&text).iter().any(|translator| translator.kind == "storage/posix") {
             return Err(OpenError::BrickInVolfile(path.to_owned()));
         }
-        Ok(volfile)
+        Ok(Volfile::local(text))
     }
 
     /// Asks `servers` for the volume's volfile.
@@ -88,9 +88,7 @@ impl Target {
     ) -> Result<Fetched, OpenError> {
         server::fetch(servers, &self.volume, status::op_version()).map_err(|why| match why {
             FetchError::NoServer(dead) => OpenError::NoServer(dead),
-            FetchError::Refused { server, errno } => {
-                OpenError::Init { errno, from: server.to_string() }
-            }
+            FetchError::Refused { server, errno } => OpenError::Init(errno, server.to_string()),
         })
     }
 }
@@ -98,16 +96,12 @@ impl Target {
 /// The graphs of one target, counted. Cheap to copy.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Generation {
-    number: u64,
+    /// How many graphs came before.
+    pub(super) number: u64,
     latest: Arc<AtomicU64>,
 }
 
 impl Generation {
-    /// How many graphs came before.
-    pub(super) fn number(&self) -> u64 {
-        self.number
-    }
-
     /// The one after the latest.
     pub(super) fn next(&self) -> Self {
         Self { number: self.latest.load(Ordering::Acquire) + 1, latest: Arc::clone(&self.latest) }
@@ -118,7 +112,8 @@ impl Generation {
         self.latest.fetch_max(self.number, Ordering::AcqRel);
     }
 
-    fn is_superseded(&self) -> bool {
+    /// Whether the volume has another graph by now.
+    pub(super) fn is_superseded(&self) -> bool {
         self.number < self.latest.load(Ordering::Acquire)
     }
 }
@@ -126,23 +121,26 @@ impl Generation {
 /// A connection. Dropping it disconnects, which takes long: the pool does that.
 #[derive(Debug)]
 pub(super) struct Connection {
-    volume: Volume,
-    volfile: Volfile,
-    topology: Topology,
-    holds_writes_back: bool,
+    pub(super) volume: Volume,
+    pub(super) volfile: Volfile,
+    pub(super) topology: Topology,
+    /// Whether a translator of the graph may hold back writes that it has acknowledged.
+    pub(super) holds_writes_back: bool,
     honours_dsync: AtomicBool,
-    generation: Generation,
+    pub(super) generation: Generation,
     /// Which server gave the volfile.
-    volfile_server: String,
-    bricks: Bricks,
-    connected_at: Instant,
-    logging: Logging,
-    status: ConnectionStatus,
+    pub(super) volfile_server: String,
+    /// Whether bricks answered when it was made. If not, they may by now.
+    pub(super) bricks_answered: bool,
+    pub(super) connected_at: Instant,
+    pub(super) logging: Logging,
+    pub(super) status: ConnectionStatus,
     /// Whether the folder of the shards is known to be there.
     has_shard_folder: Mutex<bool>,
-    unsupported: Unsupported,
+    /// What its bricks have turned out not to support.
+    pub(super) unsupported: Unsupported,
     /// Completes what libgfapi answered inside the submitting call.
-    io: Worker,
+    pub(super) io: Worker,
     /// Images that may be locked here, and by whom they are used: a lock is the connection's,
     /// whoever asks for it.
     lockable: Mutex<Vec<(String, Weak<()>)>>,
@@ -165,25 +163,21 @@ impl Connection {
             Some(Server::Tcp { host, .. }) => host,
             _ => "localhost",
         };
-        let options = target.options.list().chain([snapd_host(host)]);
+        // A snapshot daemon's client needs it: a volfile has no host for it, because it runs
+        // wherever glusterd does (10.3, `client_check_remote_host`).
+        let snapd = ("*-snapd-client", "remote-host", Cow::Owned(host.to_owned()));
+        let options = target.options.list().into_iter().chain([snapd]);
         let setup = |errno| OpenError::Setup(target.volume.clone(), errno);
-        let failed = |why| match why {
-            ConnectError::Setup(errno) => setup(errno),
-            ConnectError::Init(errno) => OpenError::Init { errno, from: from.clone() },
-        };
         let io = Worker::start("glfs-io").ok_or_else(|| setup(Errno::EAGAIN))?;
-        let mut volume = Volume::new(&target.volume).map_err(failed)?;
+        let mut volume = Volume::new(&target.volume).map_err(setup)?;
         let logging = Logging::begin(&volume, log, level).map_err(setup)?;
-        let bricks = volume.connect(&volfile, options).map_err(failed)?;
+        let bricks_answered = volume.connect(&volfile, options, &from)?;
         let (name, options) = (&target.volume, &target.options);
-        match bricks {
-            Bricks::Answer => {
-                log::info_always!(log::PLUGIN, "Volume {name}: connected; {options}");
-            }
+        if bricks_answered {
+            log::info_always!(log::PLUGIN, "Volume {name}: connected; {options}");
+        } else {
             // Its LUNs warn.
-            Bricks::Silent => {
-                log::info_always!(log::PLUGIN, "Volume {name}: its bricks do not answer");
-            }
+            log::info_always!(log::PLUGIN, "Volume {name}: its bricks do not answer");
         }
         Ok(Self {
             topology: Topology::of(&volfile),
@@ -193,7 +187,7 @@ impl Connection {
             volfile,
             generation,
             volfile_server: from,
-            bricks,
+            bricks_answered,
             connected_at: Instant::now(),
             logging,
             status: ConnectionStatus::default(),
@@ -202,23 +196,6 @@ impl Connection {
             io,
             lockable: Mutex::default(),
         })
-    }
-
-    pub(super) fn volume(&self) -> &Volume {
-        &self.volume
-    }
-
-    pub(super) fn volfile(&self) -> &Volfile {
-        &self.volfile
-    }
-
-    pub(super) fn topology(&self) -> Topology {
-        self.topology
-    }
-
-    /// Whether a translator of the graph may hold back writes that it has acknowledged.
-    pub(super) fn holds_writes_back(&self) -> bool {
-        self.holds_writes_back
     }
 
     /// Whether the bricks call fsync for a write with `O_DSYNC`, as far as is known.
@@ -230,41 +207,10 @@ impl Connection {
         self.honours_dsync.store(honours, Ordering::Relaxed);
     }
 
-    /// The server that gave the volfile.
-    pub(super) fn volfile_server(&self) -> &str {
-        &self.volfile_server
-    }
-
-    pub(super) fn generation(&self) -> &Generation {
-        &self.generation
-    }
-
-    /// Whether the volume has another graph by now.
-    pub(super) fn is_superseded(&self) -> bool {
-        self.generation.is_superseded()
-    }
-
-    /// Whether bricks answered when it was made. If not, they may by now.
-    pub(super) fn bricks(&self) -> Bricks {
-        self.bricks
-    }
-
-    pub(super) fn connected_at(&self) -> Instant {
-        self.connected_at
-    }
-
-    pub(super) fn logging(&self) -> &Logging {
-        &self.logging
-    }
-
-    pub(super) fn status(&self) -> &ConnectionStatus {
-        &self.status
-    }
-
     /// Runs `create` unless the folder of the shards is known to be there, which its result says;
     /// one caller at a time. Blocks as long as `create` does.
     pub(super) fn with_shard_folder(&self, create: impl FnOnce() -> bool) {
-        let mut exists = self.has_shard_folder.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut exists = threads::lock(&self.has_shard_folder);
         if !*exists {
             *exists = create();
         }
@@ -308,20 +254,11 @@ impl Connection {
         (0..).zip(&clients).filter(|(_, client)| holds(client)).map(|(at, _)| at).collect()
     }
 
-    /// What its bricks have turned out not to support.
-    pub(super) fn unsupported(&self) -> &Unsupported {
-        &self.unsupported
-    }
-
-    pub(super) fn io(&self) -> &Worker {
-        &self.io
-    }
-
     /// Lets `user` lock the image here, unless another one may already. To the bricks both would be
     /// one, and none would be kept out; and a descriptor that one closes would drop the lock of
     /// both.
     pub(super) fn claim(&self, path: &str, user: &Arc<()>) -> bool {
-        let mut lockable = self.lockable.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut lockable = threads::lock(&self.lockable);
         lockable.retain(|(_, user)| user.strong_count() > 0);
         let is_mine = |other: &Weak<()>| other.as_ptr() == Arc::as_ptr(user);
         if let Some((_, other)) = lockable.iter().find(|(claimed, _)| claimed == path) {

@@ -93,9 +93,9 @@ impl AdminClient {
     /// The volume's; ENOENT, ENOTDIR.
     pub fn entries(&self, path: &str) -> Result<Vec<Entry>, Errno> {
         let path = absolute(path)?;
-        let connection = self.shared_connection();
+        let connection = Arc::clone(&self.connection);
         // SAFETY: the volume is connected; the path is NUL-terminated.
-        let fd = unsafe { gfapi::glfs_opendir(connection.volume().as_ptr(), path.as_ptr()) };
+        let fd = unsafe { gfapi::glfs_opendir(connection.volume.as_ptr(), path.as_ptr()) };
         let fd = NonNull::new(fd).ok_or_else(Errno::last)?;
         let mut directory = Directory { fd, _connection: connection };
         let mut entries = Vec::new();
@@ -113,23 +113,10 @@ impl AdminClient {
     /// # Errors
     /// The volume's.
     pub fn is_fenced(&self, path: &str) -> Result<bool, Errno> {
-        let (path, mut value) = (absolute(path)?, [0_u8; 16]);
-        let connection = self.shared_connection();
-        // SAFETY: the volume is connected; the strings are NUL-terminated; the buffer has the room
-        // given.
-        let found = unsafe {
-            gfapi::glfs_getxattr(
-                connection.volume().as_ptr(),
-                path.as_ptr(),
-                ENFORCE_XATTR.as_ptr(),
-                value.as_mut_ptr().cast(),
-                value.len(),
-            )
-        };
-        match (found, Errno::last()) {
-            (0.., _) => Ok(true),
-            (_, Errno::ENODATA) => Ok(false),
-            (_, errno) => Err(errno),
+        match self.connection.volume.xattr(&absolute(path)?, ENFORCE_XATTR, 16) {
+            Ok(_) => Ok(true),
+            Err(Errno::ENODATA) => Ok(false),
+            Err(errno) => Err(errno),
         }
     }
 
@@ -139,15 +126,11 @@ impl AdminClient {
     /// # Errors
     /// The volume's.
     pub fn unfence(&self, path: &str) -> Result<(), Errno> {
-        let path = absolute(path)?;
+        let (path, volume) = (absolute(path)?, self.connection.volume.as_ptr());
         // The heartbeat first: without the fence it would name an owner that owns nothing.
         for name in [OWNER_XATTR, ENFORCE_XATTR] {
-            let connection = self.shared_connection();
             // SAFETY: the volume is connected; the strings are NUL-terminated.
-            let removed = check(unsafe {
-                gfapi::glfs_removexattr(connection.volume().as_ptr(), path.as_ptr(), name.as_ptr())
-            });
-            match removed {
+            match check(unsafe { gfapi::glfs_removexattr(volume, path.as_ptr(), name.as_ptr()) }) {
                 Ok(()) | Err(Errno::ENODATA) => {}
                 Err(errno) => return Err(errno),
             }

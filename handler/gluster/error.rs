@@ -12,7 +12,8 @@ use nix::errno::Errno;
 use super::server::Unreachable;
 use crate::lun::backend::OpenErrorKind;
 
-/// Why an image could not be opened, and what to do about it.
+/// Why an image could not be opened, and what to do about it. An errno is what libgfapi said, the
+/// text beside it the server that was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// No glusterd answers.
@@ -33,32 +34,17 @@ pub enum OpenError {
     )]
     Setup(String, #[source] Errno),
     /// `glfs_init`.
-    #[error("{}", init_failed(*.errno, .from))]
-    Init {
-        /// What libgfapi said.
-        errno: Errno,
-        /// The server that was asked.
-        from: String,
-    },
+    #[error("{}", init_failed(*.0, .1))]
+    Init(Errno, String),
     /// The cluster answers, but nothing that holds data.
-    #[error("{from} answers, the bricks do not ({errno}); is the volume started? quorum?")]
-    NoBricks {
-        /// What libgfapi said.
-        errno: Errno,
-        /// The server that was asked.
-        from: String,
-    },
+    #[error("{1} answers, the bricks do not ({0}); is the volume started? quorum?")]
+    NoBricks(Errno, String),
     /// As another LUN of the volume has just been told.
     #[error("{0}")]
     Again(Arc<OpenError>),
-    /// `glfs_open`.
-    #[error("{}; through {from}", open_failed(*.errno))]
-    Open {
-        /// What libgfapi said.
-        errno: Errno,
-        /// The server that gave the graph.
-        from: String,
-    },
+    /// `glfs_open`, through the server that gave the graph.
+    #[error("{why}; through {1}", why = open_failed(*.0))]
+    Open(Errno, String),
     /// Opened, but no image.
     #[error("it is {0}, not a regular file (EINVAL); name an image file")]
     NotRegular(&'static str),
@@ -84,9 +70,9 @@ impl OpenError {
             Self::NoServer(_) => Errno::ENOTCONN,
             Self::NoVolfile(..) => Errno::ENOENT,
             Self::Setup(_, errno)
-            | Self::Open { errno, .. }
-            | Self::Init { errno, .. }
-            | Self::NoBricks { errno, .. } => *errno,
+            | Self::Open(errno, _)
+            | Self::Init(errno, _)
+            | Self::NoBricks(errno, _) => *errno,
             Self::NotRegular(_) | Self::BrickInVolfile(_) => Errno::EINVAL,
             Self::TimedOut { .. } => Errno::ETIMEDOUT,
             Self::Again(why) => why.errno(),
@@ -97,9 +83,9 @@ impl OpenError {
     #[must_use]
     pub fn kind(&self) -> OpenErrorKind {
         let is_transient = match self {
-            Self::NoServer(_) | Self::NoBricks { .. } | Self::TimedOut { .. } => true,
-            Self::Init { errno, .. } => is_outage(*errno) || *errno == Errno::EIO,
-            Self::Open { errno, .. } => is_outage(*errno),
+            Self::NoServer(_) | Self::NoBricks(..) | Self::TimedOut { .. } => true,
+            Self::Init(errno, _) => is_outage(*errno) || *errno == Errno::EIO,
+            Self::Open(errno, _) => is_outage(*errno),
             Self::Again(why) => return why.kind(),
             Self::NoVolfile(..)
             | Self::BrickInVolfile(_)
@@ -177,6 +163,8 @@ mod tests {
             "block-vol@gluster1.example.com/block-store/0d9c7a3a-2f5e-4b8e-9c54-2f1c4e9f7a11";
         const LINE: usize = 240;
         let from = || String::from("gluster1.example.com:24007");
+        let open = |errno| OpenError::Open(errno, from());
+        let init = |errno| OpenError::Init(errno, from());
         let hosts =
             ["gluster1", "gluster2", "gluster3"].map(|host| unreachable(host, Errno::ECONNREFUSED));
         let errors = [
@@ -192,51 +180,19 @@ mod tests {
                 "EACCES: Permission denied",
                 "be written?",
             ),
+            (init(Errno::ENOENT), "ENOENT: No such", "see gluster volume list"),
+            (init(Errno::ENOTCONN), "ENOTCONN: Transport", "see tcmu-runner-glfs.log"),
             (
-                OpenError::Init { errno: Errno::ENOENT, from: from() },
-                "ENOENT: No such",
-                "see gluster volume list",
-            ),
-            (
-                OpenError::Init { errno: Errno::ENOTCONN, from: from() },
-                "ENOTCONN: Transport",
-                "see tcmu-runner-glfs.log",
-            ),
-            (
-                OpenError::NoBricks { errno: Errno::ENOTCONN, from: from() },
+                OpenError::NoBricks(Errno::ENOTCONN, from()),
                 "ENOTCONN: Transport",
                 "volume started? quorum?",
             ),
-            (
-                OpenError::Open { errno: Errno::ENOENT, from: from() },
-                "ENOENT: No such",
-                "create the image first",
-            ),
-            (
-                OpenError::Open { errno: Errno::EISDIR, from: from() },
-                "EISDIR: Is a",
-                "name an image file",
-            ),
-            (
-                OpenError::Open { errno: Errno::EINVAL, from: from() },
-                "EINVAL: Invalid",
-                "must be a regular file",
-            ),
-            (
-                OpenError::Open { errno: Errno::ENOTDIR, from: from() },
-                "ENOTDIR: Not a",
-                "check PATH",
-            ),
-            (
-                OpenError::Open { errno: Errno::EROFS, from: from() },
-                "EROFS: Read-only",
-                "see features.read-only",
-            ),
-            (
-                OpenError::Open { errno: Errno::EACCES, from: from() },
-                "EACCES: Permission",
-                "see libgfapi's log",
-            ),
+            (open(Errno::ENOENT), "ENOENT: No such", "create the image first"),
+            (open(Errno::EISDIR), "EISDIR: Is a", "name an image file"),
+            (open(Errno::EINVAL), "EINVAL: Invalid", "must be a regular file"),
+            (open(Errno::ENOTDIR), "ENOTDIR: Not a", "check PATH"),
+            (open(Errno::EROFS), "EROFS: Read-only", "see features.read-only"),
+            (open(Errno::EACCES), "EACCES: Permission", "see libgfapi's log"),
             (OpenError::NotRegular("a special file"), "EINVAL", "name an image file"),
             (
                 OpenError::TimedOut {

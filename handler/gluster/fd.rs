@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! A `glfs_fd_t`, and how many calls are using it.
 
-use std::ffi::{CString, c_int};
+use std::ffi::c_int;
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use libgfapi_sys as gfapi;
@@ -14,7 +14,8 @@ use nix::errno::Errno;
 
 use super::connection::Connection;
 use super::slab::Slab;
-use crate::log;
+use super::volume::{c_string, check};
+use crate::{log, threads};
 
 /// An open descriptor.
 ///
@@ -32,11 +33,11 @@ pub(super) struct Fd {
     /// it when they come, also where closing was given up.
     kept: Mutex<Option<Arc<Self>>>,
     /// For what accompanies the calls.
-    slab: Slab,
+    pub(super) slab: Slab,
     /// A duplicate whose position belongs to `SEEK_DATA` and `SEEK_HOLE`; made for the first.
-    duplicate: Mutex<Option<NonNull<glfs_fd_t>>>,
+    pub(super) duplicate: Mutex<Option<NonNull<glfs_fd_t>>>,
     /// Must outlive the descriptor.
-    connection: Arc<Connection>,
+    pub(super) connection: Arc<Connection>,
 }
 
 // SAFETY: libgfapi's descriptors may be used from any thread, concurrently, and the duplicate is
@@ -56,12 +57,10 @@ impl Fd {
         flags: c_int,
     ) -> Result<Self, Errno> {
         // Absolute: a connection whose bricks did not answer at first has no working directory.
-        let path = CString::new(format!("/{path}")).map_err(|_| Errno::EINVAL)?;
+        let path = c_string(&format!("/{path}"))?;
         // SAFETY: the volume is connected; the path is NUL-terminated.
-        Self::new(
-            unsafe { gfapi::glfs_open(connection.volume().as_ptr(), path.as_ptr(), flags) },
-            connection,
-        )
+        let fd = unsafe { gfapi::glfs_open(connection.volume.as_ptr(), path.as_ptr(), flags) };
+        Self::new(fd, connection)
     }
 
     /// Takes what an open on `connection` has given.
@@ -95,28 +94,20 @@ impl Fd {
         self.in_flight.fetch_sub(1, Ordering::Release);
     }
 
-    pub(super) fn slab(&self) -> &Slab {
-        &self.slab
-    }
-
-    pub(super) fn duplicate(&self) -> &Mutex<Option<NonNull<glfs_fd_t>>> {
-        &self.duplicate
-    }
-
     /// The raw descriptor, for those who have counted themselves.
     pub(super) fn as_ptr(&self) -> *mut glfs_fd_t {
         self.raw.as_ptr()
     }
 
-    /// Makes a call that blocks: true if it went well, or it has left an errno. Counted meanwhile.
+    /// Makes a call that blocks. Counted meanwhile.
     ///
     /// # Errors
-    /// That errno; EBADF if closed.
-    pub(super) fn with(&self, call: impl FnOnce(*mut glfs_fd_t) -> bool) -> Result<(), Errno> {
-        let result = self
-            .begin()
-            .ok_or(Errno::EBADF)
-            .and_then(|fd| if call(fd) { Ok(()) } else { Err(Errno::last()) });
+    /// The call's; EBADF if closed.
+    pub(super) fn with<T>(
+        &self,
+        call: impl FnOnce(*mut glfs_fd_t) -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        let result = self.begin().ok_or(Errno::EBADF).and_then(call);
         self.end();
         result
     }
@@ -134,16 +125,6 @@ impl Fd {
         true
     }
 
-    /// The connection.
-    pub(super) fn connection(&self) -> &Connection {
-        &self.connection
-    }
-
-    /// The connection, for those who open something else on it.
-    pub(super) fn shared_connection(&self) -> Arc<Connection> {
-        Arc::clone(&self.connection)
-    }
-
     /// Type and size. Blocks. Of what is open, not of the path: a symlink's target is what was
     /// opened.
     ///
@@ -152,7 +133,7 @@ impl Fd {
     pub(super) fn stat(&self) -> Result<libc::stat, Errno> {
         let mut stat = MaybeUninit::<libc::stat>::zeroed();
         // SAFETY: the descriptor is open and counted; there is room for the result.
-        self.with(|fd| unsafe { gfapi::glfs_fstat(fd, stat.as_mut_ptr()) } == 0)?;
+        self.with(|fd| check(unsafe { gfapi::glfs_fstat(fd, stat.as_mut_ptr()) }))?;
         // SAFETY: all bytes were initialised, with zeros, and any bytes are a valid stat.
         Ok(unsafe { stat.assume_init() })
     }
@@ -164,7 +145,7 @@ impl Fd {
     pub(super) fn sync(&self) -> Result<(), Errno> {
         let none = ptr::null_mut();
         // SAFETY: the descriptor is open and counted.
-        self.with(|fd| unsafe { gfapi::glfs_fsync(fd, none, none) } == 0)
+        self.with(|fd| check(unsafe { gfapi::glfs_fsync(fd, none, none) }))
     }
 
     /// Gives `len` bytes at `offset` space on the bricks; the file grows to their end. Blocks.
@@ -176,14 +157,14 @@ impl Fd {
         let offset = i64::try_from(offset).map_err(|_| Errno::EFBIG)?;
         let len = usize::try_from(len).map_err(|_| Errno::EFBIG)?;
         // SAFETY: the descriptor is open and counted.
-        self.with(|fd| unsafe { gfapi::glfs_fallocate(fd, AND_GROW, offset, len) } == 0)
+        self.with(|fd| check(unsafe { gfapi::glfs_fallocate(fd, AND_GROW, offset, len) }))
     }
 
     /// Lets no further call begin. False if that was so already.
     pub(super) fn begin_close(self: &Arc<Self>) -> bool {
         let begins = !self.closed.swap(true, Ordering::SeqCst);
         if begins {
-            *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(self));
+            *threads::lock(&self.kept) = Some(Arc::clone(self));
         }
         begins
     }
@@ -206,16 +187,13 @@ impl Fd {
             return None;
         }
         // Not before, and no other descriptor of the image either: that drops the image's lock.
-        if let Some(duplicate) =
-            self.duplicate.lock().unwrap_or_else(PoisonError::into_inner).take()
-        {
+        if let Some(duplicate) = threads::lock(&self.duplicate).take() {
             // SAFETY: open, and nobody seeks: that would be counted.
             unsafe { gfapi::glfs_close(duplicate.as_ptr()) };
         }
         // SAFETY: the descriptor is open, no call is in flight, and none will come (`closed`).
-        let is_closed = unsafe { gfapi::glfs_close(self.as_ptr()) } == 0;
-        let outcome = if is_closed { Ok(()) } else { Err(Errno::last()) };
-        drop(self.kept.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let outcome = check(unsafe { gfapi::glfs_close(self.as_ptr()) });
+        drop(threads::lock(&self.kept).take());
         Some(outcome)
     }
 }

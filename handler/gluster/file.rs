@@ -2,7 +2,7 @@
 //! An open file on a volume.
 
 use std::ffi::c_int;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -14,12 +14,11 @@ use super::fd::Fd;
 use super::space::BlockStatus;
 use super::status;
 use super::worker::run_with_timeout;
-use crate::log;
 use crate::lun::backend::{
     Backend, Bricks, CompareAndWrite, Compared, Data, Durability, Extent, ImageStat, Request,
     Space, Unsupported,
 };
-use crate::threads;
+use crate::{log, threads};
 
 /// How long a close, or a look at the size, may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -30,10 +29,10 @@ const SPACE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A regular file, open. Dropping it closes it.
 #[derive(Debug)]
 pub struct File {
-    fd: Arc<Fd>,
+    pub(super) fd: Arc<Fd>,
     /// Its path on the volume.
     path: String,
-    caw: Caw,
+    pub(super) caw: Caw,
     block_status: BlockStatus,
     closed: Arc<Mutex<Closed>>,
     /// The bricks that hold it, by their numbers.
@@ -79,10 +78,6 @@ impl File {
         }
     }
 
-    pub(super) fn fd(&self) -> &Fd {
-        &self.fd
-    }
-
     /// Makes a call that may hang as long as the volume does.
     pub(super) fn blocking<T: Send + 'static>(
         &self,
@@ -91,14 +86,6 @@ impl File {
     ) -> Result<T, Errno> {
         let fd = Arc::clone(&self.fd);
         run_with_timeout(patience, move || call(&fd)).unwrap_or(Err(Errno::ETIMEDOUT))
-    }
-
-    /// Makes a call that nobody waits for, on a thread of its own. Without one it is dropped.
-    pub(super) fn later(&self, call: impl FnOnce(&Fd) + Send + 'static) {
-        let fd = Arc::clone(&self.fd);
-        if threads::hand_over("glfs-call", fd, move |fd| call(&fd)).is_err() {
-            log::warning!(log::PLUGIN, "No thread could be had for a call");
-        }
     }
 
     /// Size, space and time of modification. Blocks.
@@ -111,11 +98,6 @@ impl File {
             modified: (stat.st_mtime, stat.st_mtime_nsec),
         })
     }
-
-    /// Whether locks of the descriptor have an owner of their own.
-    pub(super) fn has_lock_owner(&self) -> bool {
-        self.caw.has_owner()
-    }
 }
 
 impl Backend for File {
@@ -124,7 +106,7 @@ impl Backend for File {
     }
 
     fn write(&self, request: impl Request, offset: u64, durability: Durability) {
-        if durability == Durability::Durable && !self.fd.connection().honours_dsync() {
+        if durability == Durability::Durable && !self.fd.connection.honours_dsync() {
             let request = ThenSync { request, fd: Arc::clone(&self.fd) };
             return aio::submit(&self.fd, request, IoOp::Write { offset, flags: 0 });
         }
@@ -144,7 +126,7 @@ impl Backend for File {
     }
 
     fn unsupported(&self) -> &Unsupported {
-        self.fd.connection().unsupported()
+        &self.fd.connection.unsupported
     }
 
     fn compare_and_write(
@@ -167,7 +149,7 @@ impl Backend for File {
     /// Of the folder that the image is in.
     fn space(&self) -> Result<Space, Errno> {
         let folder = self.path.rsplit_once('/').map_or("", |(folder, _)| folder).to_owned();
-        self.blocking(SPACE_TIMEOUT, move |fd| fd.connection().volume().space(&folder))
+        self.blocking(SPACE_TIMEOUT, move |fd| fd.connection.volume.space(&folder))
     }
 
     fn sync(&self, request: impl Request) {
@@ -179,22 +161,21 @@ impl Backend for File {
     }
 
     fn is_replicated(&self) -> bool {
-        self.fd.connection().topology().has_redundancy()
+        self.fd.connection.topology.has_redundancy()
     }
 
     fn bricks(&self) -> Result<Bricks, Errno> {
         self.blocking(status::QUERY_TIMEOUT, |fd| {
-            let connection = fd.connection();
-            status::bricks(connection.volume(), connection.volfile())
+            status::bricks(&fd.connection.volume, &fd.connection.volfile)
         })
     }
 
     fn is_superseded(&self) -> bool {
-        self.fd.connection().is_superseded()
+        self.fd.connection.generation.is_superseded()
     }
 
     fn brick_losses(&self) -> u64 {
-        self.fd.connection().status().losses(&self.holders)
+        self.fd.connection.status.losses(&self.holders)
     }
 
     fn drain(&self, patience: Duration) -> bool {
@@ -202,11 +183,11 @@ impl Backend for File {
     }
 
     fn encrypted(&self) -> Option<bool> {
-        Some(self.fd.connection().topology().tls)
+        Some(self.fd.connection.topology.tls)
     }
 
     fn close(&self, patience: Duration) -> Result<(), Errno> {
-        let state = || self.closed.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = || threads::lock(&self.closed);
         // Taken by one caller: a descriptor is closed once.
         let again = {
             let mut closed = state();
@@ -240,7 +221,7 @@ struct Closing {
 
 impl Closing {
     fn set(&self, closed: Closed) {
-        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = closed;
+        *threads::lock(&self.closed) = closed;
     }
 
     fn close(mut self, patience: Duration) {

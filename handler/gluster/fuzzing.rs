@@ -26,6 +26,6 @@ pub fn glusterd(bytes: &[u8]) {
     let sent = theirs.write_all(bytes).and_then(|()| theirs.shutdown(Shutdown::Write));
     assert!(sent.is_ok(), "more than a socket takes");
     let mut server = Glusterd::over(ours);
-    drop(server.volfile("v", 100_000).map(|text| volfile(&text)));
+    drop(server.volfile("v", 100_000).map(|(read, _)| volfile(read.text())));
     drop(server.wait_for_change(Duration::from_secs(1)));
 }

@@ -33,7 +33,7 @@ const FETCHSPEC: Procedure = Procedure { program: 52_743_234, version: 1, number
 #[derive(Debug)]
 pub(super) struct Glusterd {
     stream: Stream,
-    server: Server,
+    pub(super) server: Server,
     xid: u32,
     /// glusterd has called back since [`Glusterd::wait_for_change`] last returned.
     changed: bool,
@@ -66,17 +66,22 @@ impl Glusterd {
         Self { stream: Stream::Unix(stream), server, xid: 0, changed: false }
     }
 
-    pub(super) fn server(&self) -> &Server {
-        &self.server
-    }
-
-    /// Asks for the volfile of `volume`. `op_version` is the highest that this client supports:
-    /// glusterd refuses volumes that need more (`_client_supports_volume`). Blocks, within bounds.
+    /// Asks for the volfile of `volume`, and whether the bricks call fsync for a write with
+    /// `O_DSYNC`. `op_version` is the highest that this client supports: glusterd refuses volumes
+    /// that need more (`_client_supports_volume`). Blocks, within bounds.
     ///
     /// # Errors
-    /// [`SpecError`].
-    pub(super) fn volfile(&mut self, volume: &str, op_version: u32) -> Result<String, SpecError> {
-        self.spec(volume, op_version, VOLFILE_TIMEOUT)
+    /// [`SpecError`]: there is no volfile, or it is broken.
+    pub(super) fn volfile(
+        &mut self,
+        volume: &str,
+        op_version: u32,
+    ) -> Result<(Volfile, bool), SpecError> {
+        let text = self.spec(volume, op_version, VOLFILE_TIMEOUT)?;
+        let volfile =
+            Volfile::from_glusterd(text, volume).map_err(|why| SpecError::Server(invalid(why)))?;
+        let honours_dsync = self.honours_dsync(&volfile, volume, op_version);
+        Ok((volfile, honours_dsync))
     }
 
     fn spec(&mut self, id: &str, op_version: u32, timeout: Duration) -> Result<String, SpecError> {
@@ -95,7 +100,7 @@ impl Glusterd {
     /// On a connection of its own: glusterd remembers for each what it has asked for last, and lets
     /// no option be set that a client of the volume does not support (10.3, `__server_getspec`,
     /// `glusterd_check_client_op_version_support`).
-    pub(super) fn honours_dsync(&self, volfile: &Volfile, volume: &str, op_version: u32) -> bool {
+    fn honours_dsync(&self, volfile: &Volfile, volume: &str, op_version: u32) -> bool {
         let Some(brick) = volfile.brick_volfile_id(volume) else { return false };
         let Ok(mut other) = Self::connect(&self.server) else { return false };
         let answer = other.spec(&brick, op_version, ANSWER_TIMEOUT);
@@ -216,9 +221,7 @@ impl Glusterd {
 /// `dict_serialize_lk`).
 fn versions(op_version: u32) -> Vec<u8> {
     let pairs = [("min-op-version", 1), ("max-op-version", op_version)];
-    let mut dictionary = Encoder::default();
-    dictionary.number(u32::try_from(pairs.len()).unwrap_or(0));
-    let mut bytes = dictionary.into_bytes();
+    let mut bytes = u32::try_from(pairs.len()).unwrap_or(0).to_be_bytes().to_vec();
     for (key, value) in pairs {
         let value = format!("{value}\0");
         for len in [key.len(), value.len()] {

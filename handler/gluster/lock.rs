@@ -13,7 +13,7 @@
 
 use std::ffi::{CStr, c_int};
 use std::mem;
-use std::ptr;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -24,8 +24,9 @@ use super::fd::Fd;
 use super::file::File;
 use super::mark::{self, ENFORCE_XATTR, set};
 use super::topology::Topology;
-use crate::log;
+use super::volume::{check, read_at};
 use crate::lun::backend::{AcquireError, Acquired, Enforcement, ImageLock, Preempt};
+use crate::{log, threads};
 
 /// The owner's heartbeat.
 pub(super) const OWNER_XATTR: &CStr = c"trusted.tcmu-glfs.owner";
@@ -38,11 +39,6 @@ const LONGEST_HEARTBEAT: usize = 256;
 /// when the first write comes.
 const REVOCATION_DELAY: Duration = Duration::from_millis(2200);
 
-/// How long a new owner waits for the locks of the last one.
-fn revocation_delay(topology: Topology) -> Duration {
-    if topology.has_redundancy() { REVOCATION_DELAY } else { Duration::ZERO }
-}
-
 /// How long commands that were submitted before may take to be answered.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a call about the lock may take. It may be in the way of a failover.
@@ -52,12 +48,8 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// Not while a call is in flight: one that was submitted by an owner who has been robbed since, and
 /// has not been refused yet, would be let through.
-fn acquire(
-    fd: &Fd,
-    topology: Topology,
-    heartbeat: &str,
-    preempt: &Preempt,
-) -> Result<Acquired, AcquireError> {
+fn acquire(fd: &Fd, heartbeat: &str, preempt: &Preempt) -> Result<Acquired, AcquireError> {
+    let topology = fd.connection.topology;
     let counted = fd.begin().is_some();
     let quiet = fd.drains_to(1, DRAIN_TIMEOUT);
     fd.end();
@@ -66,7 +58,7 @@ fn acquire(
     }
     // A descriptor of this LUN has it, as the caller knows.
     let is_own = matches!(preempt, Preempt::Own(_));
-    let held = !is_own && is_held(fd, topology)?;
+    let held = !is_own && may_be_held(has_holder(fd), topology)?;
     match preempt {
         Preempt::Never | Preempt::Silent if held => return Err(AcquireError::Held),
         Preempt::Never if topology.has_redundancy() => match read_heartbeat(fd) {
@@ -82,10 +74,10 @@ fn acquire(
     if !held {
         set(fd, ENFORCE_XATTR, b"1", 0)?;
     }
-    lock(fd, topology, libc::F_SETLK, libc::F_WRLCK)?;
-    finish(fd, topology, heartbeat, preempt, held).inspect_err(|_| {
+    lock(fd, libc::F_SETLK, libc::F_WRLCK)?;
+    finish(fd, heartbeat, preempt, held).inspect_err(|_| {
         // The heartbeat may be another's.
-        if let Err(errno) = lock(fd, topology, libc::F_SETLK, libc::F_UNLCK) {
+        if let Err(errno) = lock(fd, libc::F_SETLK, libc::F_UNLCK) {
             log::warning!(
                 log::PLUGIN,
                 "A lock that is not wanted could not be given back: {errno}"
@@ -97,7 +89,6 @@ fn acquire(
 /// What there is to do before the first command, with the lock.
 fn finish(
     fd: &Fd,
-    topology: Topology,
     heartbeat: &str,
     preempt: &Preempt,
     held: bool,
@@ -111,7 +102,9 @@ fn finish(
             None
         }
         Preempt::Always if held => {
-            thread::sleep(revocation_delay(topology));
+            if fd.connection.topology.has_redundancy() {
+                thread::sleep(REVOCATION_DELAY);
+            }
             Some(read_heartbeat(fd).unwrap_or_default())
         }
         Preempt::Never | Preempt::Silent | Preempt::Always => None,
@@ -127,23 +120,18 @@ impl From<Errno> for AcquireError {
 }
 
 /// Takes the heartbeat away, as long as nobody else can have left one, and gives the lock back.
-fn release(fd: &Fd, topology: Topology) -> Result<(), Errno> {
+fn release(fd: &Fd) -> Result<(), Errno> {
     let silent = write_heartbeat(fd, "");
-    lock(fd, topology, libc::F_SETLK, libc::F_UNLCK).and(silent)
-}
-
-/// Whether another connection holds the lock.
-fn has_holder(fd: &Fd, topology: Topology) -> Result<bool, Errno> {
-    let found = lock(fd, topology, libc::F_GETLK, libc::F_WRLCK)?;
-    Ok(c_int::from(found.l_type) != libc::F_UNLCK)
+    lock(fd, libc::F_SETLK, libc::F_UNLCK).and(silent)
 }
 
 /// Whether another connection is seen to hold the lock. Replicas answer with what one brick says:
 /// the last in the order of bricks if the lock is advisory, and else the last to answer (10.3,
 /// `afr_lk_cbk`, `afr_lk_txn_wind_cbk`). A brick that was replaced or restarted under a living
 /// owner does not know of its lock, so that "no" is not the last word there: the heartbeat is.
-fn is_held(fd: &Fd, topology: Topology) -> Result<bool, Errno> {
-    may_be_held(has_holder(fd, topology), topology)
+fn has_holder(fd: &Fd) -> Result<bool, Errno> {
+    let found = lock(fd, libc::F_GETLK, libc::F_WRLCK)?;
+    Ok(c_int::from(found.l_type) != libc::F_UNLCK)
 }
 
 /// Whether to take the lock for held. An owner whose brick was restarted under it has no lock on
@@ -163,25 +151,17 @@ impl File {
     /// # Errors
     /// What the storage said.
     pub fn has_other_holder(&self) -> Result<bool, Errno> {
-        self.lock_call(has_holder)
-    }
-
-    /// Makes a call about the lock.
-    fn lock_call<T: Send + 'static>(
-        &self,
-        call: impl FnOnce(&Fd, Topology) -> Result<T, Errno> + Send + 'static,
-    ) -> Result<T, Errno> {
-        self.blocking(LOCK_TIMEOUT, |fd| call(fd, fd.connection().topology()))
+        self.blocking(LOCK_TIMEOUT, has_holder)
     }
 }
 
 impl ImageLock for File {
     fn enforcement(&self) -> Result<Enforcement, Errno> {
-        self.lock_call(mark::enforcement)
+        self.blocking(LOCK_TIMEOUT, mark::enforcement)
     }
 
     fn acquire(&self, heartbeat: &str, preempt: Preempt) -> Result<Acquired, AcquireError> {
-        if self.has_lock_owner() {
+        if self.caw.has_owner() {
             return Err(AcquireError::Reopen);
         }
         let heartbeat = heartbeat.to_owned();
@@ -189,28 +169,26 @@ impl ImageLock for File {
             Preempt::Always => LOCK_TIMEOUT + REVOCATION_DELAY,
             Preempt::Never | Preempt::Silent | Preempt::Own(_) => LOCK_TIMEOUT,
         };
-        self.blocking(patience, move |fd| {
-            Ok(acquire(fd, fd.connection().topology(), &heartbeat, &preempt))
-        })?
+        self.blocking(patience, move |fd| Ok(acquire(fd, &heartbeat, &preempt)))?
     }
 
     fn release(&self) -> Result<(), Errno> {
-        self.lock_call(release)
+        self.blocking(LOCK_TIMEOUT, release)
     }
 
     fn holds_lock(&self) -> Result<bool, Errno> {
-        self.lock_call(|fd, _| read_a_byte(fd)).map_or_else(
-            |errno| match errno {
-                // Held by another, or by nobody; lost with its brick; lost on too few bricks.
-                Errno::EBUSY | Errno::EAGAIN | Errno::EBADFD | Errno::EBADF => Ok(false),
-                errno => Err(errno),
-            },
-            |()| Ok(true),
-        )
+        // SAFETY: the descriptor is open and counted.
+        let read = |fd: &Fd| fd.with(|fd| unsafe { read_at(fd, &mut [0], 0) });
+        match self.blocking(LOCK_TIMEOUT, read) {
+            Ok(_) => Ok(true),
+            // Held by another, or by nobody; lost with its brick; lost on too few bricks.
+            Err(Errno::EBUSY | Errno::EAGAIN | Errno::EBADFD | Errno::EBADF) => Ok(false),
+            Err(errno) => Err(errno),
+        }
     }
 
     fn heartbeat(&self) -> Result<String, Errno> {
-        self.lock_call(|fd, _| read_heartbeat(fd))
+        self.blocking(LOCK_TIMEOUT, read_heartbeat)
     }
 
     fn send_heartbeat(
@@ -218,41 +196,36 @@ impl ImageLock for File {
         heartbeat: String,
         done: impl FnOnce(Result<(), Errno>) + Send + 'static,
     ) {
-        self.later(move |fd| done(write_heartbeat(fd, &heartbeat)));
+        let fd = Arc::clone(&self.fd);
+        // Nobody waits for it: without a thread it is dropped.
+        let send = move |fd: Arc<Fd>| done(write_heartbeat(&fd, &heartbeat));
+        if threads::hand_over("glfs-call", fd, send).is_err() {
+            log::warning!(log::PLUGIN, "No thread could be had for a call");
+        }
     }
 }
 
-fn lock(fd: &Fd, topology: Topology, command: c_int, kind: c_int) -> Result<libc::flock, Errno> {
+fn lock(fd: &Fd, command: c_int, kind: c_int) -> Result<libc::flock, Errno> {
     let narrow = |number: c_int| libc::c_short::try_from(number).map_err(|_| Errno::EINVAL);
     // SAFETY: a plain struct of integers. From 0, for 0 bytes: all of it, whatever it grows to.
     let mut range: libc::flock = unsafe { mem::zeroed() };
     range.l_type = narrow(kind)?;
     range.l_whence = narrow(libc::SEEK_SET)?;
-    let mode = if topology.advisory_locks {
+    let mode = if fd.connection.topology.advisory_locks {
         gfapi::glfs_lock_mode_GLFS_LK_ADVISORY
     } else {
         gfapi::glfs_lock_mode_GLFS_LK_MANDATORY
     };
     fd.with(|fd| {
         // SAFETY: the descriptor is open and counted; the struct is ours.
-        unsafe { gfapi::glfs_file_lock(fd, command, &raw mut range, mode) == 0 }
+        check(unsafe { gfapi::glfs_file_lock(fd, command, &raw mut range, mode) })
     })?;
     Ok(range)
 }
 
-fn read_a_byte(fd: &Fd) -> Result<(), Errno> {
-    let mut byte = 0_u8;
-    fd.with(|fd| {
-        // SAFETY: the descriptor is open and counted; the buffer has room for a byte; the stat of
-        // the file is not asked for.
-        unsafe { gfapi::glfs_pread(fd, (&raw mut byte).cast(), 1, 0, 0, ptr::null_mut()) >= 0 }
-    })
-}
-
 fn read_heartbeat(fd: &Fd) -> Result<String, Errno> {
     let mut value = vec![0_u8; LONGEST_HEARTBEAT];
-    let mut len = 0;
-    fd.with(|fd| {
+    let len = fd.with(|fd| {
         // SAFETY: the descriptor is open and counted; the name is NUL-terminated; the buffer has
         // room.
         let found = unsafe {
@@ -263,7 +236,7 @@ fn read_heartbeat(fd: &Fd) -> Result<String, Errno> {
                 LONGEST_HEARTBEAT,
             )
         };
-        usize::try_from(found).map(|found| len = found).is_ok()
+        usize::try_from(found).map_err(|_| Errno::last())
     })?;
     value.truncate(len);
     Ok(String::from_utf8_lossy(&value).into_owned())

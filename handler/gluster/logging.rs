@@ -11,17 +11,18 @@ use std::ffi::c_int;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::AtomicI32;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use libgfapi_sys as gfapi;
 use nix::errno::Errno;
 
-use super::meta::MetaFile;
+use super::meta;
 use super::volume::{Volume, c_string, check};
 use crate::config::LogLevel;
+use crate::threads;
 
 /// How libgfapi counts (`gf_loglevel_t`).
 pub(super) fn number(level: LogLevel) -> c_int {
@@ -47,12 +48,12 @@ static LOG_FILE: Mutex<Option<PathBuf>> = Mutex::new(None);
 
 /// Where libgfapi logs, from now on; in a moment for the connections that there are.
 pub fn set_log_file(path: &Path) {
-    *LOG_FILE.lock().unwrap_or_else(PoisonError::into_inner) = Some(path.to_owned());
+    *threads::lock(&LOG_FILE) = Some(path.to_owned());
 }
 
 /// Where libgfapi logs. None: no file was set.
 pub(super) fn log_file() -> Option<PathBuf> {
-    LOG_FILE.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    threads::lock(&LOG_FILE).clone()
 }
 
 /// A user's request for a level, as libgfapi counts them. Of several the most detailed is granted.
@@ -101,7 +102,7 @@ impl Logging {
     /// The file cannot be written, or the volume not be asked. What has not been done differs
     /// still.
     pub(super) fn change(&self, volume: &Volume, path: &Path, level: c_int) -> Result<(), Errno> {
-        let mut state = self.state();
+        let mut state = threads::lock(&self.0);
         state.retry_at = Instant::now().checked_add(RETRY_DELAY);
         if state.path != path || state.file != file_id(path) {
             set_level(volume, SILENT_LEVEL)?;
@@ -117,10 +118,6 @@ impl Logging {
         state.retry_at = None;
         Ok(())
     }
-
-    fn state(&self) -> MutexGuard<'_, LogState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 fn file_id(path: &Path) -> Option<(u64, u64)> {
@@ -134,6 +131,5 @@ fn set_logging(volume: &Volume, path: &Path, level: c_int) -> Result<(), Errno> 
 }
 
 fn set_level(volume: &Volume, level: c_int) -> Result<(), Errno> {
-    let file = MetaFile::open(volume, "logging/loglevel", libc::O_WRONLY)?;
-    file.write(&c_string(&level.to_string())?)
+    meta::write(volume, "logging/loglevel", &c_string(&level.to_string())?)
 }

@@ -7,7 +7,7 @@ use libgfapi_sys as gfapi;
 use nix::errno::Errno;
 
 use super::fd::Fd;
-use super::topology::Topology;
+use super::volume::check;
 use crate::lun::backend::Enforcement;
 
 /// Makes the bricks enforce locks on a file. Anything may be its value.
@@ -16,8 +16,8 @@ pub(super) const ENFORCE_XATTR: &CStr = c"trusted.glusterfs.enforce-mandatory-lo
 const PROBE_XATTR: &CStr = c"trusted.tcmu-glfs.nobody";
 
 /// What the volume can do for this file.
-pub(super) fn enforcement(fd: &Fd, topology: Topology) -> Result<Enforcement, Errno> {
-    if topology.is_sharded() {
+pub(super) fn enforcement(fd: &Fd) -> Result<Enforcement, Errno> {
+    if fd.connection.topology.is_sharded() {
         return Ok(Enforcement::Impossible(
             "the volume is sharded (features.shard), and shards are not covered",
         ));
@@ -55,6 +55,6 @@ pub(super) fn set(fd: &Fd, name: &CStr, value: &[u8], flags: c_int) -> Result<()
     fd.with(|fd| {
         // SAFETY: the descriptor is open and counted; the name is NUL-terminated, and the value has
         // the length given.
-        unsafe { gfapi::glfs_fsetxattr(fd, name, value.as_ptr().cast(), len, flags) == 0 }
+        check(unsafe { gfapi::glfs_fsetxattr(fd, name, value.as_ptr().cast(), len, flags) })
     })
 }

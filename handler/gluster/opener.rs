@@ -56,11 +56,7 @@ impl Source for Opener {
     ) -> Result<Opened<File>, backend::OpenError> {
         // Behind others who wait for the same server, it has had its share of patience.
         let patience = patience.saturating_sub(pool::connecting(&self.target));
-        let this = self.clone();
-        let opened = worker::run_with_timeout(patience, move || this.open_blocking(after));
-        let late =
-            || Err(OpenError::TimedOut { after: patience, tried: self.target.origin.to_string() });
-        Ok(opened.unwrap_or_else(late)?)
+        self.blocking(patience, move |this| this.open_blocking(after))
     }
 
     fn set_log_level(&self, level: LogLevel) {
@@ -78,10 +74,23 @@ impl From<OpenError> for backend::OpenError {
 /// names), key, value.
 #[must_use]
 pub fn xlator_options(config: &Config) -> Vec<XlatorOption> {
-    XlatorOptions::new(config).list().collect()
+    XlatorOptions::new(config).list()
 }
 
 impl Opener {
+    /// Makes a call that may hang as long as the servers do.
+    pub(super) fn blocking<T: Send + 'static>(
+        &self,
+        patience: Duration,
+        call: impl FnOnce(&Self) -> Result<T, OpenError> + Send + 'static,
+    ) -> Result<T, backend::OpenError> {
+        let this = self.clone();
+        let done = worker::run_with_timeout(patience, move || call(&this));
+        let late =
+            || Err(OpenError::TimedOut { after: patience, tried: self.target.origin.to_string() });
+        Ok(done.unwrap_or_else(late)?)
+    }
+
     fn open_blocking(&self, after: Option<Instant>) -> Result<Opened<File>, OpenError> {
         let connection = self.connection(after)?;
         let open = |flags| File::open(Arc::clone(&connection), &self.config.path, flags);
@@ -95,17 +104,17 @@ impl Opener {
                 other => (other, true),
             },
         };
-        let from = || connection.volfile_server().to_owned();
-        let refused = |errno| OpenError::Open { errno, from: from() };
+        let from = || connection.volfile_server.clone();
+        let refused = |errno| OpenError::Open(errno, from());
         let image = file.map_err(|errno| match errno {
             // A graph none of whose bricks has answered yet.
-            Errno::EIO | Errno::ENOTCONN => OpenError::NoBricks { errno, from: from() },
+            Errno::EIO | Errno::ENOTCONN => OpenError::NoBricks(errno, from()),
             errno => refused(errno),
         })?;
-        let stat = image.fd().stat().map_err(refused)?;
+        let stat = image.fd.stat().map_err(refused)?;
         match stat.st_mode & libc::S_IFMT {
             libc::S_IFREG => {
-                if connection.topology().is_sharded() && writable && stat.st_size > 0 {
+                if connection.topology.is_sharded() && writable && stat.st_size > 0 {
                     connection.with_shard_folder(|| create_shard_folder(&image));
                 }
                 Ok(Opened { image, writable })
@@ -141,7 +150,7 @@ impl Opener {
 /// `ec_writev`.) Errors are left to the first command, which meets with them as well.
 fn create_shard_folder(image: &File) -> bool {
     // A file system that cannot allocate is asked when the folder is there.
-    matches!(image.fd().allocate(0, 1), Ok(()) | Err(Errno::EOPNOTSUPP | Errno::ENOSYS))
+    matches!(image.fd.allocate(0, 1), Ok(()) | Err(Errno::EOPNOTSUPP | Errno::ENOSYS))
 }
 
 fn target(config: &Config) -> Target {

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::ffi::c_int;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,6 @@ use super::pool_entry::{PoolEntry, Refusal, Slot, retire, take_retired};
 use super::server::Fetched;
 use super::status;
 use super::volfile_watch::{self, Watch};
-use super::volume;
 use super::worker::run_with_timeout;
 use crate::log;
 use crate::lun::backend::Bricks;
@@ -45,7 +44,7 @@ struct Pool {
 static POOL: Mutex<Option<Pool>> = Mutex::new(None);
 
 fn with_pool<R>(work: impl FnOnce(&mut Pool) -> R) -> R {
-    let mut pool = POOL.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut pool = threads::lock(&POOL);
     work(pool.get_or_insert_default())
 }
 
@@ -61,23 +60,25 @@ pub(super) fn acquire(
     log_level: &Arc<LogLevelRequest>,
 ) -> Result<Arc<Connection>, OpenError> {
     let entry = with_pool(|pool| {
-        start_reaper(pool);
+        if !pool.reaping {
+            pool.reaping = threads::spawn("glfs-reaper", reap);
+        }
         Arc::clone(pool.entries.entry(target.clone()).or_default())
     });
     entry.request_log_level(log_level);
     entry.wait_for_change();
-    let mut slot = entry.lock();
+    let mut slot = threads::lock(&entry.slot);
     let is_fit =
-        |connection: &&Arc<Connection>| after.is_none_or(|after| connection.connected_at() > after);
+        |connection: &&Arc<Connection>| after.is_none_or(|after| connection.connected_at > after);
     if let Some(connection) = slot.connection.as_ref().filter(is_fit) {
         return Ok(Arc::clone(connection));
     }
     if let Some(refusal) = slot.refused.as_ref().filter(|refusal| refusal.is_fresh()) {
         return Err(OpenError::Again(Arc::clone(&refusal.why)));
     }
-    *entry.connecting() = Some(Instant::now());
+    *threads::lock(&entry.connecting) = Some(Instant::now());
     let connected = connect(target, &entry, &slot);
-    *entry.connecting() = None;
+    *threads::lock(&entry.connecting) = None;
     let (connection, glusterd) = match connected {
         Ok((connection, glusterd)) => (Arc::new(connection), glusterd),
         Err(why) => {
@@ -86,12 +87,12 @@ pub(super) fn acquire(
             return Err(OpenError::Again(why));
         }
     };
-    if slot.connection.is_some() && connection.bricks() == volume::Bricks::Silent {
+    if slot.connection.is_some() && !connection.bricks_answered {
         // No better than the one there is, which goes on trying to reach them.
         drop(slot);
-        let from = connection.volfile_server().to_owned();
+        let from = connection.volfile_server.clone();
         retire(connection);
-        return Err(OpenError::NoBricks { errno: Errno::EIO, from });
+        return Err(OpenError::NoBricks(Errno::EIO, from));
     }
     let replaced = slot.install(Arc::clone(&connection));
     let watched = std::mem::replace(&mut slot.watched, true);
@@ -118,10 +119,10 @@ fn connect(
         Origin::Volfile(path) => (Target::local_volfile(path)?, false, None),
     };
     let is_new =
-        slot.connection.as_ref().is_some_and(|present| !present.volfile().is_graph_of(&volfile));
+        slot.connection.as_ref().is_some_and(|present| !present.volfile.is_graph_of(&volfile));
     let generation = if is_new { slot.generation.next() } else { slot.generation.clone() };
     let (log, level) = entry.logging();
-    let server = glusterd.as_ref().map(Glusterd::server);
+    let server = glusterd.as_ref().map(|glusterd| &glusterd.server);
     let connection = Connection::open(target, volfile, server, generation, (&log, level))?;
     connection.set_honours_dsync(honours_dsync);
     Ok((connection, glusterd))
@@ -136,7 +137,7 @@ fn connected() -> Vec<Arc<Connection>> {
 /// For how long others have been connecting to `target` already.
 pub(super) fn connecting(target: &Target) -> Duration {
     let entry = with_pool(|pool| pool.entries.get(target).cloned());
-    let since = entry.and_then(|entry| *entry.connecting());
+    let since = entry.and_then(|entry| *threads::lock(&entry.connecting));
     since.map_or(Duration::ZERO, |since| since.elapsed())
 }
 
@@ -147,14 +148,14 @@ fn apply_logging() {
         let connections = pool.entries.values().filter_map(|entry| {
             let connection = entry.current()?;
             let level = entry.log_level()?;
-            connection.logging().differs(&log, level).then(|| (connection, log.clone(), level))
+            connection.logging.differs(&log, level).then(|| (connection, log.clone(), level))
         });
         Some(connections.collect())
     })
     .unwrap_or_default();
     for (connection, path, level) in connections {
         let name = path.clone();
-        let change = move || connection.logging().change(connection.volume(), &path, level);
+        let change = move || connection.logging.change(&connection.volume, &path, level);
         let changed = run_with_timeout(LOG_CHANGE_TIMEOUT, change);
         // In an outage the volume cannot be asked; it is, when it is over.
         if let Some(Err(errno)) = changed.filter(|changed| *changed != Err(Errno::ENOTCONN)) {
@@ -186,12 +187,6 @@ pub fn shut_down(patience: Duration) {
     let unused = with_pool(|pool| (take_unused(pool, |_| true), take_retired()));
     // A young connection takes 10 s to disconnect; the process ends and takes the rest with it.
     run_with_timeout(patience, move || drop(unused));
-}
-
-fn start_reaper(pool: &mut Pool) {
-    if !pool.reaping {
-        pool.reaping = threads::spawn("glfs-reaper", reap);
-    }
 }
 
 /// The reaper thread, which also looks after libgfapi's log: ends when there is nothing left to
@@ -231,7 +226,7 @@ fn take_unused(pool: &mut Pool, mut due: impl FnMut(&mut Slot) -> bool) -> Vec<A
         if Arc::strong_count(entry) > 1 {
             return true;
         }
-        let mut slot = entry.lock();
+        let mut slot = threads::lock(&entry.slot);
         if slot.connection.is_none() {
             return slot.refused.as_ref().is_some_and(Refusal::is_fresh);
         }
@@ -254,13 +249,13 @@ fn take_unused(pool: &mut Pool, mut due: impl FnMut(&mut Slot) -> bool) -> Vec<A
 pub fn volumes() -> Vec<VolumeState> {
     let states = connected().into_iter().filter_map(|connection| {
         connection.refresh_status(status::MAX_AGE);
-        let Bricks { connected, all } = connection.status().bricks()?;
+        let Bricks { connected, all } = connection.status.bricks()?;
         Some(VolumeState {
-            volume: connection.volume().name().to_owned(),
-            server: connection.volfile_server().to_owned(),
+            volume: connection.volume.name.clone(),
+            server: connection.volfile_server.clone(),
             bricks: all,
             connected,
-            graph_switches: connection.generation().number(),
+            graph_switches: connection.generation.number,
         })
     });
     states.collect()

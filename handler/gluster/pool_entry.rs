@@ -4,13 +4,14 @@
 use std::ffi::c_int;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::connection::{Connection, Generation};
 use super::error::OpenError;
 use super::logging::{self, LogLevelRequest};
+use crate::threads;
 
 /// How long a refusal is remembered.
 const NEGATIVE_TTL: Duration = Duration::from_secs(5);
@@ -25,7 +26,7 @@ pub(super) struct PoolEntry {
     /// The volume has changed, and it is not yet known whether LUNs are to move.
     changing: AtomicBool,
     /// Start of the attempt to connect that is under way.
-    connecting: Mutex<Option<Instant>>,
+    pub(super) connecting: Mutex<Option<Instant>>,
     /// How detailed a log of libgfapi its users request.
     log_levels: Mutex<Vec<Weak<LogLevelRequest>>>,
 }
@@ -62,22 +63,12 @@ impl Refusal {
 impl Slot {
     /// Makes a connection the one that is given out. What it replaces.
     pub(super) fn install(&mut self, connection: Arc<Connection>) -> Option<Arc<Connection>> {
-        connection.generation().publish();
-        self.generation = connection.generation().clone();
+        connection.generation.publish();
+        self.generation = connection.generation.clone();
         self.idle = None;
         let replaced = self.connection.replace(connection);
         self.replaced.extend(replaced.as_ref().map(Arc::downgrade));
         replaced
-    }
-
-    /// All connections that images may be open on.
-    pub(super) fn all(&mut self) -> Vec<Arc<Connection>> {
-        self.replaced.retain(|replaced| replaced.strong_count() > 0);
-        self.connection
-            .iter()
-            .cloned()
-            .chain(self.replaced.iter().filter_map(Weak::upgrade))
-            .collect()
     }
 
     /// Whether an image is open on one of them.
@@ -89,10 +80,6 @@ impl Slot {
 }
 
 impl PoolEntry {
-    pub(super) fn lock(&self) -> MutexGuard<'_, Slot> {
-        self.slot.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The connection. None: there is none, or one is being made.
     pub(super) fn current(&self) -> Option<Arc<Connection>> {
         self.slot.try_lock().ok()?.connection.clone()
@@ -100,7 +87,10 @@ impl PoolEntry {
 
     /// All connections that images may be open on. None, while one is being made.
     pub(super) fn all(&self) -> Vec<Arc<Connection>> {
-        self.slot.try_lock().map(|mut slot| slot.all()).unwrap_or_default()
+        let Ok(mut slot) = self.slot.try_lock() else { return Vec::new() };
+        slot.replaced.retain(|replaced| replaced.strong_count() > 0);
+        let replaced = slot.replaced.iter().filter_map(Weak::upgrade);
+        slot.connection.iter().cloned().chain(replaced).collect()
     }
 
     /// Whether a change of the volume is being looked into.
@@ -117,28 +107,15 @@ impl PoolEntry {
         }
     }
 
-    /// Its volfile is not watched any more.
-    pub(super) fn set_unwatched(&self) {
-        self.set_changing(false);
-        self.lock().watched = false;
-    }
-
     /// Where libgfapi logs, and how much.
     pub(super) fn logging(&self) -> (PathBuf, c_int) {
         let log_file = logging::log_file().unwrap_or_else(|| PathBuf::from("/dev/stderr"));
         (log_file, self.log_level().unwrap_or_default())
     }
 
-    /// Puts a connection with the volume's new graph in place of the one there is, which its users
-    /// leave.
-    pub(super) fn supersede(&self, connection: Arc<Connection>) {
-        let replaced = self.lock().install(connection);
-        replaced.into_iter().for_each(retire);
-    }
-
     /// The level that its users request. None: it has none, and may stay as it is.
     pub(super) fn log_level(&self) -> Option<c_int> {
-        let mut log_levels = self.log_levels.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut log_levels = threads::lock(&self.log_levels);
         log_levels.retain(|request| request.strong_count() > 0);
         log_levels
             .iter()
@@ -148,14 +125,10 @@ impl PoolEntry {
     }
 
     pub(super) fn request_log_level(&self, request: &Arc<LogLevelRequest>) {
-        let mut log_levels = self.log_levels.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut log_levels = threads::lock(&self.log_levels);
         if !log_levels.iter().any(|other| other.as_ptr() == Arc::as_ptr(request)) {
             log_levels.push(Arc::downgrade(request));
         }
-    }
-
-    pub(super) fn connecting(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.connecting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -165,12 +138,12 @@ static RETIRED: Mutex<Vec<Arc<Connection>>> = Mutex::new(Vec::new());
 
 /// Keeps a connection until its last user has left; the pool ends it then.
 pub(super) fn retire(connection: Arc<Connection>) {
-    RETIRED.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+    threads::lock(&RETIRED).push(connection);
 }
 
 /// The retired connections without users, and whether there are others.
 pub(super) fn take_retired() -> (Vec<Arc<Connection>>, bool) {
-    let mut retired = RETIRED.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut retired = threads::lock(&RETIRED);
     let (unused, used) =
         retired.drain(..).partition(|connection| Arc::strong_count(connection) == 1);
     *retired = used;

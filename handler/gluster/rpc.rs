@@ -41,17 +41,13 @@ pub(super) fn call(xid: u32, procedure: Procedure, body: Encoder) -> Vec<u8> {
     let Procedure { program, version, number } = procedure;
     let no_credentials_no_verifier = [0; 4];
     let mut message = Encoder::default();
-    for word in [xid, CALL, RPC_VERSION, program, version, number] {
-        message.number(word);
-    }
-    for word in no_credentials_no_verifier {
+    let words = [xid, CALL, RPC_VERSION, program, version, number];
+    for word in words.into_iter().chain(no_credentials_no_verifier) {
         message.number(word);
     }
     message.0.extend(body.0);
-    let mut record = Encoder::default();
-    record.number(LAST_FRAGMENT | u32::try_from(message.0.len()).unwrap_or(0));
-    record.0.extend(message.0);
-    record.0
+    let header = LAST_FRAGMENT | u32::try_from(message.0.len()).unwrap_or(0);
+    [header.to_be_bytes().as_slice(), &message.0].concat()
 }
 
 /// What a fragment's header says: its length in bytes, and whether it ends the record.
@@ -107,10 +103,6 @@ impl Encoder {
         self.0.extend(bytes);
         let padding = bytes.len().next_multiple_of(4) - bytes.len();
         self.0.extend(std::iter::repeat_n(0, padding));
-    }
-
-    pub(super) fn into_bytes(self) -> Vec<u8> {
-        self.0
     }
 }
 

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::glusterd::{Glusterd, SpecError};
-use super::rpc;
 use super::stream::{ANSWER_TIMEOUT, Server};
 use super::volfile::Volfile;
 
@@ -63,27 +62,28 @@ pub(super) fn fetch<'a>(
     volume: &str,
     op_version: u32,
 ) -> Result<Fetched, FetchError> {
+    // What a server has said, or why to ask another one.
+    let ask = |server: &Server, patience| match fetch_from(server, volume, op_version, patience) {
+        Ok(fetched) => Ok(Ok(fetched)),
+        Err(SpecError::Refused(errno)) => {
+            Ok(Err(FetchError::Refused { server: server.clone(), errno }))
+        }
+        Err(SpecError::Server(why)) => Err(why),
+    };
     let mut dead = Vec::new();
     for server in servers {
-        match fetch_from(server, volume, op_version, ANSWER_TIMEOUT) {
-            Ok(fetched) => return Ok(fetched),
-            Err(SpecError::Refused(errno)) => {
-                return Err(FetchError::Refused { server: server.clone(), errno });
-            }
-            Err(SpecError::Server(why)) => dead.push(Unreachable { server: server.clone(), why }),
+        match ask(server, ANSWER_TIMEOUT) {
+            Ok(answer) => return answer,
+            Err(why) => dead.push(Unreachable { server: server.clone(), why }),
         }
     }
     // No better one is left: a server that takes connections may be busy, and not hang.
-    for server in &mut dead {
-        if server.why.kind() != io::ErrorKind::TimedOut {
-            continue;
-        }
-        match fetch_from(&server.server, volume, op_version, BUSY_TIMEOUT) {
-            Ok(fetched) => return Ok(fetched),
-            Err(SpecError::Refused(errno)) => {
-                return Err(FetchError::Refused { server: server.server.clone(), errno });
+    for Unreachable { server, why } in &mut dead {
+        if why.kind() == io::ErrorKind::TimedOut {
+            match ask(server, BUSY_TIMEOUT) {
+                Ok(answer) => return answer,
+                Err(other) => *why = other,
             }
-            Err(SpecError::Server(why)) => server.why = why,
         }
     }
     Err(FetchError::NoServer(dead))
@@ -99,10 +99,7 @@ fn fetch_from(
 ) -> Result<Fetched, SpecError> {
     let mut glusterd = Glusterd::connect(server).map_err(SpecError::Server)?;
     glusterd.ping(patience).map_err(SpecError::Server)?;
-    let text = glusterd.volfile(volume, op_version)?;
-    let volfile =
-        Volfile::from_glusterd(text, volume).map_err(|why| SpecError::Server(rpc::invalid(why)))?;
-    let honours_dsync = glusterd.honours_dsync(&volfile, volume, op_version);
+    let (volfile, honours_dsync) = glusterd.volfile(volume, op_version)?;
     Ok(Fetched { volfile, honours_dsync, glusterd })
 }
 
@@ -205,7 +202,7 @@ mod tests {
         let alive = answering(given(&whole()));
         // Port 9 is discard's, and nobody runs it.
         let fetched = fetch(&[at(9), alive.clone(), at(1)], "v", ENOUGH).unwrap();
-        assert_eq!((fetched.glusterd.server(), fetched.volfile.text()), (&alive, whole().as_str()));
+        assert_eq!((&fetched.glusterd.server, fetched.volfile.text()), (&alive, whole().as_str()));
     }
 
     #[test]
@@ -217,7 +214,7 @@ mod tests {
         assert!(begin.elapsed() >= busy);
         let (busy, idle) = (answering_later(busy * 4, Vec::new()), answering(given(&whole())));
         let fetched = fetch(&[busy, idle.clone()], "v", ENOUGH).unwrap();
-        assert_eq!(fetched.glusterd.server(), &idle);
+        assert_eq!(fetched.glusterd.server, idle);
         assert!(begin.elapsed() < ANSWER_TIMEOUT * 4, "{:?}", begin.elapsed());
     }
 

@@ -2,16 +2,18 @@
 //! Space: which ranges of an image are allocated, and how much its volume has.
 
 use std::ptr::NonNull;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use libgfapi_sys as gfapi;
 use nix::errno::Errno;
 
 use super::aio;
+use super::connection::Connection;
 use super::fd::Fd;
 use super::worker::{Worker, run_with_timeout};
 use crate::lun::backend::Extent;
+use crate::threads;
 
 /// Bounds a block status. Each of its three calls waits for one brick at most.
 const BLOCK_STATUS_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,19 +36,19 @@ impl BlockStatus {
     ) {
         // Counted from now on, so that the file stays open until the call is answered.
         let is_open = fd.begin().is_some();
-        let connection = fd.shared_connection();
+        let connection = Arc::clone(&fd.connection);
         let answer = move |serve: fn(&Arc<Fd>, u64, u64) -> Result<Extent, Errno>| {
             let outcome = if is_open { serve(&fd, offset, len) } else { Err(Errno::EBADF) };
             aio::catch_panic(|| done(outcome));
             fd.end();
         };
-        let mut worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut worker = threads::lock(&self.worker);
         if worker.is_none() {
             *worker = Worker::start("glfs-call");
         }
         match &*worker {
             Some(worker) => worker.run(Box::new(|| answer(serve))),
-            None => connection.io().run(Box::new(|| answer(|_, _, _| Err(Errno::EAGAIN)))),
+            None => connection.io.run(Box::new(|| answer(|_, _, _| Err(Errno::EAGAIN)))),
         }
     }
 }
@@ -57,7 +59,7 @@ fn serve(fd: &Arc<Fd>, offset: u64, len: u64) -> Result<Extent, Errno> {
         return Ok(Extent { allocated: true, len });
     }
     // One that hangs still has the position: another thread would hang behind it.
-    if fd.is_seeking() {
+    if fd.duplicate.try_lock().is_err() {
         return Err(Errno::ETIMEDOUT);
     }
     let fd = Arc::clone(fd);
@@ -71,9 +73,8 @@ fn serve(fd: &Arc<Fd>, offset: u64, len: u64) -> Result<Extent, Errno> {
 /// down the versions of what it wrote before, and the descriptor is bad from then on (10.3,
 /// `ec_lock_update_good`, `ec_update_size_version_done`).
 fn can_seek(fd: &Fd) -> bool {
-    let connection = fd.connection();
-    let topology = connection.topology();
-    !topology.is_sharded() && !topology.is_dispersed() && !connection.holds_writes_back()
+    let Connection { topology, holds_writes_back, .. } = &*fd.connection;
+    !topology.is_sharded() && !topology.is_dispersed() && !holds_writes_back
 }
 
 /// The extent that begins at `offset`. Blocks.
@@ -123,23 +124,16 @@ impl Fd {
     /// The volume's: ENXIO if there is none; EINVAL or EOPNOTSUPP where it cannot tell.
     pub(super) fn seek(&self, offset: u64, whence: std::ffi::c_int) -> Result<u64, Errno> {
         let offset = i64::try_from(offset).map_err(|_| Errno::EFBIG)?;
-        let mut duplicate = self.duplicate().lock().unwrap_or_else(PoisonError::into_inner);
-        let mut found = -1;
+        let mut duplicate = threads::lock(&self.duplicate);
         self.with(|fd| {
             if duplicate.is_none() {
                 // SAFETY: the descriptor is open and counted.
                 *duplicate = NonNull::new(unsafe { gfapi::glfs_dup(fd) });
             }
-            let Some(duplicate) = *duplicate else { return false };
+            let duplicate = (*duplicate).ok_or_else(Errno::last)?;
             // SAFETY: it is closed with the descriptor, which is counted.
-            found = unsafe { gfapi::glfs_lseek(duplicate.as_ptr(), offset, whence) };
-            found >= 0
-        })?;
-        u64::try_from(found).map_err(|_| Errno::EIO)
-    }
-
-    /// Whether a call seeks now.
-    fn is_seeking(&self) -> bool {
-        self.duplicate().try_lock().is_err()
+            let found = unsafe { gfapi::glfs_lseek(duplicate.as_ptr(), offset, whence) };
+            u64::try_from(found).map_err(|_| Errno::last())
+        })
     }
 }

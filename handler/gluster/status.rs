@@ -5,17 +5,17 @@
 //! as well (10.3). Still they are read by a thread of their own, with a bound: libgfapi's locks are
 //! taken.
 
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use super::meta::MetaFile;
+use super::meta;
 use super::volfile::{Translator, Volfile};
 use super::volume::Volume;
 use crate::lun::backend::Bricks;
+use crate::threads;
 
-/// Bounds a query.
 pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
 /// How old an answer may be for whoever asks for numbers.
 pub(super) const MAX_AGE: Duration = Duration::from_secs(3);
@@ -56,13 +56,13 @@ impl Client {
 impl ConnectionStatus {
     /// How often one of these bricks was lost, as far as was seen.
     pub(super) fn losses(&self, bricks: &[usize]) -> u64 {
-        let cache = self.lock();
+        let cache = threads::lock(&self.cache);
         bricks.iter().filter_map(|&brick| cache.losses.get(brick)).sum()
     }
 
     /// The bricks as they were seen of late.
     pub(super) fn bricks(&self) -> Option<Bricks> {
-        self.lock()
+        threads::lock(&self.cache)
             .last
             .as_ref()
             .filter(|(when, _)| when.elapsed() < STALE)
@@ -71,19 +71,19 @@ impl ConnectionStatus {
 
     /// Whether to query now: then that is under way, until [`end_query`](Self::end_query).
     pub(super) fn begin_query(&self, max_age: Duration) -> bool {
-        let mut cache = self.lock();
+        let mut cache = threads::lock(&self.cache);
         let is_known = cache.last.as_ref().is_some_and(|(when, _)| when.elapsed() < max_age);
         !is_known && !std::mem::replace(&mut cache.querying, true)
     }
 
     pub(super) fn end_query(&self) {
-        self.lock().querying = false;
+        threads::lock(&self.cache).querying = false;
     }
 
     /// Asks libgfapi. Blocks.
     pub(super) fn query(&self, volume: &Volume, volfile: &Volfile) {
         if VERSION.get().is_none()
-            && let Ok(text) = read(volume, "version")
+            && let Ok(text) = meta::read(volume, "version")
             && let Some(version) = package_version(&text)
         {
             let _first = VERSION.set(version).is_ok();
@@ -94,7 +94,7 @@ impl ConnectionStatus {
     }
 
     fn update(&self, clients: Vec<Client>) {
-        let mut cache = self.lock();
+        let mut cache = threads::lock(&self.cache);
         let Cache { last, losses, .. } = &mut *cache;
         losses.resize(clients.len(), 0);
         let before = last.iter().flat_map(|(_, clients)| clients);
@@ -102,10 +102,6 @@ impl ConnectionStatus {
             *losses += u64::from(now.was_lost_since(*before));
         }
         cache.last = Some((Instant::now(), clients));
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Cache> {
-        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -145,14 +141,10 @@ fn count(clients: &[Client]) -> Bricks {
 
 fn clients(volume: &Volume, volfile: &Volfile) -> Result<Vec<Client>, Errno> {
     let state = |client: &Translator<'_>| {
-        let private = read(volume, &format!("graphs/active/{}/private", client.name))?;
+        let private = meta::read(volume, &format!("graphs/active/{}/private", client.name))?;
         Ok(client_state(&private))
     };
     volfile.clients().iter().map(state).collect()
-}
-
-fn read(volume: &Volume, name: &str) -> Result<String, Errno> {
-    MetaFile::open(volume, name, libc::O_RDONLY)?.read()
 }
 
 /// Reads what `client_priv_dump` writes (10.3).

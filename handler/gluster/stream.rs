@@ -65,19 +65,16 @@ impl Stream {
     }
 
     pub(super) fn set_timeout(&self, timeout: Duration) -> io::Result<()> {
-        let timeout = Some(timeout);
-        match self {
+        let tcp = match self {
             Self::Unix(stream) => {
-                stream.set_read_timeout(timeout).and_then(|()| stream.set_write_timeout(timeout))
+                stream.set_read_timeout(Some(timeout))?;
+                return stream.set_write_timeout(Some(timeout));
             }
-            Self::Tcp(stream) => {
-                stream.set_read_timeout(timeout).and_then(|()| stream.set_write_timeout(timeout))
-            }
-            Self::Tls(stream) => stream
-                .get_ref()
-                .set_read_timeout(timeout)
-                .and_then(|()| stream.get_ref().set_write_timeout(timeout)),
-        }
+            Self::Tcp(stream) => stream,
+            Self::Tls(stream) => stream.get_ref(),
+        };
+        tcp.set_read_timeout(Some(timeout))?;
+        tcp.set_write_timeout(Some(timeout))
     }
 
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

@@ -56,7 +56,8 @@ fn context() -> Result<SslContext, ErrorStack> {
     context.set_certificate_chain_file(folder.join("glusterfs.pem"))?;
     context.set_private_key_file(folder.join("glusterfs.key"), SslFiletype::PEM)?;
     context.set_verify(SslVerifyMode::PEER);
-    context.set_verify_depth(depth());
+    let text = fs::read_to_string(SECURE_ACCESS).unwrap_or_default();
+    context.set_verify_depth(text.lines().find_map(depth_in).unwrap_or(DEPTH));
     Ok(context.build())
 }
 
@@ -64,11 +65,6 @@ fn context() -> Result<SslContext, ErrorStack> {
 /// "/usr/lib/ssl"`.
 fn folder() -> PathBuf {
     PathBuf::from(version::dir().split('"').nth(1).unwrap_or("/etc/ssl"))
-}
-
-fn depth() -> u32 {
-    let text = fs::read_to_string(SECURE_ACCESS).unwrap_or_default();
-    text.lines().find_map(depth_in).unwrap_or(DEPTH)
 }
 
 /// Of `option transport.socket.ssl-cert-depth 2`.

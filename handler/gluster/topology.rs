@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::volfile::{Translator, Volfile, parse_size};
+use super::volfile::{Translator, Volfile, parse_size, translators};
 
 /// How a volume is put together. Of several sets of bricks, the last one's numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl Topology {
             tls: !clients.is_empty() && clients.iter().all(Translator::is_encrypted),
             ..Self::default()
         };
-        for translator in volfile.translators() {
+        for translator in translators(volfile.text()) {
             let number =
                 |key| translator.option(key).and_then(|number| number.parse().ok()).unwrap_or(0);
             let children = translator.children.len();
@@ -121,6 +121,11 @@ mod tests {
         (0..count).map(client).collect()
     }
 
+    /// A translator over some of them.
+    fn set(kind: &str, options: &str, children: &str) -> String {
+        format!("volume s\n    type {kind}\n{options}    subvolumes {children}\nend-volume\n")
+    }
+
     #[test]
     fn one_brick_and_several() {
         let one = of(&clients(1, ""));
@@ -133,14 +138,10 @@ mod tests {
 
     #[test]
     fn replicas_arbiters_and_dispersed_sets() {
-        let set = |kind: &str, options: &str| {
-            format!(
-                "volume s\n    type cluster/{kind}\n{options}    subvolumes a b c\nend-volume\n"
-            )
-        };
-        let arbiter = of(&(clients(3, "") + &set("replicate", "    option arbiter-count 1\n")));
+        let arbiter = set("cluster/replicate", "    option arbiter-count 1\n", "a b c");
+        let arbiter = of(&(clients(3, "") + &arbiter));
         assert_eq!(arbiter.to_string(), "3 replicas, one of them an arbiter");
-        let disperse = set("disperse", "    option redundancy 1\n");
+        let disperse = set("cluster/disperse", "    option redundancy 1\n", "a b c");
         let many = of(&(clients(6, "") + &disperse + &disperse));
         assert_eq!(
             many.to_string(),
@@ -150,12 +151,7 @@ mod tests {
 
     #[test]
     fn shards_and_their_size() {
-        let shard = |options: &str| {
-            of(&format!(
-                "volume s\n    type features/shard\n{options}    subvolumes c\nend-volume\n"
-            ))
-            .shard
-        };
+        let shard = |options: &str| of(&set("features/shard", options, "c")).shard;
         assert_eq!(shard(""), Some(64 << 20));
         assert_eq!(shard("    option shard-block-size 4MB\n"), Some(4 << 20));
         assert_eq!(of(&clients(1, "")).shard, None);
@@ -167,21 +163,12 @@ mod tests {
             let topology = of(text);
             (topology.is_sharded(), topology.has_redundancy(), topology.advisory_locks)
         };
-        let replicate = |options: &str, children: &str| {
-            format!(
-                "volume r\n    type cluster/replicate\n\
-                 {options}    subvolumes {children}\nend-volume\n"
-            )
-        };
+        let replicate = |options: &str, children: &str| set("cluster/replicate", options, children);
         assert_eq!(seen(&clients(1, "")), (false, false, false));
         assert_eq!(seen(&replicate("", "a b c")), (false, true, false));
         assert_eq!(seen(&replicate("", "a b")), (false, true, true));
         assert_eq!(seen(&replicate("    option arbiter-count 1\n", "a b c")), (false, true, true));
-        let disperse = "volume e\n    type cluster/disperse\n    subvolumes a b c\n";
-        assert_eq!(seen(disperse), (false, true, false));
-        assert_eq!(
-            seen("volume s\n    type features/shard\n    subvolumes d\n"),
-            (true, false, false)
-        );
+        assert_eq!(seen(&set("cluster/disperse", "", "a b c")), (false, true, false));
+        assert_eq!(seen(&set("features/shard", "", "d")), (true, false, false));
     }
 }

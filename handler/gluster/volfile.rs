@@ -124,10 +124,6 @@ impl Volfile {
         &self.0
     }
 
-    pub(super) fn translators(&self) -> Vec<Translator<'_>> {
-        translators(&self.0)
-    }
-
     /// The connections to bricks; the daemon for snapshots is none.
     pub(super) fn clients(&self) -> Vec<Translator<'_>> {
         let is_snapd = |client: &Translator<'_>| {
@@ -136,7 +132,7 @@ impl Volfile {
         let is_client = |translator: &Translator<'_>| {
             translator.kind == "protocol/client" && !is_snapd(translator)
         };
-        self.translators().into_iter().filter(is_client).collect()
+        translators(&self.0).into_iter().filter(is_client).collect()
     }
 
     /// glusterd's name for the volfile of the first brick (10.3, `build_volfile_path`).
@@ -174,6 +170,10 @@ impl fmt::Debug for Volfile {
 mod tests {
     use super::*;
 
+    fn translator(name: &str, kind: &str, options: &str) -> String {
+        format!("volume {name}\n    type {kind}\n{options}end-volume\n\n")
+    }
+
     #[test]
     fn a_volfile_is_read_translator_by_translator() {
         let text = "volume c\n    type protocol/client\n    \
@@ -201,17 +201,12 @@ mod tests {
 
     #[test]
     fn the_clients_of_a_graph_are_its_bricks() {
-        let client = |name: &str, options: &str| {
-            format!(
-                "volume {name}\n    type protocol/client\n    option remote-host h\n\
-                 {options}end-volume\n\n"
-            )
-        };
+        let client = |name: &str, options: &str| translator(name, "protocol/client", options);
         let volfile = Volfile(
             client("v-client-0", "    option transport.socket.ssl-enabled on\n")
                 + &client("v-client-1", "    option remote-subvolume /b\n")
                 + &client("v-snapd-client", "    option remote-subvolume snapd-v\n")
-                + "volume v-dht\n    type cluster/distribute\nend-volume\n",
+                + &translator("v-dht", "cluster/distribute", ""),
         );
         let found: Vec<_> =
             volfile.clients().iter().map(|client| (client.name, client.is_encrypted())).collect();
@@ -220,30 +215,26 @@ mod tests {
 
     #[test]
     fn a_brick_honours_o_dsync_unless_it_has_calls_of_its_own() {
-        let brick =
-            |options: &str| format!("volume p\n    type storage/posix\n{options}end-volume\n");
+        let brick = |options: &str| translator("p", "storage/posix", options);
         assert!(brick_honours_dsync(&brick("    option directory /b\n")));
         assert!(brick_honours_dsync(&brick("    option linux-aio off\n")));
         assert!(!brick_honours_dsync(&brick("    option linux-aio on\n")));
         assert!(!brick_honours_dsync(&brick("    option linux-io_uring enable\n")));
-        assert!(!brick_honours_dsync("volume p\n    type storage/other\nend-volume\n"));
+        assert!(!brick_honours_dsync(&translator("p", "storage/other", "")));
         assert!(!brick_honours_dsync(""));
     }
 
     #[test]
     fn a_bricks_volfile_is_named_after_its_place() {
-        let text = "volume c\n    type protocol/client\n    option remote-host 10.0.0.1\n    \
-                    option remote-subvolume /bricks/a/b\nend-volume\n";
-        let volfile = Volfile::local(text.to_owned());
+        let options = "    option remote-host 10.0.0.1\n    option remote-subvolume /bricks/a/b\n";
+        let volfile = Volfile(translator("c", "protocol/client", options));
         assert_eq!(volfile.brick_volfile_id("v").as_deref(), Some("v.10.0.0.1.bricks-a-b"));
         assert_eq!(Volfile::local(String::new()).brick_volfile_id("v"), None);
     }
 
     #[test]
     fn credentials_make_no_other_graph_and_options_do() {
-        let client = |options: &str| {
-            Volfile(format!("volume c\n    type protocol/client\n{options}end-volume\n"))
-        };
+        let client = |options: &str| Volfile(translator("c", "protocol/client", options));
         let plain = client("    option ping-timeout 42\n");
         let trusted =
             client("    option ping-timeout 42\n    option username a-b\n    option password c\n");

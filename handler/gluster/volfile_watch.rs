@@ -75,7 +75,7 @@ pub(super) fn start(watch: Watch) {
 
 impl Watch {
     pub(super) fn new(entry: &Arc<PoolEntry>, target: Target, glusterd: Option<Glusterd>) -> Self {
-        let asked = glusterd.as_ref().map(Glusterd::server);
+        let asked = glusterd.as_ref().map(|glusterd| &glusterd.server);
         let server = asked.or(target.servers().last()).cloned();
         Self {
             entry: Arc::downgrade(entry),
@@ -134,7 +134,7 @@ impl Watch {
                     log::PLUGIN,
                     "Volume {}: {}: {why}; the next server is asked for changes",
                     self.target.volume,
-                    glusterd.server()
+                    glusterd.server
                 );
                 self.glusterd = None;
                 true
@@ -151,27 +151,18 @@ impl Watch {
         }
         if let Some(glusterd) = &mut self.glusterd {
             match glusterd.volfile(volume, status::op_version()) {
-                Ok(text) => match Volfile::from_glusterd(text, volume) {
-                    Ok(volfile) => {
-                        let version = status::op_version();
-                        let honours_dsync = glusterd.honours_dsync(&volfile, volume, version);
-                        return Some((volfile, honours_dsync));
-                    }
-                    Err(why) => {
-                        log::warning!(log::PLUGIN, "Volume {volume}: {}: {why}", glusterd.server());
-                    }
-                },
+                Ok(answer) => return Some(answer),
                 Err(SpecError::Refused(errno)) => {
                     log::warning!(
                         log::PLUGIN,
                         "Volume {volume}: {} refuses its volfile ({errno}): its \
                          present graph stays in use",
-                        glusterd.server()
+                        glusterd.server
                     );
                     return None;
                 }
                 Err(SpecError::Server(why)) => {
-                    log::warning!(log::PLUGIN, "Volume {volume}: {}: {why}", glusterd.server());
+                    log::warning!(log::PLUGIN, "Volume {volume}: {}: {why}", glusterd.server);
                 }
             }
             self.glusterd = None;
@@ -184,9 +175,9 @@ impl Watch {
                 log::info_always!(
                     log::PLUGIN,
                     "Volume {volume}: {} is asked for changes",
-                    glusterd.server()
+                    glusterd.server
                 );
-                self.server = Some(glusterd.server().clone());
+                self.server = Some(glusterd.server.clone());
                 self.glusterd = Some(glusterd);
                 Some((volfile, honours_dsync))
             }
@@ -204,13 +195,13 @@ impl Watch {
             Next::Failed { volfile: next, .. } | Next::Connecting { volfile: next, .. } => {
                 next.is_graph_of(&volfile)
             }
-            Next::Candidate { connection, .. } => connection.volfile().is_graph_of(&volfile),
+            Next::Candidate { connection, .. } => connection.volfile.is_graph_of(&volfile),
         };
         if is_known {
             return;
         }
         self.abandon();
-        if !current.volfile().is_graph_of(&volfile) {
+        if !current.volfile.is_graph_of(&volfile) {
             self.connect(entry, current, volfile, RETRY_DELAY);
         }
     }
@@ -226,7 +217,7 @@ impl Watch {
         let (sender, outcome) = sync_channel(1);
         let (log, level) = entry.logging();
         let (target, server) = (self.target.clone(), self.server.clone());
-        let (text, generation) = (volfile.clone(), current.generation().next());
+        let (text, generation) = (volfile.clone(), current.generation.next());
         // Without a thread nothing is sent: that is a failure, too.
         let _no_thread = threads::hand_over("glfs-call", (), move |()| {
             let connected =
@@ -269,20 +260,22 @@ impl Watch {
         since: Instant,
     ) -> Next {
         connection.refresh_status(CANDIDATE_INTERVAL / 2);
-        let (new, old) = (connection.status().bricks(), current.status().bricks());
+        let (new, old) = (connection.status.bricks(), current.status.bricks());
         let (connected, all) = new.map_or((0, 0), |bricks| (bricks.connected, bricks.all));
         if connected == 0 || connected < all && connected < old.map_or(all, |old| old.connected) {
             self.report_late(since, || format!("of its {all} bricks {connected} are connected"));
             return Next::Candidate { connection, since };
         }
-        let (volume, number) = (&self.target.volume, connection.generation().number());
+        let (volume, number) = (&self.target.volume, connection.generation.number);
         log::info_always!(
             log::PLUGIN,
             "Volume {volume}: new graph, number {number}; LUNs move to it"
         );
         self.reported = false;
         connection.set_honours_dsync(current.honours_dsync());
-        entry.supersede(connection);
+        // Its users leave the one there is.
+        let replaced = threads::lock(&entry.slot).install(connection);
+        replaced.into_iter().for_each(retire);
         Next::None
     }
 
@@ -331,7 +324,8 @@ impl Drop for Watch {
     fn drop(&mut self) {
         self.abandon();
         if let Some(entry) = self.entry.upgrade() {
-            entry.set_unwatched();
+            entry.set_changing(false);
+            threads::lock(&entry.slot).watched = false;
         }
     }
 }

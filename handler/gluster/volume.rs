@@ -6,19 +6,19 @@
 //! makes the next READ end the process (10.3: `glfs_io_async_cbk`, `glfs_preadv_async`; glusterfs
 //! issue 4799). So it is given its volfile, and no server to hear of another one from.
 
-use std::borrow::Cow;
-use std::ffi::{CString, c_int};
+use std::ffi::{CStr, CString, c_int};
 use std::fs::File;
 use std::io::Write as _;
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd as _;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 use libgfapi_sys as gfapi;
-use libgfapi_sys::glfs_t;
+use libgfapi_sys::{glfs_fd_t, glfs_t};
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use super::error::OpenError;
 use super::volfile::Volfile;
 use super::xlator_options::XlatorOption;
 use crate::log;
@@ -32,7 +32,7 @@ const LONGEST_PATHINFO: usize = 16 << 10;
 #[derive(Debug)]
 pub(super) struct Volume {
     fs: NonNull<glfs_t>,
-    name: String,
+    pub(super) name: String,
     connected: bool,
 }
 
@@ -41,59 +41,45 @@ unsafe impl Send for Volume {}
 // SAFETY: as above.
 unsafe impl Sync for Volume {}
 
-/// Where a connection did not get any further.
-#[derive(Debug)]
-pub(super) enum ConnectError {
-    /// Before `glfs_init`.
-    Setup(Errno),
-    /// In it.
-    Init(Errno),
-}
-
-/// Whether any brick answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Bricks {
-    Answer,
-    /// libgfapi goes on trying to reach them, and calls succeed as soon as it has (10.3,
-    /// `pub_glfs_init`, `glfs_graph_setup`).
-    Silent,
-}
-
 impl Volume {
     /// A client of the volume, not connected yet.
     ///
     /// # Errors
-    /// [`ConnectError::Setup`].
-    pub(super) fn new(name: &str) -> Result<Self, ConnectError> {
-        let c_name = c_string(name).map_err(ConnectError::Setup)?;
+    /// libgfapi's.
+    pub(super) fn new(name: &str) -> Result<Self, Errno> {
+        let c_name = c_string(name)?;
         // SAFETY: the name is NUL-terminated.
-        let fs = NonNull::new(unsafe { gfapi::glfs_new(c_name.as_ptr()) });
-        let fs = fs.ok_or_else(|| ConnectError::Setup(Errno::last()))?;
+        let fs = unsafe { gfapi::glfs_new(c_name.as_ptr()) };
+        let fs = NonNull::new(fs).ok_or_else(Errno::last)?;
         Ok(Self { fs, name: name.to_owned(), connected: false })
     }
 
-    /// Connects, once. Blocks until the bricks have answered, or cannot be reached.
+    /// Connects, once, with the volfile that `from` gave. Blocks until the bricks have answered, or
+    /// cannot be reached. Whether any has answered: if not, libgfapi goes on trying to reach them,
+    /// and calls succeed as soon as it has (10.3, `pub_glfs_init`, `glfs_graph_setup`).
     ///
     /// # Errors
-    /// [`ConnectError`].
+    /// [`OpenError::Setup`] before `glfs_init`, [`OpenError::Init`] in it.
     pub(super) fn connect(
         &mut self,
         volfile: &Volfile,
         options: impl Iterator<Item = XlatorOption>,
-    ) -> Result<Bricks, ConnectError> {
+        from: &str,
+    ) -> Result<bool, OpenError> {
+        let setup = |errno| OpenError::Setup(self.name.clone(), errno);
         // Read by glfs_init. In memory: it may hold a password.
-        let file = memory_file(volfile.text()).map_err(ConnectError::Setup)?;
-        self.set_up(&file, options).map_err(ConnectError::Setup)?;
+        let file = memory_file(volfile.text()).map_err(setup)?;
+        self.set_up(&file, options).map_err(setup)?;
         // SAFETY: set up, and initialised once.
         let failed = unsafe { gfapi::glfs_init(self.as_ptr()) } != 0;
-        let bricks = match Errno::last() {
-            _ if !failed => Bricks::Answer,
-            // What failed is `chdir("/")`, the last thing that glfs_init does; the graph is there.
-            Errno::EIO => Bricks::Silent,
-            errno => return Err(ConnectError::Init(errno)),
-        };
+        let errno = Errno::last();
+        // With EIO, what failed is `chdir("/")`, the last thing that glfs_init does; the graph is
+        // there.
+        if failed && errno != Errno::EIO {
+            return Err(OpenError::Init(errno, from.to_owned()));
+        }
         self.connected = true;
-        Ok(bricks)
+        Ok(!failed)
     }
 
     fn set_up(
@@ -127,21 +113,22 @@ impl Volume {
     /// The volume's.
     pub(super) fn pathinfo(&self, path: &str) -> Result<String, Errno> {
         let path = c_string(&format!("/{path}"))?;
-        let mut value = vec![0_u8; LONGEST_PATHINFO];
-        let (name, room) = (c"trusted.glusterfs.pathinfo", value.len());
+        let value = self.xattr(&path, c"trusted.glusterfs.pathinfo", LONGEST_PATHINFO)?;
+        Ok(String::from_utf8_lossy(&value).into_owned())
+    }
+
+    /// Value of a file's attribute, of at most `room` bytes. Blocks.
+    ///
+    /// # Errors
+    /// The volume's; ENODATA if there is none.
+    pub(super) fn xattr(&self, path: &CStr, name: &CStr, room: usize) -> Result<Vec<u8>, Errno> {
+        let mut value = vec![0_u8; room];
+        let (path, name, into) = (path.as_ptr(), name.as_ptr(), value.as_mut_ptr().cast());
         // SAFETY: the volume is connected; the strings are NUL-terminated; the buffer has the room
         // given.
-        let found = unsafe {
-            gfapi::glfs_getxattr(
-                self.as_ptr(),
-                path.as_ptr(),
-                name.as_ptr(),
-                value.as_mut_ptr().cast(),
-                room,
-            )
-        };
+        let found = unsafe { gfapi::glfs_getxattr(self.as_ptr(), path, name, into, room) };
         value.truncate(usize::try_from(found).map_err(|_| Errno::last())?);
-        Ok(String::from_utf8_lossy(&value).into_owned())
+        Ok(value)
     }
 
     /// Space of the volume, as its folder `path` sees it: a quota of the folder counts, if the
@@ -159,11 +146,6 @@ impl Volume {
         let found = unsafe { found.assume_init() };
         let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
         Ok(Space { total: bytes(found.f_blocks), free: bytes(found.f_bavail) })
-    }
-
-    /// The volume's name.
-    pub(super) fn name(&self) -> &str {
-        &self.name
     }
 
     pub(super) fn as_ptr(&self) -> *mut glfs_t {
@@ -190,14 +172,59 @@ fn memory_file(text: &str) -> Result<File, Errno> {
     Ok(file)
 }
 
-/// An option that a snapshot daemon's client needs: a volfile has no host for it, because it runs
-/// wherever glusterd does (10.3, `client_check_remote_host`).
-pub(super) fn snapd_host(host: &str) -> XlatorOption {
-    ("*-snapd-client", "remote-host", Cow::Owned(host.to_owned()))
-}
-
 pub(super) fn c_string(text: &str) -> Result<CString, Errno> {
     CString::new(text).map_err(|_| Errno::EINVAL)
+}
+
+/// Reads from byte `at` on until the buffer is full or the file ends: how much that was. Blocks.
+///
+/// # Errors
+/// The volume's.
+///
+/// # Safety
+/// `fd` is open meanwhile.
+pub(super) unsafe fn read_at(
+    fd: *mut glfs_fd_t,
+    buffer: &mut [u8],
+    at: u64,
+) -> Result<usize, Errno> {
+    let mut done = 0;
+    while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        let (from, none) = (offset(at, done)?, ptr::null_mut());
+        // SAFETY: the descriptor is open (caller); the buffer has room.
+        let read =
+            unsafe { gfapi::glfs_pread(fd, rest.as_mut_ptr().cast(), rest.len(), from, 0, none) };
+        match usize::try_from(read).map_err(|_| Errno::last())? {
+            0 => break,
+            read => done += read,
+        }
+    }
+    Ok(done)
+}
+
+/// Writes at byte `to`, with flags of `open(2)`: how many bytes. Blocks.
+///
+/// # Errors
+/// The volume's.
+///
+/// # Safety
+/// `fd` is open meanwhile.
+pub(super) unsafe fn write(
+    fd: *mut glfs_fd_t,
+    bytes: &[u8],
+    to: i64,
+    flags: c_int,
+) -> Result<usize, Errno> {
+    let (from, none) = (bytes.as_ptr().cast(), ptr::null_mut());
+    // SAFETY: the descriptor is open (caller); the bytes are there.
+    let written = unsafe { gfapi::glfs_pwrite(fd, from, bytes.len(), to, flags, none, none) };
+    usize::try_from(written).map_err(|_| Errno::last())
+}
+
+/// Byte `done` behind `at`, as libgfapi counts.
+pub(super) fn offset(at: u64, done: usize) -> Result<i64, Errno> {
+    let done = u64::try_from(done).map_err(|_| Errno::EFBIG)?;
+    at.checked_add(done).and_then(|at| i64::try_from(at).ok()).ok_or(Errno::EFBIG)
 }
 
 pub(super) fn check(result: c_int) -> Result<(), Errno> {

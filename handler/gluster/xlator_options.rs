@@ -47,28 +47,28 @@ const UNCACHED: [Fixed; 6] = [
 /// A call that a brick does not answer, although it answers pings, fails after this many seconds
 /// (Gluster's own bound is 30 minutes). No command hangs for longer: the core cannot remove a LUN
 /// that one hangs in.
-const FRAME_TIMEOUT: [Fixed; 1] = [("*-client-*", "frame-timeout", "60")];
+const FRAME_TIMEOUT: Fixed = ("*-client-*", "frame-timeout", "60");
 
 /// Acknowledges writes that have not left the gateway.
-const WRITE_THROUGH: [Fixed; 1] = [("*-write-behind", "pass-through", "true")];
+const WRITE_THROUGH: Fixed = ("*-write-behind", "pass-through", "true");
 
 /// With write-behind: keep what a failed flush could not write, and try it again with the next one.
-const WRITE_BEHIND: [Fixed; 1] = [("*-write-behind", "resync-failed-syncs-after-fsync", "on")];
+const WRITE_BEHIND: Fixed = ("*-write-behind", "resync-failed-syncs-after-fsync", "on");
 
 /// With a lock, a descriptor that a brick has lost (it was restarted) is opened anew by libgfapi,
 /// without the lock; and a brick that was restarted enforces nothing before a lock is taken. This
 /// keeps such a descriptor from being used again.
-const STRICT_LOCKS: [Fixed; 1] = [("*-client-*", "strict-locks", "on")];
+const STRICT_LOCKS: Fixed = ("*-client-*", "strict-locks", "on");
 
 /// The hand-over to another thread for each call. It costs a third of the client's CPU time, on all
 /// types of volume, and buys nothing: the daemon has a thread for each LUN already, and answers
 /// that come inside a call are dealt with (`aio`).
-const NO_IO_THREADS: [Fixed; 1] = [("*-io-threads", "pass-through", "true")];
+const NO_IO_THREADS: Fixed = ("*-io-threads", "pass-through", "true");
 
 /// Answers are fetched by one thread. Two, the default, contend for what few cores there are: a
 /// tenth of the CPU time for small blocks, a fifth for large ones. With more cores they are left as
 /// the volume has them.
-const ONE_EVENT_THREAD: [Fixed; 1] = [("*-client-*", "event-threads", "1")];
+const ONE_EVENT_THREAD: Fixed = ("*-client-*", "event-threads", "1");
 const FEW_CORES: usize = 2;
 
 impl XlatorOptions {
@@ -94,30 +94,31 @@ impl XlatorOptions {
         self.volume_defaults || self.cache == Cache::Writeback
     }
 
-    pub(super) fn list(self) -> impl Iterator<Item = XlatorOption> {
-        let writes: &'static [Fixed] = match self.cache {
-            Cache::None | Cache::Through => &WRITE_THROUGH,
-            Cache::Writeback => &WRITE_BEHIND,
-        };
-        let threads: &'static [Fixed] = match self.io_threads {
-            IoThreads::Auto | IoThreads::Off => &NO_IO_THREADS,
-            IoThreads::On => &[],
-        };
-        let events: &'static [Fixed] = if self.few_cores { &ONE_EVENT_THREAD } else { &[] };
-        let locks: &'static [Fixed] = if self.fenced { &STRICT_LOCKS } else { &[] };
-        let fixed = UNCACHED
-            .iter()
-            .chain(FRAME_TIMEOUT.iter())
-            .chain(writes)
-            .chain(threads)
-            .chain(events)
-            .chain(locks);
-        let ping =
-            ("*-client-*", "ping-timeout", Cow::Owned(self.ping_timeout.as_secs().to_string()));
-        let all = fixed
-            .map(|&(translators, key, value)| (translators, key, Cow::Borrowed(value)))
-            .chain([ping]);
-        all.filter(move |_| !self.volume_defaults)
+    pub(super) fn list(self) -> Vec<XlatorOption> {
+        if self.volume_defaults {
+            return Vec::new();
+        }
+        let mut options = UNCACHED.to_vec();
+        options.push(FRAME_TIMEOUT);
+        options.push(match self.cache {
+            Cache::None | Cache::Through => WRITE_THROUGH,
+            Cache::Writeback => WRITE_BEHIND,
+        });
+        if self.io_threads != IoThreads::On {
+            options.push(NO_IO_THREADS);
+        }
+        if self.few_cores {
+            options.push(ONE_EVENT_THREAD);
+        }
+        if self.fenced {
+            options.push(STRICT_LOCKS);
+        }
+        let ping = Cow::Owned(self.ping_timeout.as_secs().to_string());
+        options
+            .into_iter()
+            .map(|(translators, key, value)| (translators, key, Cow::Borrowed(value)))
+            .chain([("*-client-*", "ping-timeout", ping)])
+            .collect()
     }
 }
 

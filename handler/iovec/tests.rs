@@ -29,7 +29,7 @@ fn head_cuts_only_the_first_entry() {
 
 #[test]
 fn a_buffer_shows_windows_of_a_repeated_block() {
-    let mut buffer = Buffer::repeating(&[1, 2, 3], 10);
+    let mut buffer = Buffer::of([1, 2, 3].repeat(3));
     buffer.set_window(2, 5);
     let mut moved = buffer;
     assert_eq!(moved.data().to_vec(), [3, 1, 2, 3, 1]);

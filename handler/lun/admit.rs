@@ -6,11 +6,11 @@ use std::sync::Arc;
 use nix::errno::Errno;
 
 use super::backend::Backend;
-use super::error::{Op, kind, status};
+use super::error::{kind, status};
 use super::gate::{Request, Verdict, Waiter};
 use super::{Lun, lock, recovery, rw};
 use crate::runner::{Command, Rejected};
-use crate::scsi::Status;
+use crate::scsi::{Op, Status};
 
 impl<B: Backend> Lun<B> {
     /// Lets `serve` submit a command over `range`: now, when the image has been moved, or not at

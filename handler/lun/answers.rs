@@ -18,6 +18,11 @@ impl Attributes {
     pub const UNKNOWN: Self = Self { writable: true };
 }
 
+/// The field that begins at this byte and bit of the CDB is wrong.
+pub(super) fn wrong(byte: u16, bit: impl Into<Option<u8>>) -> Status {
+    Status::Sense(Sense::invalid_field_in_cdb(byte, bit))
+}
+
 /// GOOD, with as much of `data` as the CDB allows for.
 pub(super) fn cut(cdb: &Cdb, mut data: Vec<u8>) -> Verdict {
     data.truncate(cdb.parameter_length());

@@ -7,13 +7,12 @@ use nix::errno::Errno;
 
 use super::admit::Range;
 use super::backend::Backend;
-use super::error::Op;
 use super::gate::Lock;
 use super::{Lun, compare_and_write, flush, image, intercept, lock, queue, rw, size};
 use crate::log;
 use crate::metrics::{IoDescriptor, Span};
 use crate::runner::{self, Arrival, Command, LockOutcome, LockState, Rejected};
-use crate::scsi::Cdb;
+use crate::scsi::{Cdb, Op};
 
 /// Bytes of a command's data.
 fn length(command: &Command) -> u64 {
@@ -121,17 +120,16 @@ impl<B: Backend> runner::Lun for Lun<B> {
 mod tests {
     use std::sync::atomic::Ordering;
 
-    use super::super::testing::{GOOD, Memory, Volume, compare_and_write, image, lun_of, write};
+    use super::super::testing::{
+        GOOD, Memory, Volume, compare_and_write, image, lun_of, submit, write,
+    };
     use super::*;
     use crate::runner::Lun as _;
-    use crate::runner::testing::command_of;
 
     fn write_same(lun: &Arc<Lun<Memory>>, byte: u8) {
         let mut cdb = [0; 16];
         (cdb[0], cdb[13]) = (0x93, 2);
-        let (command, answers) = command_of(&cdb, vec![byte; 512], 512);
-        assert!(Arc::clone(lun).serve(command).is_ok());
-        assert_eq!(answers.recv().unwrap().status, 0);
+        assert_eq!(submit(lun, &cdb, vec![byte; 512], None).recv().unwrap().status, 0);
     }
 
     #[test]

@@ -6,10 +6,7 @@ use nix::errno::Errno;
 use super::backend::Backend;
 use super::gate::Gate;
 use crate::log::Kind;
-use crate::scsi::{Sense, Status};
-
-/// The kinds of work a LUN asks of its storage.
-pub(super) use crate::scsi::Op;
+use crate::scsi::{Op, Sense, Status};
 
 /// Kind of a command for the rate limit of log lines, and its name there.
 pub(super) fn kind(op: Op) -> Kind {
@@ -55,21 +52,6 @@ mod tests {
     /// The status on a LUN with these options, of the first error that it meets with.
     fn first(options: &str, op: Op, errno: Errno) -> Status {
         status::<Memory>(op, errno, &lun_of(&Volume::new(), options).gate)
-    }
-
-    #[test]
-    fn errors_that_pass_are_busy_and_a_full_volume_is_not_a_broken_disk() {
-        let status = |op, errno| first("", op, errno);
-        for errno in [Errno::ENOTCONN, Errno::ETIMEDOUT, Errno::EAGAIN, Errno::ESTALE] {
-            assert_eq!(status(Op::Write, errno), Status::Busy);
-        }
-        for errno in [Errno::ENOSPC, Errno::EDQUOT] {
-            assert_eq!(status(Op::Write, errno), Status::Sense(Sense::SPACE_ALLOCATION_FAILED));
-        }
-        assert_eq!(status(Op::Write, Errno::EROFS), Status::Sense(Sense::WRITE_PROTECTED));
-        assert_eq!(status(Op::Read, Errno::ENXIO), Status::ReadError);
-        assert_eq!(status(Op::Flush, Errno::ENXIO), Status::WriteError);
-        assert_eq!(status(Op::Read, Errno::ENOMEM), Status::NoResource);
     }
 
     #[test]

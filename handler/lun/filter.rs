@@ -5,13 +5,13 @@
 //! What passes here is served by whoever the table of commands names; a command that is not in the
 //! table ends here. A field that is wrong is pointed at (SPC-4, 4.5.2.4.2).
 
-use super::answers::{self, Attributes, cut};
+use super::answers::{self, Attributes, cut, wrong};
 use super::inquiry;
 use super::mode_pages;
 use super::supported_opcodes;
 use super::unmap::MAX_WRITE_SAME;
 use crate::runner::{Arrival, Verdict};
-use crate::scsi::{self, Cdb, Operation, Sense, Status};
+use crate::scsi::{self, Cdb, Operation, Status};
 
 /// Bytes of the largest VERIFY that reads without data to compare: as many as a slow volume reads
 /// before the default deadline.
@@ -41,11 +41,6 @@ pub fn filter(cdb: &Cdb, arrival: &Arrival, lun: Attributes) -> Verdict {
 /// An operation code that there is not, or a service action of one that there is.
 fn unknown(cdb: &Cdb) -> Status {
     if scsi::has_opcode(cdb.opcode()) { wrong(1, 4) } else { Status::InvalidCommand }
-}
-
-/// The field that begins at this byte and bit of the CDB is wrong.
-fn wrong(byte: u16, bit: impl Into<Option<u8>>) -> Status {
-    Status::Sense(Sense::invalid_field_in_cdb(byte, bit))
 }
 
 /// Bytes of both halves of a COMPARE AND WRITE's data.

@@ -10,20 +10,20 @@
 use std::mem;
 use std::ptr;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nix::errno::Errno;
 
 use super::Lun;
 use super::backend::{Backend, Data, Request};
-use super::error::Op;
 use super::recovery::Task;
 use super::rw::{expire, fail};
 use crate::iovec::Buffer;
 use crate::log;
 use crate::runner::Command;
-use crate::scsi::Status;
+use crate::scsi::{Op, Status};
+use crate::threads;
 
 /// The flushes of one LUN.
 #[derive(Debug, Default)]
@@ -48,7 +48,7 @@ struct Shared<B: Backend> {
 
 /// Starts a flush, or waits for the next one.
 pub(super) fn start<B: Backend>(lun: Arc<Lun<B>>, image: &B, command: Command) {
-    let mut queue = lun.flushes.queue();
+    let mut queue = threads::lock(&lun.flushes.0);
     queue.waiting.push(command);
     let busy = mem::replace(&mut queue.running, true);
     drop(queue);
@@ -60,7 +60,7 @@ pub(super) fn start<B: Backend>(lun: Arc<Lun<B>>, image: &B, command: Command) {
 /// Begins the flush that those who wait have been waiting for. Only by whoever has made, or ended,
 /// the one that is `running`.
 fn next<B: Backend>(lun: Arc<Lun<B>>, image: Option<&B>) {
-    let mut queue = lun.flushes.queue();
+    let mut queue = threads::lock(&lun.flushes.0);
     let (expired, commands): (Vec<_>, Vec<_>) =
         mem::take(&mut queue.waiting).into_iter().partition(Command::is_expired);
     queue.running = !commands.is_empty();
@@ -98,12 +98,6 @@ pub(super) fn flush_now(image: &impl Backend, patience: Duration) -> Option<Resu
     let (sender, outcome) = sync_channel(1);
     image.sync(Now(Buffer::empty(), sender));
     outcome.recv_timeout(patience).ok().map(|outcome| outcome.map(drop))
-}
-
-impl Flushes {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl<B: Backend> Request for Shared<B> {

@@ -7,9 +7,8 @@
 mod state;
 mod transitions;
 
-use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use self::state::State;
@@ -20,6 +19,7 @@ use crate::config::Config;
 use crate::log::Log;
 use crate::metrics::{Event, LunMetrics};
 use crate::scsi::{Op, Sense};
+use crate::threads;
 
 pub(super) use self::state::{Lock, Request, Storage, Verdict, Waiter};
 
@@ -46,10 +46,7 @@ pub(super) struct Loan<B> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Replaced {
     /// The one that the caller named.
-    Old {
-        /// Its lock was held.
-        lock_lost: bool,
-    },
+    Old { lock_lost: bool },
     /// None: the LUN has been closed meanwhile, or has another image than the caller knew.
     Nothing,
 }
@@ -81,10 +78,6 @@ impl<B: Backend> Gate<B> {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State<B>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn set_storage(&self, state: &mut State<B>, storage: Storage) {
         state.storage = storage;
         self.up.store(storage == Storage::Up, Ordering::Release);
@@ -97,7 +90,7 @@ impl<B: Backend> Gate<B> {
         request: Request,
         park: impl FnOnce() -> Option<Waiter>,
     ) -> Verdict<B> {
-        let mut state = self.state();
+        let mut state = threads::lock(&self.state);
         let verdict = state.decide(request);
         if let (Verdict::Wait, Some(waiting)) = (&verdict, &mut state.waiting) {
             waiting.extend(park());
@@ -108,7 +101,7 @@ impl<B: Backend> Gate<B> {
     /// Lends the image to a command that another LUN has received, if it could be served now. What
     /// is pending stays so, for an initiator of this one.
     pub(super) fn lend(&self, op: Op) -> Option<Loan<B>> {
-        let mut state = self.state();
+        let mut state = threads::lock(&self.state);
         if state.lock == Lock::Standby {
             return None;
         }
@@ -131,41 +124,40 @@ impl<B: Backend> Gate<B> {
 
     /// The image, if it is open. Not to be kept: it may be replaced.
     pub(super) fn image(&self) -> Option<Arc<B>> {
-        self.state().image.clone()
+        threads::lock(&self.state).image.clone()
     }
 
     /// Whether the image may be written, as far as is known.
     pub(super) fn is_writable(&self) -> bool {
-        self.state().writable
+        threads::lock(&self.state).writable
     }
 
     pub(super) fn storage(&self) -> Storage {
-        self.state().storage
+        threads::lock(&self.state).storage
     }
 
     pub(super) fn lock(&self) -> Lock {
-        self.state().lock
+        threads::lock(&self.state).lock
     }
 
     /// Duration of the outage; `None` without one.
     pub(super) fn outage(&self) -> Option<Duration> {
-        self.state().outage_since().map(|since| since.elapsed())
+        threads::lock(&self.state).outage_since().map(|since| since.elapsed())
     }
 
     /// Has the next command report this.
     #[cfg(test)]
     pub(super) fn set_pending(&self, sense: Sense) {
-        self.state().pending = Some(sense);
+        threads::lock(&self.state).pending = Some(sense);
     }
 
     /// Has the next command report this, unless it has something else to report.
     pub(super) fn offer_pending(&self, sense: Sense) {
-        self.state().pending.get_or_insert(sense);
+        threads::lock(&self.state).pending.get_or_insert(sense);
     }
 
-    /// Does something with the heartbeats.
     pub(super) fn with_heartbeat<R>(&self, work: impl FnOnce(&mut OwnerHeartbeat) -> R) -> R {
-        work(&mut self.state().heartbeat)
+        work(&mut threads::lock(&self.state).heartbeat)
     }
 
     /// The first image is there; commands are served from now on, after this sense.
@@ -175,7 +167,7 @@ impl<B: Backend> Gate<B> {
         lock: Lock,
         pending: Option<Sense>,
     ) -> Result<(), B> {
-        let mut state = self.state();
+        let mut state = threads::lock(&self.state);
         if state.storage != Storage::Opening {
             return Err(opened.image);
         }
@@ -195,7 +187,7 @@ impl<B: Backend> Gate<B> {
         opened: Opened<Arc<B>>,
         handed_over: bool,
     ) -> Replaced {
-        let mut state = self.state();
+        let mut state = threads::lock(&self.state);
         let known = state.image.as_ref().is_some_and(|image| Arc::ptr_eq(image, old));
         if !known || handed_over && state.lock != Lock::Held {
             return Replaced::Nothing;
@@ -212,14 +204,14 @@ impl<B: Backend> Gate<B> {
 
     /// Takes the image out, for good.
     pub(super) fn close(&self) -> Option<Arc<B>> {
-        let mut state = self.state();
+        let mut state = threads::lock(&self.state);
         self.set_storage(&mut state, Storage::Closed);
         state.image.take()
     }
 
     /// Commands wait from now on. False: they do already, or the image is not `image` any more.
     pub(super) fn pause(&self, image: &Arc<B>) -> bool {
-        let mut state = self.state();
+        let mut state = threads::lock(&self.state);
         let known = state.image.as_ref().is_some_and(|current| Arc::ptr_eq(current, image));
         if known && state.waiting.is_none() {
             state.waiting = Some(Vec::new());
@@ -231,14 +223,8 @@ impl<B: Backend> Gate<B> {
     /// Commands pass again; those that have waited are looked at anew, in their order, on this
     /// thread.
     pub(super) fn resume(&self) {
-        let waiting = self.state().waiting.take();
+        let waiting = threads::lock(&self.state).waiting.take();
         waiting.into_iter().flatten().for_each(|waiter| waiter());
-    }
-}
-
-impl<B> fmt::Debug for Gate<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gate").finish_non_exhaustive()
     }
 }
 

@@ -139,15 +139,9 @@ mod tests {
     fn an_owner_that_lives_and_a_command_long_ago_are_no_reason() {
         let (mut owner, begin) = (OwnerHeartbeat::default(), Instant::now());
         for second in 0..100 {
-            assert!(
-                !owner.owner_timed_out(
-                    format!("a {}", second / 3),
-                    OWNER_TIMEOUT,
-                    at(begin, second)
-                ),
-                "beats every 3 s"
-            );
-            assert_eq!(owner.is_alive(at(begin, second)), second >= 3);
+            let (heartbeat, now) = (format!("a {}", second / 3), at(begin, second));
+            assert!(!owner.owner_timed_out(heartbeat, OWNER_TIMEOUT, now), "beats every 3 s");
+            assert_eq!(owner.is_alive(now), second >= 3);
         }
         // A day later: that the heartbeat is another one by now tells nothing, nor that it does not
         // change at once.

@@ -10,7 +10,7 @@
 //! held, which only one of the two can hold: there the old one's commands end first. Commands that
 //! come meanwhile wait.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -276,37 +276,23 @@ fn lock_lost<B: Backend>(lun: &Lun<B>, why: AcquireError) -> NotMoved {
     NotMoved::Locked(why)
 }
 
-/// When the image of a LUN is moved.
+/// When the move of a LUN's image was tried last, in vain; then that has been reported.
 #[derive(Debug, Default)]
-pub(super) struct MoveAttempts(Mutex<Attempts>);
-
-#[derive(Debug, Default)]
-struct Attempts {
-    /// When it was tried last, in vain.
-    failed: Option<Instant>,
-    /// That has been reported.
-    reported: bool,
-}
+pub(super) struct MoveAttempts(Mutex<Option<Instant>>);
 
 impl MoveAttempts {
-    fn attempts(&self) -> MutexGuard<'_, Attempts> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Whether it is time to try.
     pub(super) fn is_due(&self) -> bool {
-        self.attempts().failed.is_none_or(|failed| failed.elapsed() >= MOVE_INTERVAL)
+        threads::lock(&self.0).is_none_or(|failed| failed.elapsed() >= MOVE_INTERVAL)
     }
 
     fn done(&self) {
-        *self.attempts() = Attempts::default();
+        *threads::lock(&self.0) = None;
     }
 
     /// True the first time.
     fn failed(&self) -> bool {
-        let mut attempts = self.attempts();
-        attempts.failed = Some(Instant::now());
-        !std::mem::replace(&mut attempts.reported, true)
+        threads::lock(&self.0).replace(Instant::now()).is_none()
     }
 }
 

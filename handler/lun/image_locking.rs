@@ -2,14 +2,16 @@
 //! How a LUN locks its image: by its configuration, and by what the volume can enforce.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use nix::errno::Errno;
 
 use super::backend::{Backend, Enforcement};
 use super::gate::Lock;
+use super::slot::Slot;
 use crate::config::{Cache, Config, Fence as Mode};
 use crate::log::{self, Log};
+use crate::threads;
 
 /// Locking of one LUN's image.
 #[derive(Debug)]
@@ -21,8 +23,8 @@ pub(super) struct ImageLocking {
     exclusive: Mutex<()>,
     /// A command has been served since the last heartbeat.
     pub(super) active: AtomicBool,
-    /// A heartbeat is under way.
-    pub(super) heartbeat_in_flight: AtomicBool,
+    /// Who has it may send a heartbeat.
+    pub(super) heartbeat: Slot,
 }
 
 /// With a cache of writes there is nothing to enforce: they are acknowledged before a brick could
@@ -44,7 +46,7 @@ impl ImageLocking {
             enforcement: Mutex::new(None),
             exclusive: Mutex::new(()),
             active: AtomicBool::new(false),
-            heartbeat_in_flight: AtomicBool::new(false),
+            heartbeat: Slot::default(),
         }
     }
 
@@ -74,25 +76,24 @@ impl ImageLocking {
     /// Queries whether the volume can enforce the lock. Blocks, within bounds.
     pub(super) fn query_enforcement(&self, image: &impl Backend) -> Result<Enforcement, Errno> {
         let found = image.enforcement()?;
-        *self.enforcement.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
+        *threads::lock(&self.enforcement) = Some(found);
         Ok(found)
     }
 
     /// The answer is out of date.
     pub(super) fn forget_enforcement(&self) {
-        *self.enforcement.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *threads::lock(&self.enforcement) = None;
     }
 
     pub(super) fn last_enforcement(&self) -> Option<Enforcement> {
-        *self.enforcement.lock().unwrap_or_else(PoisonError::into_inner)
+        *threads::lock(&self.enforcement)
     }
 
     /// Excludes other acquisitions of the lock and replacements of the image.
     pub(super) fn exclusive(&self) -> MutexGuard<'_, ()> {
-        self.exclusive.lock().unwrap_or_else(PoisonError::into_inner)
+        threads::lock(&self.exclusive)
     }
 
-    /// A command has been served.
     pub(super) fn served(&self) {
         if !self.active.load(Ordering::Relaxed) {
             self.active.store(true, Ordering::Relaxed);

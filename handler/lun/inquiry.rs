@@ -5,10 +5,10 @@
 //! and the standard data, in which it tells the ALUA state; the rest of that is laid over it.
 
 use super::MAX_UNMAP;
-use super::answers::{cut, physical_exponent, threshold_exponent};
+use super::answers::{cut, physical_exponent, threshold_exponent, wrong};
 use super::unmap::{MAX_DESCRIPTORS, MAX_WRITE_SAME};
 use crate::runner::{Arrival, Overlay, Verdict};
-use crate::scsi::{Cdb, Sense, Status};
+use crate::scsi::Cdb;
 
 /// Block Limits.
 const BLOCK_LIMITS: u8 = 0xb0;
@@ -20,16 +20,14 @@ const PROVISIONING: u8 = 0xb2;
 /// What becomes of an INQUIRY.
 pub(super) fn answer(cdb: &Cdb, arrival: &Arrival) -> Verdict {
     const RESERVED: u8 = 0b1111_1110;
-    let wrong =
-        |byte, bit: Option<u8>| Verdict::End(Status::Sense(Sense::invalid_field_in_cdb(byte, bit)));
     match (cdb.flags() & RESERVED, cdb.vpd_page(), cdb.byte(2)) {
         (0, None, 0) => Verdict::Overlay(standard()),
         (0, Some(0x00 | 0x80 | 0x83), _) => Verdict::Pass,
         (0, Some(BLOCK_LIMITS), _) => cut(cdb, block_limits(arrival)),
         (0, Some(CHARACTERISTICS), _) => cut(cdb, characteristics()),
         (0, Some(PROVISIONING), _) => cut(cdb, provisioning(arrival)),
-        (0, ..) => wrong(2, None),
-        _ => wrong(1, Some(1)),
+        (0, ..) => Verdict::End(wrong(2, None)),
+        _ => Verdict::End(wrong(1, 1)),
     }
 }
 
@@ -127,12 +125,9 @@ mod tests {
         for page in [0, 0x80, 0x83] {
             assert_eq!(asked(&[0x12, 1, page, 0, 255]), Verdict::Pass);
         }
-        let wrong = |byte, bit: Option<u8>| {
-            Verdict::End(Status::Sense(Sense::invalid_field_in_cdb(byte, bit)))
-        };
-        assert_eq!(asked(&[0x12, 1, 0xb3, 0, 255]), wrong(2, None));
-        assert_eq!(asked(&[0x12, 0, 0xb0, 0, 255]), wrong(2, None), "without EVPD");
-        assert_eq!(asked(&[0x12, 2, 0, 0, 255]), wrong(1, Some(1)), "CMDDT");
+        assert_eq!(asked(&[0x12, 1, 0xb3, 0, 255]), Verdict::End(wrong(2, None)));
+        assert_eq!(asked(&[0x12, 0, 0xb0, 0, 255]), Verdict::End(wrong(2, None)), "without EVPD");
+        assert_eq!(asked(&[0x12, 2, 0, 0, 255]), Verdict::End(wrong(1, 1)), "CMDDT");
     }
 
     #[test]

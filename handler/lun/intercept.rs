@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use super::answers::{self, Attributes};
 use super::backend::Backend;
-use super::error::Op;
 use super::filter::filter;
 use super::gate::{self, Request};
 use super::{Lun, queue, recovery};
 use crate::runner::{Arrival, Verdict};
-use crate::scsi::{Cdb, Operation, Server, Status};
+use crate::scsi::{Cdb, Op, Operation, Server, Status};
 
 /// What becomes of a command.
 pub(super) fn intercept<B: Backend>(lun: &Arc<Lun<B>>, cdb: &Cdb, arrival: &Arrival) -> Verdict {

@@ -7,12 +7,11 @@ use std::sync::Arc;
 
 use nix::errno::Errno;
 
-use super::Lun;
 use super::backend::{Backend, Extent};
-use super::error::Op;
 use super::rw::{expire, fail};
+use super::{Lun, space};
 use crate::runner::Command;
-use crate::scsi::Status;
+use crate::scsi::Op;
 
 /// Extents that one command asks the storage for: each is a call.
 const MAX_CALLS: usize = 32;
@@ -98,10 +97,7 @@ impl<B: Backend> Query<B> {
         // PARAMETER DATA LENGTH does not count itself.
         let length = u32::try_from(answer.len().saturating_sub(4)).unwrap_or(u32::MAX);
         answer.splice(..4, length.to_be_bytes());
-        answer.truncate(self.command.cdb().parameter_length());
-        self.command.data().clear();
-        self.command.data().store(&answer);
-        self.command.complete(Status::Ok);
+        space::answer(self.command, answer);
     }
 }
 

@@ -11,8 +11,8 @@
 //! and wakes up with old commands in its ring, asks for the lock too; it asks once, while an
 //! initiator that means it asks again.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,13 +20,14 @@ use nix::errno::Errno;
 
 use super::Lun;
 use super::backend::{AcquireError, Backend, Enforcement, Preempt};
-use super::error::Op;
 use super::gate::Lock;
 use super::heartbeat::{ABSENT_OWNER_TIMEOUT, OWNER_TIMEOUT, OwnerHeartbeat};
 use super::recovery::Task;
+use super::slot::Taken;
 use crate::config::Fence as Mode;
 use crate::log;
 use crate::runner::LockOutcome;
+use crate::scsi::Op;
 
 /// An initiator that wants the image from an owner that seems alive must have asked for this long,
 /// by WRITEs.
@@ -220,50 +221,30 @@ pub(super) fn send_heartbeat<B: Backend>(lun: &Arc<Lun<B>>) {
     if !locking.active.load(Ordering::Relaxed) {
         return;
     }
-    let Some(slot) = HeartbeatSlot::take(lun) else { return };
+    let Some(slot) = locking.heartbeat.take() else { return };
     let Some(image) = lun.gate.image().filter(|_| lun.gate.lock() == Lock::Held) else { return };
     locking.active.store(false, Ordering::Relaxed);
     let heartbeat = lun.gate.with_heartbeat(OwnerHeartbeat::next);
+    let lun = Arc::downgrade(lun);
     image.send_heartbeat(heartbeat, move |sent| {
         // In an outage no other gateway could see it either.
-        if let (Err(errno), Some(lun)) = (sent, slot.0.upgrade()) {
+        if let (Err(errno), Some(lun)) = (sent, lun.upgrade()) {
             log::warning!(lun.log, "the owner's heartbeat could not be left: {errno}");
         }
+        drop(slot);
     });
 }
 
 /// Waits until no heartbeat is in flight; none is sent before the slot is dropped.
-pub(super) fn hold_heartbeats<B: Backend>(
-    lun: &Arc<Lun<B>>,
-    patience: Duration,
-) -> Option<HeartbeatSlot<B>> {
+pub(super) fn hold_heartbeats<B: Backend>(lun: &Lun<B>, patience: Duration) -> Option<Taken> {
     const INTERVAL: Duration = Duration::from_millis(5);
     let begin = Instant::now();
     loop {
-        let slot = HeartbeatSlot::take(lun);
+        let slot = lun.locking.heartbeat.take();
         if slot.is_some() || begin.elapsed() >= patience {
             return slot;
         }
         thread::sleep(INTERVAL);
-    }
-}
-
-/// Who has it may send a heartbeat. Given back when it is dropped, also by a call that is never
-/// answered.
-pub(super) struct HeartbeatSlot<B: Backend>(Weak<Lun<B>>);
-
-impl<B: Backend> HeartbeatSlot<B> {
-    fn take(lun: &Arc<Lun<B>>) -> Option<Self> {
-        let taken = lun.locking.heartbeat_in_flight.swap(true, Ordering::AcqRel);
-        (!taken).then(|| Self(Arc::downgrade(lun)))
-    }
-}
-
-impl<B: Backend> Drop for HeartbeatSlot<B> {
-    fn drop(&mut self) {
-        if let Some(lun) = self.0.upgrade() {
-            lun.locking.heartbeat_in_flight.store(false, Ordering::Release);
-        }
     }
 }
 

@@ -31,6 +31,7 @@ mod queue;
 mod recovery;
 mod rw;
 mod size;
+mod slot;
 mod space;
 mod space_warning;
 mod supported_opcodes;
@@ -42,7 +43,7 @@ mod verify;
 mod whole;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -57,7 +58,7 @@ use self::image::MoveAttempts;
 use self::image_locking::ImageLocking;
 use self::recovery::Recovery;
 use self::size::Size;
-use self::space::AskingForSpace;
+use self::slot::Slot;
 use self::space_warning::SpaceWarning;
 use self::unflushed::UnflushedWrites;
 use self::unmap::Fills;
@@ -90,7 +91,7 @@ pub struct Lun<B: Backend> {
     space_warning: SpaceWarning,
     device: DeviceHandle,
     /// A thread is checking the image's size and the volume's space.
-    storage_check_running: AtomicBool,
+    storage_check: Slot,
     /// Number of brick losses at the monitor's last tick.
     brick_losses: AtomicU64,
     locking: ImageLocking,
@@ -104,7 +105,8 @@ pub struct Lun<B: Backend> {
     copies_with_others: bool,
     /// Place of the backstore in configfs: `user_1/d0`. None if the kernel does not tell.
     backstore: Option<String>,
-    asking_for_space: AskingForSpace,
+    /// A thread asks for the volume's space, for LOG SENSE.
+    asking_for_space: Slot,
     meter: Arc<LunMetrics>,
 }
 
@@ -178,34 +180,12 @@ impl<B: Backend> Lun<B> {
         // Even without a cache on our side the bricks have one (their page cache): initiators must
         // flush, unless each write is durable.
         device.set_write_cache(config.cache != Cache::Through);
+        let bytes = device.blocks().saturating_mul(device.block_size().into());
+        let (source, handle) = (Box::new(source), device.handle());
         let lun = Arc::new(Self {
-            gate: Gate::new(config, image_locking::before_open(config), &log, &meter),
-            source: Box::new(source),
-            open_timeout: config.open_timeout,
-            holds_writes_back: config.cache == Cache::Writeback,
-            write_through: config.cache == Cache::Through,
-            block_size,
-            size: Size::new(
-                device.blocks().saturating_mul(device.block_size().into()),
-                config.grow,
-            ),
-            space_warning: SpaceWarning::new(config.space_warning),
-            device: device.handle(),
-            storage_check_running: AtomicBool::new(false),
-            brick_losses: AtomicU64::new(0),
-            locking: ImageLocking::new(config),
-            recovery: Arc::default(),
-            moves: MoveAttempts::default(),
-            unflushed: UnflushedWrites::of(log.label()),
-            fills: Fills::new(),
-            flushes: Flushes::default(),
-            copies: Results::default(),
-            copies_with_others: config.copy == CopyRange::Daemon,
             backstore: device.backstore(),
-            asking_for_space: AskingForSpace::default(),
-            meter,
             cfgstring: device.cfgstring().unwrap_or_default().to_owned(),
-            log,
+            ..Self::new(config, source, block_size, bytes, handle, log, meter)
         });
         match opened {
             Some(opened) => lun.attach(opened, Some(device), None)?,
@@ -220,6 +200,44 @@ impl<B: Backend> Lun<B> {
         copy::add(&lun);
         show(&lun, config, &name);
         Ok(lun)
+    }
+
+    /// A LUN of `bytes` whose image is not open yet.
+    fn new(
+        config: &Config,
+        source: Box<dyn Source<Backend = B>>,
+        block_size: BlockSize,
+        bytes: u64,
+        device: DeviceHandle,
+        log: Arc<Log>,
+        meter: Arc<LunMetrics>,
+    ) -> Self {
+        Self {
+            gate: Gate::new(config, image_locking::before_open(config), &log, &meter),
+            source,
+            open_timeout: config.open_timeout,
+            holds_writes_back: config.cache == Cache::Writeback,
+            write_through: config.cache == Cache::Through,
+            block_size,
+            size: Size::new(bytes, config.grow),
+            space_warning: SpaceWarning::new(config.space_warning),
+            device,
+            storage_check: Slot::default(),
+            brick_losses: AtomicU64::new(0),
+            locking: ImageLocking::new(config),
+            recovery: Arc::default(),
+            moves: MoveAttempts::default(),
+            unflushed: UnflushedWrites::of(log.label()),
+            fills: Fills::new(),
+            flushes: Flushes::default(),
+            copies: Results::default(),
+            copies_with_others: config.copy == CopyRange::Daemon,
+            backstore: None,
+            asking_for_space: Slot::default(),
+            meter,
+            cfgstring: String::new(),
+            log,
+        }
     }
 
     /// Begins to serve an image that has just been opened, for the first time; initiators are told

@@ -4,7 +4,7 @@
 //! The pages are those of the core (`scsi.c`, `modesense_handlers`), byte for byte: it serves MODE
 //! SELECT, and takes what equals its own.
 
-use super::answers::Attributes;
+use super::answers::{Attributes, wrong};
 use crate::scsi::{Cdb, Sense, Status};
 
 /// Read-Write Error Recovery.
@@ -17,58 +17,46 @@ const CONTROL: [u8; 12] = [0x0a, 0x0a, 0x02, 0, 0, 0x40, 0, 0, 0xff, 0xff, 0, 0]
 /// All of them, in ascending order.
 const PAGES: [&[u8]; 3] = [&RECOVERY, &CACHING, &CONTROL];
 
+/// Values of PC (page control).
+const CHANGEABLE: u8 = 1;
+const SAVED: u8 = 3;
+
 /// Answers MODE SENSE (6), (10).
 pub(super) fn sense(cdb: &Cdb, lun: Attributes) -> Result<Vec<u8>, Status> {
     const WP: u8 = 0x80;
     const DPOFUA: u8 = 0x10;
     const ALL: u8 = 0x3f;
     const ALL_SUBPAGES: u8 = 0xff;
-    let wrong = |byte, bit: Option<u8>| Err(Status::Sense(Sense::invalid_field_in_cdb(byte, bit)));
     let (control, page, subpage) = (cdb.byte(2) >> 6, cdb.byte(2) & ALL, cdb.byte(3));
     let is_all = page == ALL;
-    if control == PageControl::SAVED {
+    if control == SAVED {
         return Err(Status::Sense(Sense::SAVING_NOT_SUPPORTED));
     }
     if subpage != 0 && !(is_all && subpage == ALL_SUBPAGES) {
-        return wrong(3, None);
+        return Err(wrong(3, None));
     }
     let pages: Vec<_> =
         PAGES.into_iter().filter(|bytes| is_all || bytes.first() == Some(&page)).collect();
     if pages.is_empty() {
-        return wrong(2, Some(5));
+        return Err(wrong(2, 5));
     }
     let specific = DPOFUA | if lun.writable { 0 } else { WP };
-    let body = pages.into_iter().flat_map(|page| shown(page, control));
-    let mut answer = if cdb.opcode() == 0x1a {
-        vec![0, 0, specific, 0]
-    } else {
-        vec![0, 0, 0, specific, 0, 0, 0, 0]
-    };
-    answer.extend(body);
+    let body: Vec<_> = pages.into_iter().flat_map(|page| shown(page, control)).collect();
     // MODE DATA LENGTH does not count itself.
-    if cdb.opcode() == 0x1a {
-        let length = u8::try_from(answer.len().saturating_sub(1)).unwrap_or(u8::MAX);
-        answer.splice(..1, [length]);
+    let length = |header: usize| u8::try_from(body.len().saturating_add(header)).unwrap_or(u8::MAX);
+    let header = if cdb.opcode() == 0x1a {
+        vec![length(3), 0, specific, 0]
     } else {
-        let length = u16::try_from(answer.len().saturating_sub(2)).unwrap_or(u16::MAX);
-        answer.splice(..2, length.to_be_bytes());
-    }
-    Ok(answer)
-}
-
-/// Values of PC that differ from the current ones.
-struct PageControl;
-
-impl PageControl {
-    const CHANGEABLE: u8 = 1;
-    const SAVED: u8 = 3;
+        vec![0, length(6), 0, specific, 0, 0, 0, 0]
+    };
+    Ok([header, body].concat())
 }
 
 /// A page, or which bits of it can be changed: none.
 fn shown(page: &[u8], control: u8) -> Vec<u8> {
     const HEADER: usize = 2;
     let mut bytes = page.to_vec();
-    if control == PageControl::CHANGEABLE {
+    if control == CHANGEABLE {
         bytes.iter_mut().skip(HEADER).for_each(|byte| *byte = 0);
     }
     bytes
@@ -100,9 +88,7 @@ mod tests {
 
     #[test]
     fn pages_that_there_are_not_are_pointed_at() {
-        let wrong =
-            |byte, bit: Option<u8>| Err(Status::Sense(Sense::invalid_field_in_cdb(byte, bit)));
-        assert_eq!(sense(&Cdb::new(&[0x1a, 0, 0x05]), LUN), wrong(2, Some(5)));
-        assert_eq!(sense(&Cdb::new(&[0x5a, 0, 0x0a, 1]), LUN), wrong(3, None));
+        assert_eq!(sense(&Cdb::new(&[0x1a, 0, 0x05]), LUN), Err(wrong(2, 5)));
+        assert_eq!(sense(&Cdb::new(&[0x5a, 0, 0x0a, 1]), LUN), Err(wrong(3, None)));
     }
 }

@@ -4,7 +4,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -37,10 +37,6 @@ struct Monitor {
 
 static MONITOR: Mutex<Monitor> = Mutex::new(Monitor { monitored: Vec::new(), running: false });
 
-fn monitor() -> MutexGuard<'static, Monitor> {
-    MONITOR.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Monitor {
     fn add(&mut self, monitored: Weak<dyn Monitored>, start: impl FnOnce() -> bool) -> bool {
         self.running = self.running || start();
@@ -55,7 +51,7 @@ impl Monitor {
 /// not be served.
 #[must_use]
 pub(super) fn add(monitored: Weak<dyn Monitored>) -> bool {
-    monitor().add(monitored, || threads::spawn("glfs-monitor", run))
+    threads::lock(&MONITOR).add(monitored, || threads::spawn("glfs-monitor", run))
 }
 
 /// The thread: ends with the last LUN.
@@ -63,7 +59,7 @@ fn run() {
     loop {
         thread::sleep(TICK_INTERVAL);
         let alive: Vec<_> = {
-            let mut monitor = monitor();
+            let mut monitor = threads::lock(&MONITOR);
             monitor.monitored.retain(|monitored| monitored.strong_count() > 0);
             if monitor.monitored.is_empty() {
                 monitor.running = false;
@@ -108,20 +104,12 @@ impl<B: Backend> Lun<B> {
     /// Follows the size of the image and the space of the volume, on a thread of its own: it blocks
     /// as long as the storage does.
     fn check_storage(self: &Arc<Self>) {
-        /// Ends the look, however it ends.
-        struct StorageCheck<B: Backend>(Arc<Lun<B>>);
-
-        impl<B: Backend> Drop for StorageCheck<B> {
-            fn drop(&mut self) {
-                self.0.storage_check_running.store(false, Ordering::Release);
-            }
-        }
-
-        if !self.storage_check_running.swap(true, Ordering::AcqRel) {
-            let check = StorageCheck(Arc::clone(self));
+        if let Some(check) = self.storage_check.take() {
+            let lun = Arc::clone(self);
             threads::spawn("glfs-call", move || {
-                size::check(&check.0);
-                space_warning::check(&check.0);
+                size::check(&lun);
+                space_warning::check(&lun);
+                drop(check);
             });
         }
     }

@@ -6,13 +6,12 @@
 
 use std::sync::Arc;
 
-use super::backend::{Backend, CompareAndWrite, Compared};
-use super::error::Op;
-use super::rw::{durability, expire, fail, failed_op};
+use super::backend::Backend;
+use super::rw::fail;
 use super::whole::{self, Place};
-use super::{Lun, lock};
+use super::{Lun, compare_and_write};
 use crate::runner::Command;
-use crate::scsi::Status;
+use crate::scsi::Op;
 
 const OP: Op = Op::OrWrite;
 
@@ -30,24 +29,10 @@ fn exchange<B: Backend>(lun: Arc<Lun<B>>, command: Command, offset: u64, expecte
     let Some(image) = lun.gate.image() else {
         return fail(&lun, command, OP, offset, nix::errno::Errno::ENOTCONN);
     };
-    let owned = match lock::owns(&lun) {
-        Ok(owned) => owned,
-        Err(errno) => return fail(&lun, command, OP, offset, errno),
-    };
     let len = expected.len();
     let mut new = vec![0; len];
     command.data().copy_to(&mut new);
     new.iter_mut().zip(&expected).for_each(|(new, old)| *new |= old);
-    let deadline = command.deadline();
-    let durability = durability(&lun, &command);
-    let call = CompareAndWrite { offset, expected, new, owned, durability, deadline };
-    image.compare_and_write(call, move |outcome| match outcome {
-        Ok(Compared::Written) => {
-            lun.served(OP);
-            command.complete(Status::Ok);
-        }
-        Ok(Compared::Miscompare(_)) => start(lun, command, offset, len),
-        Ok(Compared::Expired) => expire(&lun, command, OP, offset),
-        Err(errno) => fail(&lun, command, failed_op(OP, durability, errno), offset, errno),
-    });
+    let again = move |lun, command, _| start(lun, command, offset, len);
+    compare_and_write::exchange(lun, &*image, command, (OP, offset), (expected, new), again);
 }

@@ -81,26 +81,14 @@ impl Outage {
 mod tests {
     use super::*;
 
-    fn outage() -> Outage {
-        Outage::new(&"glfs/v@h/test".parse().unwrap())
-    }
-
     #[test]
     fn an_eio_that_stays_is_told_and_one_that_passes_is_not() {
-        let (mut outage, begin) = (outage(), Instant::now());
+        let mut outage = Outage::new(&"glfs/v@h/test".parse().unwrap());
+        let begin = Instant::now();
         let mut at = |millis| outage.is_transient(begin + Duration::from_millis(millis));
         assert!(at(5) && at(3_004));
         assert!(!at(3_005));
         assert!(!at(60_000), "a block that cannot be read, again");
         assert!(at(120_000));
-    }
-
-    #[test]
-    fn an_outage_is_busy_within_its_budget_and_not_ready_after_it() {
-        let (outage, begin) = (outage(), Instant::now());
-        let at = |millis| outage.status(begin, begin + Duration::from_millis(millis));
-        assert_eq!(at(0), Status::Busy);
-        assert_eq!(at(119_999), Status::Busy);
-        assert_eq!(at(120_000), Status::Sense(Sense::NOT_READY));
     }
 }

@@ -6,9 +6,8 @@ use std::ops;
 use super::Lun;
 use super::admit::Range;
 use super::backend::Backend;
-use super::error::Op;
 use crate::runner::Command;
-use crate::scsi::{Sense, Status};
+use crate::scsi::{Op, Sense, Status};
 
 /// Bytes of so many blocks of a LUN.
 pub(super) fn bytes<B: Backend>(lun: &Lun<B>, blocks: u64) -> u64 {

@@ -10,12 +10,11 @@ use std::sync::Arc;
 use super::admit::Range;
 use super::answers::{self, SUPPORTED_LOG_PAGES};
 use super::backend::Backend;
-use super::error::Op;
 use super::parameters::{bytes, hull, parameter_list};
 use super::{Lun, MAX_UNMAP, copy, lba_status, or_write, space, unmap, verify};
 use crate::metrics::IoDescriptor;
 use crate::runner::{Command, Rejected};
-use crate::scsi::{Cdb, Operation, Status};
+use crate::scsi::{Cdb, Op, Operation, Status};
 
 /// Serves a command.
 ///
@@ -40,7 +39,7 @@ pub(super) fn serve<B: Backend>(lun: Arc<Lun<B>>, command: Command) -> Result<()
             lba_status::start(lun, &**image, command, offset);
         }),
         Some(Operation::Unmap) => unmap_list(lun, command),
-        Some(Operation::ExtendedCopy) => copy::serve(lun, command),
+        Some(Operation::ExtendedCopy) => copy::serve(lun, command, copy::TARGET),
         Some(Operation::LogSense) => {
             if command.cdb().byte(2) & 0x3f == SUPPORTED_LOG_PAGES {
                 let page = answers::log_page(command.cdb(), None);

@@ -26,7 +26,7 @@
 mod image_size;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -35,13 +35,13 @@ use self::image_size::{Image, SizeChange, SizeMonitor};
 use super::Lun;
 use super::admission::{Admission, Admissions};
 use super::backend::Backend;
-use super::error::Op;
 use super::gate::Lock;
 use super::geometry::fits;
 use crate::config::Grow;
 use crate::log;
 use crate::runner::Device;
-use crate::scsi::Status;
+use crate::scsi::{Op, Status};
+use crate::threads;
 
 /// How long the writes of a LUN that is to shrink may take. The daemon's main thread waits.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
@@ -71,12 +71,7 @@ impl Size {
             writes_end: AtomicU64::new(UNLIMITED),
             has_written: AtomicBool::new(false),
             admissions: Admissions::default(),
-            monitor: Mutex::new(SizeMonitor {
-                grow,
-                image: Image::Fits,
-                accepted: None,
-                kernel_differs: false,
-            }),
+            monitor: Mutex::new(SizeMonitor::new(grow)),
         }
     }
 
@@ -114,10 +109,6 @@ impl Size {
             self.has_written.store(true, Ordering::Relaxed);
         }
     }
-
-    fn monitor(&self) -> MutexGuard<'_, SizeMonitor> {
-        self.monitor.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Decides the size of a LUN whose image has just been opened and has `image` bytes. `device` is
@@ -141,7 +132,7 @@ pub(super) fn open<B: Backend>(
         return Ok(());
     }
     let bytes = if told == 0 { whole } else { whole.min(told) };
-    let grows = match lun.size.monitor().grow {
+    let grows = match threads::lock(&lun.size.monitor).grow {
         _ if bytes == whole => "",
         Grow::Auto => " until the image has been at rest for 10 s",
         Grow::Manual => " until dev_size is set (grow=manual)",
@@ -156,7 +147,7 @@ pub(super) fn open<B: Backend>(
     // First our own limit, so that no initiator finds a LUN larger than what is served.
     lun.size.set(bytes);
     let Some(device) = device else {
-        lun.size.monitor().kernel_differs = true;
+        threads::lock(&lun.size.monitor).kernel_differs = true;
         announce(lun, bytes);
         return Ok(());
     };
@@ -180,7 +171,7 @@ pub(super) fn resize<B: Backend>(lun: &Lun<B>, bytes: u64) -> Result<(), Errno> 
         Errno::EINVAL
     })?;
     {
-        let mut monitor = lun.size.monitor();
+        let mut monitor = threads::lock(&lun.size.monitor);
         (monitor.kernel_differs, monitor.accepted) = (false, None);
     }
     if wanted == now {
@@ -234,7 +225,7 @@ fn accept_unseen<B: Backend>(lun: &Lun<B>, wanted: u64, errno: Errno) {
         "resize to {wanted} bytes: accepted without a look at the image ({errno})"
     );
     let is_open = lun.gate.image().is_some();
-    let mut monitor = lun.size.monitor();
+    let mut monitor = threads::lock(&lun.size.monitor);
     if is_open && wanted > lun.size.bytes() {
         monitor.accepted = Some(wanted);
         return;
@@ -264,7 +255,7 @@ fn shrink<B: Backend>(lun: &Lun<B>, now: u64, wanted: u64) -> Result<(), Errno> 
         );
         return Err(Errno::EBUSY);
     }
-    let mut monitor = lun.size.monitor();
+    let mut monitor = threads::lock(&lun.size.monitor);
     (monitor.grow, monitor.image) = (Grow::Manual, Image::Fits);
     lun.size.writes_end.store(UNLIMITED, Ordering::Relaxed);
     log::warning_always!(
@@ -286,7 +277,7 @@ pub(super) fn check<B: Backend>(lun: &Lun<B>) {
     let written =
         size.has_written.swap(false, Ordering::Relaxed) || lun.gate.lock() == Lock::Standby;
     let (finding, bytes) = {
-        let mut monitor = size.monitor();
+        let mut monitor = threads::lock(&size.monitor);
         if let Some(accepted) = monitor.accepted.take() {
             if whole >= accepted {
                 size.set(accepted);

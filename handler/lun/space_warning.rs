@@ -7,7 +7,7 @@
 //! Linux only turns it into a uevent. The warning ends [`HYSTERESIS`] points below the threshold,
 //! so that space that comes and goes around it warns once.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::Lun;
@@ -15,6 +15,7 @@ use super::backend::{Backend, Space};
 use crate::log;
 use crate::metrics::SpaceState;
 use crate::scsi::Sense;
+use crate::threads;
 
 /// Between two queries of the volume. A query is a statfs on every brick.
 const QUERY_INTERVAL: Duration = Duration::from_secs(30);
@@ -93,13 +94,9 @@ impl SpaceWarning {
         Self { threshold, state: Mutex::default() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// For the metrics; `None` before the first query.
     pub(super) fn observe(&self) -> Option<SpaceState> {
-        let state = self.state();
+        let state = threads::lock(&self.state);
         let Space { total, free } = state.space?;
         Some(SpaceState { total, free, short: state.warned.is_some() })
     }
@@ -107,14 +104,15 @@ impl SpaceWarning {
 
 /// Queries the volume, if that is due, and warns. Blocks as long as the storage does.
 pub(super) fn check<B: Backend>(lun: &Lun<B>) {
-    let Some(image) = lun.gate.image().filter(|_| lun.space_warning.state().is_due(Instant::now()))
+    let Some(image) =
+        lun.gate.image().filter(|_| threads::lock(&lun.space_warning.state).is_due(Instant::now()))
     else {
         return;
     };
     // A volume that cannot be queried now is queried later.
     let Ok(space) = image.space() else { return };
     let threshold = lun.space_warning.threshold;
-    let change = lun.space_warning.state().update(space, threshold, Instant::now());
+    let change = threads::lock(&lun.space_warning.state).update(space, threshold, Instant::now());
     let (log, used, free) = (&lun.log, used_percent(space), space.free >> 20);
     match change {
         Change::None => {}

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! REPORT SUPPORTED OPERATION CODES (SPC-4, 6.35): the table of commands, told to initiators.
 
-use crate::scsi::{COMMANDS, Cdb, Sense, Status, SupportedCommand, find, has_opcode};
+use super::answers::wrong;
+use crate::scsi::{COMMANDS, Cdb, Status, SupportedCommand, find, has_opcode};
 
 /// RCTD: command timeouts are asked for.
 const RCTD: u8 = 0x80;
@@ -12,18 +13,17 @@ const NO_TIMEOUTS: [u8; 12] = [0, 0x0a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 pub(super) fn report(cdb: &Cdb) -> Result<Vec<u8>, Status> {
     let timeouts = cdb.byte(2) & RCTD != 0;
     let (opcode, action) = (cdb.byte(3), u16::from_be_bytes(cdb.field(4)));
-    let wrong = |byte, bit: Option<u8>| Err(Status::Sense(Sense::invalid_field_in_cdb(byte, bit)));
     let has_actions = find_action(opcode, action)
         .or_else(|| COMMANDS.iter().find(|command| command.opcode == opcode));
     let has_actions = has_actions.is_some_and(|command| command.service_action.is_some());
     match cdb.byte(2) & 0b111 {
         0 => Ok(all(timeouts)),
-        1 if has_actions => wrong(2, Some(2)),
-        2 if !has_actions && has_opcode(opcode) => wrong(2, Some(2)),
+        1 if has_actions => Err(wrong(2, 2)),
+        2 if !has_actions && has_opcode(opcode) => Err(wrong(2, 2)),
         1 => Ok(one(find_action(opcode, 0), timeouts)),
         3 if !has_actions && action != 0 => Ok(one(None, timeouts)),
         2 | 3 => Ok(one(find_action(opcode, action), timeouts)),
-        _ => wrong(2, Some(2)),
+        _ => Err(wrong(2, 2)),
     }
 }
 
@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(reported(1, 0x48, 0), not_supported);
         assert_eq!(reported(2, 0x9e, 0x1f), not_supported);
         assert_eq!(reported(3, 0x00, 1), not_supported);
-        let wrong = Err(Status::Sense(Sense::invalid_field_in_cdb(2, 2)));
+        let wrong = Err(wrong(2, 2));
         assert_eq!((reported(1, 0x9e, 0x10), reported(2, 0x28, 0)), (wrong.clone(), wrong.clone()));
         assert_eq!(reported(4, 0, 0), wrong);
     }

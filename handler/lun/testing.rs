@@ -1,31 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! A volume in memory, its images and LUNs: for all tests of LUNs.
 
-mod allocation;
-mod calls;
 mod image_lock;
 mod luns;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use self::allocation::extent;
-use self::calls::Calls;
 use super::backend::{
     Backend, Bricks, CompareAndWrite, Compared, Durability, Enforcement, Extent, ImageLock as _,
     ImageStat, OpenError, Request, Space, Unsupported,
 };
 
-pub(super) use self::calls::Fault;
 pub(super) use self::luns::{
     GOOD, Seen, away, closed_lun, compare_and_write, eventually, flush, image, lun, lun_again,
-    lun_of, read, submit_write, write,
+    lun_of, numbered, owner, read, submit, submit_write, write,
 };
 
 /// Bytes of an image.
@@ -108,6 +103,32 @@ impl Volume {
     }
 }
 
+/// The calls that an image is asked to do.
+#[derive(Debug, Default)]
+struct Calls {
+    made: AtomicUsize,
+    in_flight: AtomicUsize,
+    /// They do not end before this is false.
+    frozen: Mutex<bool>,
+    thawed: Condvar,
+    delay: Mutex<Duration>,
+}
+
+impl Calls {
+    fn wait(&self) {
+        thread::sleep(*self.delay.lock().unwrap());
+        drop(self.thawed.wait_while(self.frozen.lock().unwrap(), |frozen| *frozen).unwrap());
+    }
+}
+
+/// What an image does with the next calls, in order; then it behaves.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Fault {
+    /// Moves at most so many bytes.
+    Short(usize),
+    Fails(Errno),
+}
+
 /// An open image.
 pub(super) struct Memory {
     pub(super) number: u64,
@@ -142,7 +163,6 @@ impl Memory {
         self.calls.thawed.notify_all();
     }
 
-    /// Answers late.
     pub(super) fn delay(&self, delay: Duration) {
         *self.calls.delay.lock().unwrap() = delay;
     }
@@ -157,41 +177,45 @@ impl Memory {
         state.enforcement == Ok(Enforcement::Active) && state.holder != Some(self.number)
     }
 
+    /// Does `call` later, on the thread of this image.
+    fn later(&self, call: impl FnOnce(&Volume) + Send + 'static) {
+        let (volume, calls) = (Arc::clone(&self.volume), Arc::clone(&self.calls));
+        calls.in_flight.fetch_add(1, Ordering::SeqCst);
+        let job = move || {
+            calls.wait();
+            call(&volume);
+            calls.in_flight.fetch_sub(1, Ordering::SeqCst);
+        };
+        self.jobs.lock().unwrap().send(Box::new(job)).unwrap();
+    }
+
     /// Answers `request` later with what `work` makes of the image and the number of bytes that may
     /// be moved.
-    fn later<R: Request>(
+    fn answer<R: Request>(
         &self,
         request: R,
         work: impl FnOnce(&R, &mut Vec<u8>, usize) -> usize + Send + 'static,
     ) {
         let fault = self.faults.lock().unwrap().pop();
-        let (volume, calls) = (Arc::clone(&self.volume), Arc::clone(&self.calls));
         let closed = self.closed.lock().unwrap().is_some();
         let refused = self.is_refused();
-        calls.made.fetch_add(1, Ordering::SeqCst);
-        calls.in_flight.fetch_add(1, Ordering::SeqCst);
-        let job = move || {
-            calls.wait();
-            match fault {
-                _ if closed => request.done(Err(Errno::EBADF)),
-                _ if refused => request.done(Err(Errno::EBUSY)),
-                Some(Fault::Fails(errno)) => request.done(Err(errno)),
-                fault => {
-                    let limit =
-                        if let Some(Fault::Short(limit)) = fault { limit } else { usize::MAX };
-                    let moved = work(&request, &mut volume.state().bytes, limit);
-                    request.done(Ok(moved));
-                }
+        self.calls.made.fetch_add(1, Ordering::SeqCst);
+        self.later(move |volume| match fault {
+            _ if closed => request.done(Err(Errno::EBADF)),
+            _ if refused => request.done(Err(Errno::EBUSY)),
+            Some(Fault::Fails(errno)) => request.done(Err(errno)),
+            fault => {
+                let limit = if let Some(Fault::Short(limit)) = fault { limit } else { usize::MAX };
+                let moved = work(&request, &mut volume.state().bytes, limit);
+                request.done(Ok(moved));
             }
-            calls.in_flight.fetch_sub(1, Ordering::SeqCst);
-        };
-        self.jobs.lock().unwrap().send(Box::new(job)).unwrap();
+        });
     }
 }
 
 impl Backend for Memory {
     fn read(&self, request: impl Request, offset: u64) {
-        self.later(request, move |request, bytes, limit| {
+        self.answer(request, move |request, bytes, limit| {
             let from = usize::try_from(offset).unwrap().min(bytes.len());
             request.data().store(&bytes[from..bytes.len().min(from.saturating_add(limit))])
         });
@@ -200,7 +224,7 @@ impl Backend for Memory {
     fn write(&self, request: impl Request, offset: u64, durability: Durability) {
         let durable = usize::from(durability == Durability::Durable);
         self.durable_writes.fetch_add(durable, Ordering::SeqCst);
-        self.later(request, move |request, bytes, limit| {
+        self.answer(request, move |request, bytes, limit| {
             let to = usize::try_from(offset).unwrap();
             let mut data = request.data().to_vec();
             data.truncate(limit);
@@ -214,7 +238,7 @@ impl Backend for Memory {
     }
 
     fn zero(&self, request: impl Request, offset: u64, len: u64) {
-        self.later(request, move |_, bytes, _| {
+        self.answer(request, move |_, bytes, _| {
             let from = usize::try_from(offset).unwrap();
             bytes[from..from + usize::try_from(len).unwrap()].fill(0);
             0
@@ -222,7 +246,7 @@ impl Backend for Memory {
     }
 
     fn noop(&self, request: impl Request) {
-        self.later(request, |_, _, _| 0);
+        self.answer(request, |_, _, _| 0);
     }
 
     fn unsupported(&self) -> &Unsupported {
@@ -237,10 +261,7 @@ impl Backend for Memory {
         self.has_lock_owner.fetch_or(!exchange.owned, Ordering::SeqCst);
         let durable = usize::from(exchange.durability == Durability::Durable);
         self.durable_writes.fetch_add(durable, Ordering::SeqCst);
-        let (volume, calls) = (Arc::clone(&self.volume), Arc::clone(&self.calls));
-        calls.in_flight.fetch_add(1, Ordering::SeqCst);
-        let job = move || {
-            calls.wait();
+        self.later(move |volume| {
             let enforced = volume.state().enforcement == Ok(Enforcement::Active);
             if enforced && !exchange.owned {
                 // A lock over a range takes the whole lock away from its holder.
@@ -257,9 +278,7 @@ impl Backend for Memory {
                 differs
             };
             done(Ok(differs.map_or(Compared::Written, Compared::Miscompare)));
-            calls.in_flight.fetch_sub(1, Ordering::SeqCst);
-        };
-        self.jobs.lock().unwrap().send(Box::new(job)).unwrap();
+        });
     }
 
     fn block_status(
@@ -269,17 +288,12 @@ impl Backend for Memory {
         done: impl FnOnce(Result<Extent, Errno>) + Send + 'static,
     ) {
         let fault = self.faults.lock().unwrap().pop();
-        let (volume, calls) = (Arc::clone(&self.volume), Arc::clone(&self.calls));
-        calls.in_flight.fetch_add(1, Ordering::SeqCst);
-        let job = move || {
-            calls.wait();
+        self.later(move |volume| {
             done(match fault {
                 Some(Fault::Fails(errno)) => Err(errno),
                 _ => Ok(extent(&volume.state().bytes, offset, len)),
             });
-            calls.in_flight.fetch_sub(1, Ordering::SeqCst);
-        };
-        self.jobs.lock().unwrap().send(Box::new(job)).unwrap();
+        });
     }
 
     fn space(&self) -> Result<Space, Errno> {
@@ -288,7 +302,7 @@ impl Backend for Memory {
     }
 
     fn sync(&self, request: impl Request) {
-        self.later(request, |_, _, _| 0);
+        self.answer(request, |_, _, _| 0);
     }
 
     fn stat(&self) -> Result<ImageStat, Errno> {
@@ -333,4 +347,21 @@ impl Backend for Memory {
         self.release()?;
         *self.close_outcome.lock().unwrap()
     }
+}
+
+/// The extent that begins at `offset`: blocks of zeros are holes.
+fn extent(bytes: &[u8], offset: u64, len: u64) -> Extent {
+    /// Bytes that are allocated together.
+    const BLOCK: u64 = 512;
+    let is_allocated = |at: u64| {
+        let begin = usize::try_from(at / BLOCK * BLOCK).unwrap();
+        let end = (begin + usize::try_from(BLOCK).unwrap()).min(bytes.len());
+        bytes.get(begin..end).is_some_and(|block| block.iter().any(|&byte| byte != 0))
+    };
+    let (allocated, limit) = (is_allocated(offset), offset + len);
+    let mut end = (offset / BLOCK + 1) * BLOCK;
+    while end < limit && is_allocated(end) == allocated {
+        end += BLOCK;
+    }
+    Extent { allocated, len: end.min(limit) - offset }
 }

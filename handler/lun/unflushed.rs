@@ -9,12 +9,13 @@
 //! here.
 
 use std::mem;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::backend::Backend;
 use super::gate::Gate;
+use crate::threads;
 
 /// Writes of one LUN that its storage has acknowledged and not flushed.
 #[derive(Debug, Default)]
@@ -47,18 +48,14 @@ static UNREPORTED: Mutex<Vec<Unreported>> = Mutex::new(Vec::new());
 /// For how long: the core opens it within seconds. Later it is another LUN of this name.
 const REMEMBERED: Duration = Duration::from_secs(60);
 
-fn unreported() -> MutexGuard<'static, Vec<Unreported>> {
-    UNREPORTED.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl UnflushedWrites {
     /// Those of a LUN that is opened now, from before it was closed. Its name is that of its log.
     pub(super) fn of(lun: &str) -> Self {
-        let mut all = unreported();
+        let mut all = threads::lock(&UNREPORTED);
         all.retain(|closed| closed.closed.elapsed() < REMEMBERED);
         let unflushed = Self::default();
         if let Some(index) = all.iter().position(|closed| closed.lun == lun) {
-            unflushed.state().lost = all.swap_remove(index).lost;
+            threads::lock(&unflushed.state).lost = all.swap_remove(index).lost;
             unflushed.dirty.store(true, Ordering::Release);
         }
         unflushed
@@ -66,21 +63,17 @@ impl UnflushedWrites {
 
     /// The first image is there: what it counts begins here.
     pub(super) fn opened(&self, image: &impl Backend) {
-        self.state().losses = image.brick_losses();
+        threads::lock(&self.state).losses = image.brick_losses();
     }
 
     /// The LUN is closed, with this image.
     pub(super) fn closed(&self, lun: &str, image: &impl Backend) {
-        let state = self.state();
+        let state = threads::lock(&self.state);
         let lost = state.lost || self.lost_with(&state, image);
         if lost || self.dirty.load(Ordering::Relaxed) {
             let lun = lun.to_owned();
-            unreported().push(Unreported { lun, closed: Instant::now(), lost });
+            threads::lock(&UNREPORTED).push(Unreported { lun, closed: Instant::now(), lost });
         }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A write is about to be acknowledged.
@@ -88,7 +81,7 @@ impl UnflushedWrites {
         if self.dirty.load(Ordering::Acquire) {
             return;
         }
-        let mut state = self.state();
+        let mut state = threads::lock(&self.state);
         if !self.dirty.load(Ordering::Relaxed) {
             state.losses = gate.image().map_or(0, |image| image.brick_losses());
             self.dirty.store(true, Ordering::Release);
@@ -97,7 +90,7 @@ impl UnflushedWrites {
 
     /// Commands have met with storage that is away.
     pub(super) fn storage_failed<B: Backend>(&self, gate: &Gate<B>) {
-        let mut state = self.state();
+        let mut state = threads::lock(&self.state);
         let unflushed = self.dirty.load(Ordering::Relaxed) || state.flushing.is_some();
         if unflushed && gate.image().is_some_and(|image| !image.is_replicated()) {
             state.lost = true;
@@ -106,19 +99,19 @@ impl UnflushedWrites {
 
     /// What the client has held back is lost.
     pub(super) fn writes_lost(&self) {
-        self.state().lost = true;
+        threads::lock(&self.state).lost = true;
     }
 
     /// A flush is about to begin.
     pub(super) fn flush_begins(&self) {
-        let mut state = self.state();
+        let mut state = threads::lock(&self.state);
         let dirty = self.dirty.swap(false, Ordering::AcqRel);
         state.flushing = dirty.then_some(state.losses);
     }
 
     /// The flush has ended well: whether what it was for is durable.
     pub(super) fn flush_ended<B: Backend>(&self, gate: &Gate<B>) -> bool {
-        let mut state = self.state();
+        let mut state = threads::lock(&self.state);
         let flushed = state.flushing.take();
         let image = gate.image().filter(|image| !image.is_replicated());
         let away = image.zip(flushed).is_some_and(|(image, losses)| image.brick_losses() != losses);
@@ -127,7 +120,7 @@ impl UnflushedWrites {
 
     /// The flush has failed: what it was for is as it was before.
     pub(super) fn flush_failed(&self) {
-        let mut state = self.state();
+        let mut state = threads::lock(&self.state);
         if let Some(losses) = state.flushing.take() {
             // They only grow.
             state.losses =
@@ -151,7 +144,7 @@ impl UnflushedWrites {
         losses: u64,
         replace: impl FnOnce() -> R,
     ) -> R {
-        let mut state = self.state();
+        let mut state = threads::lock(&self.state);
         state.lost |= self.lost_with(&state, old);
         state.losses = losses;
         state.flushing = state.flushing.map(|_| losses);
@@ -166,15 +159,22 @@ mod tests {
 
     use nix::errno::Errno;
 
-    use super::super::testing::{Fault, GOOD, Seen, flush, image, lun, lun_again, write};
+    use super::super::Lun;
+    use super::super::testing::{Fault, GOOD, Memory, Seen, flush, image, lun, lun_again, write};
 
     const WRITE_ERROR: Seen = Seen::Answered(4);
     const BUSY: Seen = Seen::Answered(3);
 
-    #[test]
-    fn a_flush_after_a_brick_was_away_fails_once_if_something_was_written_before() {
+    /// A LUN that something was written to, and not flushed.
+    fn written() -> Arc<Lun<Memory>> {
         let lun = lun(Vec::new());
         assert_eq!(write(&lun), GOOD);
+        lun
+    }
+
+    #[test]
+    fn a_flush_after_a_brick_was_away_fails_once_if_something_was_written_before() {
+        let lun = written();
         image(&lun).losses.fetch_add(1, Ordering::SeqCst);
         assert_eq!((flush(&lun), flush(&lun)), (WRITE_ERROR, GOOD));
         image(&lun).losses.fetch_add(1, Ordering::SeqCst);
@@ -194,8 +194,7 @@ mod tests {
     #[test]
     fn an_outage_that_commands_have_met_with_counts_also_if_it_was_the_flush() {
         for victim in [flush, write] {
-            let lun = lun(Vec::new());
-            assert_eq!(write(&lun), GOOD);
+            let lun = written();
             image(&lun).faults.lock().unwrap().push(Fault::Fails(Errno::ENOTCONN));
             assert_eq!(victim(&lun), BUSY);
             assert_eq!((flush(&lun), flush(&lun)), (WRITE_ERROR, GOOD));
@@ -205,8 +204,7 @@ mod tests {
     /// It closes and opens a LUN that has lost its lock, which a brick's restart takes away.
     #[test]
     fn what_was_lost_before_the_core_opens_the_lun_anew_is_told_after_it() {
-        let lun = lun(Vec::new());
-        assert_eq!(write(&lun), GOOD);
+        let lun = written();
         image(&lun).losses.fetch_add(1, Ordering::SeqCst);
         let volume = Arc::clone(&image(&lun).volume);
         let again = lun_again(&lun, &volume);
@@ -217,8 +215,7 @@ mod tests {
 
     #[test]
     fn what_was_written_before_the_core_opens_the_lun_anew_can_be_lost_after_it() {
-        let lun = lun(Vec::new());
-        assert_eq!(write(&lun), GOOD);
+        let lun = written();
         let volume = Arc::clone(&image(&lun).volume);
         let again = lun_again(&lun, &volume);
         image(&again).losses.fetch_add(1, Ordering::SeqCst);
@@ -227,8 +224,7 @@ mod tests {
 
     #[test]
     fn what_was_lost_before_the_image_was_opened_anew_is_told_after_it() {
-        let lun = lun(Vec::new());
-        assert_eq!(write(&lun), GOOD);
+        let lun = written();
         let old = image(&lun);
         old.losses.store(5, Ordering::SeqCst);
         let opened = super::super::backend::Opened { image: old.volume.open(), writable: true };

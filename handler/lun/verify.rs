@@ -11,10 +11,9 @@ use std::sync::Arc;
 
 use super::Lun;
 use super::backend::{Backend, Durability};
-use super::error::Op;
 use super::whole::{self, Failure, PIECE, Place};
 use crate::runner::Command;
-use crate::scsi::{Operation, Sense, Status};
+use crate::scsi::{Op, Operation, Sense, Status};
 
 /// A VERIFY or WRITE AND VERIFY under way.
 struct Verification<B: Backend> {

@@ -9,11 +9,10 @@ use nix::errno::Errno;
 
 use super::Lun;
 use super::backend::{Backend, Data, Durability, Request};
-use super::error::Op;
 use super::rw;
 use crate::iovec::Buffer;
 use crate::runner::Command;
-use crate::scsi::Status;
+use crate::scsi::{Op, Status};
 
 /// Bytes of the largest piece that one command reads or writes at a time.
 pub(super) const PIECE: u64 = 1 << 20;

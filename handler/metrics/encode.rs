@@ -4,13 +4,13 @@
 use std::fmt;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::prometheus_text;
 use super::registry::{self, VolumeState};
-use super::snapshot::Snapshot;
+use super::snapshot::{Snapshot, encode_number};
 
 /// Exposition formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,9 +55,7 @@ impl Snapshot {
             Format::Prometheus => prometheus_text::from_openmetrics(&text),
         }
     }
-}
 
-impl Snapshot {
     /// 1 while the file is valid or absent; the mistake is a label of its own series.
     fn site_file(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let (name, help) = (
@@ -68,14 +66,9 @@ impl Snapshot {
             .encode_descriptor(name, help, None, MetricType::Gauge)?
             .encode_gauge(&u64::from(self.site_file_error.is_none()))?;
         let Some(error) = &self.site_file_error else { return Ok(()) };
-        encoder
-            .encode_descriptor(
-                "tcmu_glfs_site_file_error",
-                "The mistake in the site file",
-                None,
-                MetricType::Info,
-            )?
-            .encode_info(&[("error", error.as_str())])
+        let (name, help) = ("tcmu_glfs_site_file_error", "The mistake in the site file");
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Info)?;
+        metric.encode_info(&[("error", error.as_str())])
     }
 
     fn volumes(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -85,22 +78,19 @@ impl Snapshot {
         let labels = |volume: &VolumeState| {
             [("volume", volume.volume.clone()), ("server", volume.server.clone())]
         };
-        let mut gauge = |name, help, value: fn(&VolumeState) -> u64| {
-            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        let mut numbers = |name, help, kind, value: fn(&VolumeState) -> u64| {
+            let mut family = encoder.encode_descriptor(name, help, None, kind)?;
             self.volumes.iter().try_for_each(|volume| {
-                family.encode_family(&labels(volume))?.encode_gauge(&value(volume))
+                encode_number(family.encode_family(&labels(volume))?, kind, value(volume))
             })
         };
-        gauge("tcmu_glfs_volume_bricks", "Bricks in the volume's layout", |volume| volume.bricks)?;
-        let help = "Bricks this gateway is connected to";
-        gauge("tcmu_glfs_volume_bricks_connected", help, |volume| volume.connected)?;
+        let (name, help) = ("tcmu_glfs_volume_bricks", "Bricks in the volume's layout");
+        numbers(name, help, MetricType::Gauge, |volume| volume.bricks)?;
+        let (name, help) =
+            ("tcmu_glfs_volume_bricks_connected", "Bricks this gateway is connected to");
+        numbers(name, help, MetricType::Gauge, |volume| volume.connected)?;
         let (name, help) = ("tcmu_glfs_volume_graph_switches", "Layouts taken after the first");
-        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-        self.volumes.iter().try_for_each(|volume| {
-            let labels = labels(volume);
-            let mut metric = family.encode_family(&labels)?;
-            metric.encode_counter::<NoLabelSet, _, u64>(&volume.graph_switches, None)
-        })
+        numbers(name, help, MetricType::Counter, |volume| volume.graph_switches)
     }
 }
 
@@ -108,14 +98,8 @@ impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let gfapi = self.gfapi.as_deref().unwrap_or("unknown");
         let labels = [("version", env!("CARGO_PKG_VERSION")), ("gfapi", gfapi)];
-        encoder
-            .encode_descriptor(
-                "tcmu_glfs_build",
-                "Version of the plugin and of libgfapi",
-                None,
-                MetricType::Info,
-            )?
-            .encode_info(&labels)?;
+        let (name, help) = ("tcmu_glfs_build", "Version of the plugin and of libgfapi");
+        encoder.encode_descriptor(name, help, None, MetricType::Info)?.encode_info(&labels)?;
         self.site_file(&mut encoder)?;
         self.states(&mut encoder)?;
         self.commands(&mut encoder)?;

@@ -6,7 +6,7 @@ use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use super::settings::Settings;
 use super::socket::Socket;
 use super::{http, lun, textfile};
 use crate::log;
+use crate::threads::lock;
 
 /// Between two checks that the socket is reachable, and two attempts to bind it: a daemon that is
 /// being replaced runs for a while beside its successor.
@@ -35,14 +36,10 @@ struct Server {
 
 static SERVER: Mutex<Option<Server>> = Mutex::new(None);
 
-fn server() -> MutexGuard<'static, Option<Server>> {
-    SERVER.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Applies `settings`: starts, reconfigures or stops the exporter. Counters keep their values.
 pub fn configure(settings: Settings) {
     lun::enable(settings.enabled, settings.slow);
-    let mut server = server();
+    let mut server = lock(&SERVER);
     match &mut *server {
         Some(running) => {
             running.settings = settings;
@@ -110,7 +107,7 @@ impl Exporter {
     /// Current settings. `None`: metrics are disabled, and the thread ends.
     fn settings(&mut self) -> Option<Settings> {
         while (&*self.waker).read(&mut [0; 64]).is_ok_and(|bytes| bytes > 0) {}
-        let mut server = server();
+        let mut server = lock(&SERVER);
         if server.as_ref().is_some_and(|server| !server.settings.enabled) {
             // Under the lock: enabling metrics again starts another thread.
             *server = None;

@@ -75,13 +75,9 @@ mod tests {
         let ends = Histogram::default().read().buckets;
         assert_eq!((ends.len(), ends[0].0, ends[1].0), (BUCKETS, 0.000_016, 0.000_032));
         assert_eq!((ends[22].0, ends[23].0), (67.108_864, f64::INFINITY));
-        let edges = (0..64)
-            .flat_map(|power| [-1, 0, 1].map(|by| (1_u64 << power).saturating_add_signed(by)));
-        for nanoseconds in
-            edges.chain((0..30).flat_map(|power| {
-                [-1, 0, 1].map(|by| (1000_i64 << power) + by).map(i64::unsigned_abs)
-            }))
-        {
+        let edges = (0..64).map(|power| 1_u64 << power).chain((0..30).map(|power| 1000 << power));
+        let beside = |edge: u64| [-1, 0, 1].map(|by| edge.saturating_add_signed(by));
+        for nanoseconds in edges.flat_map(beside) {
             let seconds = Duration::from_nanos(nanoseconds).as_secs_f64();
             let first = ends.iter().position(|(end, _)| seconds <= *end).unwrap();
             assert_eq!(bucket(nanoseconds), first, "{nanoseconds} ns");

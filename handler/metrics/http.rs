@@ -70,11 +70,7 @@ fn read(stream: &mut UnixStream) -> io::Result<String> {
     while !request.windows(2).any(|end| end == b"\n\n")
         && !request.windows(4).any(|end| end == b"\r\n\r\n")
     {
-        let left = IO_TIMEOUT
-            .checked_sub(begin.elapsed())
-            .filter(|left| !left.is_zero())
-            .ok_or(io::ErrorKind::TimedOut)?;
-        stream.set_read_timeout(Some(left))?;
+        stream.set_read_timeout(Some(time_left(begin)?))?;
         let mut piece = [0; 1024];
         let bytes = stream.read(&mut piece)?;
         request.extend_from_slice(piece.get(..bytes).unwrap_or_default());
@@ -90,15 +86,17 @@ fn read(stream: &mut UnixStream) -> io::Result<String> {
 fn write(stream: &UnixStream, mut bytes: &[u8]) -> io::Result<()> {
     let begin = Instant::now();
     while !bytes.is_empty() {
-        let left = IO_TIMEOUT
-            .checked_sub(begin.elapsed())
-            .filter(|left| !left.is_zero())
-            .ok_or(io::ErrorKind::TimedOut)?;
-        stream.set_write_timeout(Some(left))?;
+        stream.set_write_timeout(Some(time_left(begin)?))?;
         let sent = send(stream.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL)?;
         bytes = bytes.get(sent..).unwrap_or_default();
     }
     Ok(())
+}
+
+/// Until [`IO_TIMEOUT`] has passed since `begin`.
+fn time_left(begin: Instant) -> io::Result<Duration> {
+    let left = IO_TIMEOUT.checked_sub(begin.elapsed()).filter(|left| !left.is_zero());
+    left.ok_or_else(|| io::ErrorKind::TimedOut.into())
 }
 
 #[cfg(test)]

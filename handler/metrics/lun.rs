@@ -3,16 +3,17 @@
 
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 
 use super::histogram::{Histogram, Latencies};
-use super::source::{Identity, Observed, Source};
+use super::source::{Identity, LunState, Observed};
 use crate::log::{self, Log};
 use crate::scsi::{ErrorClass, Op};
+use crate::threads::lock;
 
 /// Commands and events are counted.
 static ENABLED: AtomicBool = AtomicBool::new(false);
@@ -34,9 +35,11 @@ pub struct LunMetrics {
     in_flight: AtomicU64,
     /// Log of the LUN as it was last opened.
     log: Mutex<Arc<Log>>,
-    source: Source,
+    /// Empty while no such LUN is open.
+    source: Mutex<Option<(Identity, Weak<dyn Observed>)>>,
     ops: [OpCounters; Op::ALL.len()],
-    events: [AtomicU64; Event::ALL.len()],
+    /// By [`Event`], of which this is the last.
+    events: [AtomicU64; Event::Moved as usize + 1],
     /// Longest wait of commands for a move, in nanoseconds.
     longest_pause: AtomicU64,
     last_error: Mutex<Option<LastError>>,
@@ -76,12 +79,6 @@ pub enum Event {
     Moved,
 }
 
-impl Event {
-    /// All of them, in order.
-    const ALL: [Self; 6] =
-        [Self::Slow, Self::Outage, Self::Reopened, Self::Owned, Self::Standby, Self::Moved];
-}
-
 /// A command, as far as it is measured.
 #[derive(Debug, Clone, Copy)]
 pub struct IoDescriptor {
@@ -99,7 +96,7 @@ impl LunMetrics {
         Self {
             in_flight: AtomicU64::new(0),
             log: Mutex::new(Arc::clone(log)),
-            source: Source::default(),
+            source: Mutex::new(None),
             ops: Default::default(),
             events: Default::default(),
             longest_pause: AtomicU64::new(0),
@@ -109,25 +106,28 @@ impl LunMetrics {
 
     /// Attaches an open LUN; it is observed for as long as it lives.
     pub fn attach(&self, identity: Identity, lun: Weak<dyn Observed>) {
-        self.source.attach(identity, lun);
+        *lock(&self.source) = Some((identity, lun));
     }
 
     /// Detaches the LUN, which is closed.
     pub fn detach(&self) {
-        self.source.detach();
+        *lock(&self.source) = None;
     }
 
-    pub(super) fn source(&self) -> &Source {
-        &self.source
+    pub(super) fn is_open(&self) -> bool {
+        lock(&self.source).as_ref().is_some_and(|(_, lun)| lun.strong_count() > 0)
+    }
+
+    /// Identity and state of the LUN, if it is open.
+    pub(super) fn observe(&self) -> Option<(Identity, LunState)> {
+        let (identity, lun) = lock(&self.source).clone()?;
+        // Outside the lock: if this is the last reference to the LUN, it is dropped here.
+        Some((identity, lun.upgrade()?.observe()))
     }
 
     /// Sets the log of a LUN that has been opened again.
     pub(super) fn set_log(&self, log: &Arc<Log>) {
-        *self.log() = Arc::clone(log);
-    }
-
-    fn log(&self) -> MutexGuard<'_, Arc<Log>> {
-        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.log) = Arc::clone(log);
     }
 
     /// Starts measuring a command. `None` if metrics are disabled.
@@ -172,16 +172,12 @@ impl LunMetrics {
     /// Records a failure of the storage: one sentence for an admin.
     pub fn set_last_error(&self, text: String) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        *self.error() = Some(LastError { text, at: now.as_secs_f64() });
+        *lock(&self.last_error) = Some(LastError { text, at: now.as_secs_f64() });
     }
 
     /// The last failure of the storage, if there was one.
     pub(super) fn last_error(&self) -> Option<LastError> {
-        self.error().clone()
-    }
-
-    fn error(&self) -> MutexGuard<'_, Option<LastError>> {
-        self.last_error.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.last_error).clone()
     }
 
     fn end(&self, io: IoDescriptor, nanoseconds: u64, error: Option<ErrorClass>) {
@@ -201,7 +197,7 @@ impl LunMetrics {
         }
         if nanoseconds > SLOW.load(Ordering::Relaxed) {
             self.count(Event::Slow);
-            let (log, IoDescriptor { op, offset, bytes }) = (Arc::clone(&self.log()), io);
+            let (log, IoDescriptor { op, offset, bytes }) = (Arc::clone(&lock(&self.log)), io);
             let seconds = Duration::from_nanos(nanoseconds).as_secs_f64();
             log::warning!(
                 log,

@@ -32,23 +32,3 @@ pub(super) fn from_openmetrics(text: &str) -> String {
     }
     output
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn families_are_called_as_their_samples_and_units_and_the_end_are_left_out() {
-        let text = "# HELP a_bytes What it is.\n# TYPE a_bytes counter\n# UNIT a_bytes \
-                    bytes\na_bytes_total{l=\"# x\"} 1\n\
-            # HELP b B.\n# TYPE b info\nb_info{v=\"1\"} 1\n# HELP c C.\n# TYPE c gauge\nc 2\n# \
-            EOF\n";
-        assert_eq!(
-            from_openmetrics(text),
-            "# HELP a_bytes_total What it is.\n# TYPE a_bytes_total counter\na_bytes_total{l=\"# \
-             x\"} 1\n\
-             # HELP b_info B.\n# TYPE b_info gauge\nb_info{v=\"1\"} 1\n# HELP c C.\n# TYPE c \
-             gauge\nc 2\n"
-        );
-    }
-}

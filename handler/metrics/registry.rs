@@ -2,11 +2,12 @@
 //! Registry of exported LUNs and volumes, and of what concerns the whole plugin.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::lun::LunMetrics;
 use super::source::{Identity, LunState};
 use crate::log::Log;
+use crate::threads::lock;
 
 /// Bounds the closed LUNs whose metrics are kept for their return.
 const MAX_CLOSED: usize = 256;
@@ -18,9 +19,9 @@ static LUNS: Mutex<BTreeMap<String, Arc<LunMetrics>>> = Mutex::new(BTreeMap::new
 /// counters again.
 #[must_use]
 pub(crate) fn register(name: &str, log: &Arc<Log>) -> Arc<LunMetrics> {
-    let mut luns = LUNS.lock().unwrap_or_else(PoisonError::into_inner);
-    if luns.values().filter(|lun| !lun.source().is_open()).count() > MAX_CLOSED {
-        luns.retain(|_, lun| lun.source().is_open() || Arc::strong_count(lun) > 1);
+    let mut luns = lock(&LUNS);
+    if luns.values().filter(|lun| !lun.is_open()).count() > MAX_CLOSED {
+        luns.retain(|_, lun| lun.is_open() || Arc::strong_count(lun) > 1);
     }
     let lun = luns.entry(name.to_owned()).or_insert_with(|| Arc::new(LunMetrics::new(log)));
     lun.set_log(log);
@@ -38,9 +39,9 @@ pub(super) struct Lun {
 
 /// All open LUNs.
 pub(super) fn luns() -> Vec<Lun> {
-    let luns = LUNS.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let luns = lock(&LUNS).clone();
     let luns = luns.into_iter().filter_map(|(name, metrics)| {
-        let (identity, state) = metrics.source().observe()?;
+        let (identity, state) = metrics.observe()?;
         Some(Lun { name, metrics, identity, state })
     });
     luns.collect()
@@ -103,11 +104,11 @@ static SITE_FILE_ERROR: Mutex<Option<String>> = Mutex::new(None);
 
 /// Sets the mistake in the site file; `None` when the file is valid.
 pub fn set_site_file_error(error: Option<String>) {
-    *SITE_FILE_ERROR.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    *lock(&SITE_FILE_ERROR) = error;
 }
 
 pub(super) fn site_file_error() -> Option<String> {
-    SITE_FILE_ERROR.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    lock(&SITE_FILE_ERROR).clone()
 }
 
 fn merge(volumes: Vec<VolumeState>) -> Vec<VolumeState> {
@@ -127,7 +128,7 @@ fn merge(volumes: Vec<VolumeState>) -> Vec<VolumeState> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::source::{FenceState, LunState, Observed};
+    use super::super::source::{FenceState, Observed};
     use super::*;
 
     #[test]
@@ -148,20 +149,19 @@ mod tests {
         struct Disk;
         impl Observed for Disk {
             fn observe(&self) -> LunState {
-                let fence = FenceState::Open;
                 LunState {
                     bytes: 1,
                     ready: true,
                     outage: false,
                     read_only: false,
-                    fence,
+                    fence: FenceState::Open,
                     space: None,
                     encrypted: None,
                 }
             }
         }
         let shown = |name: &str| luns().iter().any(|lun| lun.name == name);
-        let identity = || super::super::source::Identity {
+        let identity = || Identity {
             volume: String::from("v"),
             image: String::from("p"),
             servers: Vec::new(),

@@ -8,9 +8,7 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
-use super::lun::{Event, LunMetrics};
 use super::registry::{Lun, VolumeState};
-use super::source::LunState;
 
 /// All state and counters at one moment.
 #[derive(Debug)]
@@ -24,8 +22,8 @@ pub(super) struct Snapshot {
 /// Name, help, unit.
 pub(super) type Family = (&'static str, &'static str, Option<Unit>);
 
-/// A sample of a LUN: an additional label, and the value.
-pub(super) type Labelled = (Option<(&'static str, &'static str)>, u64);
+/// A sample of a LUN: additional labels, and the value.
+pub(super) type Labelled<const N: usize> = ([(&'static str, &'static str); N], u64);
 
 impl Snapshot {
     /// A family with any number of samples for each LUN.
@@ -43,40 +41,31 @@ impl Snapshot {
         self.luns.iter().try_for_each(|lun| samples(lun, &mut family))
     }
 
-    pub(super) fn counters<I: IntoIterator<Item = Labelled>>(
+    /// A family of whole numbers: counters, or else gauges.
+    pub(super) fn numbers<const N: usize, I: IntoIterator<Item = Labelled<N>>>(
         &self,
         encoder: &mut DescriptorEncoder<'_>,
         family: Family,
-        values: impl Fn(&LunMetrics) -> I,
+        kind: MetricType,
+        values: impl Fn(&Lun) -> I,
     ) -> fmt::Result {
-        self.luns(encoder, family, MetricType::Counter, |lun, family| {
-            values(&lun.metrics).into_iter().try_for_each(|(label, value)| {
-                let labels: Vec<_> = once(("lun", lun.name.as_str())).chain(label).collect();
-                family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&value, None)
+        self.luns(encoder, family, kind, |lun, family| {
+            values(lun).into_iter().try_for_each(|(labels, value)| {
+                let labels: Vec<_> = once(("lun", lun.name.as_str())).chain(labels).collect();
+                encode_number(family.encode_family(&labels)?, kind, value)
             })
         })
     }
+}
 
-    pub(super) fn events(
-        &self,
-        encoder: &mut DescriptorEncoder<'_>,
-        name: Family,
-        event: Event,
-    ) -> fmt::Result {
-        self.counters(encoder, name, |metrics| once((None, metrics.events(event))))
-    }
-
-    pub(super) fn gauges<I: IntoIterator<Item = Labelled>>(
-        &self,
-        encoder: &mut DescriptorEncoder<'_>,
-        family: Family,
-        values: impl Fn(&LunState) -> I,
-    ) -> fmt::Result {
-        self.luns(encoder, family, MetricType::Gauge, |lun, family| {
-            values(&lun.state).into_iter().try_for_each(|(label, value)| {
-                let labels: Vec<_> = once(("lun", lun.name.as_str())).chain(label).collect();
-                family.encode_family(&labels)?.encode_gauge(&value)
-            })
-        })
+/// A counter, or else a gauge.
+pub(super) fn encode_number(
+    mut metric: MetricEncoder<'_>,
+    kind: MetricType,
+    value: u64,
+) -> fmt::Result {
+    match kind {
+        MetricType::Counter => metric.encode_counter::<NoLabelSet, _, u64>(&value, None),
+        _ => metric.encode_gauge(&value),
     }
 }

@@ -87,20 +87,6 @@ impl Drop for Socket {
 mod tests {
     use super::*;
 
-    fn mode(path: &Path) -> u32 {
-        fs::metadata(path).unwrap().permissions().mode() & 0o777
-    }
-
-    #[test]
-    fn root_alone_may_ask_and_nothing_is_left_behind() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("run/tcmu-glfs/metrics.sock");
-        let socket = Socket::bind(&path).unwrap();
-        assert_eq!((mode(path.parent().unwrap()), mode(&path)), (0o700, 0o600));
-        drop(socket);
-        assert!(!path.exists());
-    }
-
     #[test]
     fn a_dead_daemons_socket_is_replaced_and_one_that_answers_is_not() {
         let folder = tempfile::tempdir().unwrap();

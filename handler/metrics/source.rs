@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! State of a LUN, looked up when a client scrapes.
 
-use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
-
 /// Configuration of a LUN, as labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
@@ -64,38 +62,4 @@ pub struct LunState {
 pub trait Observed: Send + Sync {
     /// Current state.
     fn observe(&self) -> LunState;
-}
-
-/// Identity and state of the LUN behind a set of metrics; empty while no such LUN is open.
-#[derive(Default)]
-pub(super) struct Source(Mutex<Option<(Identity, Weak<dyn Observed>)>>);
-
-impl std::fmt::Debug for Source {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Source").finish_non_exhaustive()
-    }
-}
-
-impl Source {
-    fn lock(&self) -> MutexGuard<'_, Option<(Identity, Weak<dyn Observed>)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn attach(&self, identity: Identity, lun: Weak<dyn Observed>) {
-        *self.lock() = Some((identity, lun));
-    }
-
-    pub(super) fn detach(&self) {
-        *self.lock() = None;
-    }
-
-    pub(super) fn is_open(&self) -> bool {
-        self.lock().as_ref().is_some_and(|(_, lun)| lun.strong_count() > 0)
-    }
-
-    pub(super) fn observe(&self) -> Option<(Identity, LunState)> {
-        let (identity, lun) = self.lock().clone()?;
-        // Outside the lock: if this is the last reference to the LUN, it is dropped here.
-        Some((identity, lun.upgrade()?.observe()))
-    }
 }

@@ -180,10 +180,7 @@ impl Command {
     }
 
     fn finish(&mut self, status: Status) {
-        if let Some(raw) = self.raw.take() {
-            self.end(status);
-            // SAFETY: the command is not answered yet.
-            unsafe { set_sense(raw.cmd.as_ptr(), status) };
+        if let Some(raw) = self.end(status) {
             // SAFETY: the command is the core's and not answered yet (`raw` was still there); no
             // lock of ours is held.
             unsafe {
@@ -202,18 +199,18 @@ impl Command {
         // rejected with.
         let status = if status == Status::Ok { Status::HardwareError } else { status };
         self.end(status);
-        if let Some(raw) = self.raw.take() {
-            // SAFETY: the command is not answered yet.
-            unsafe { set_sense(raw.cmd.as_ptr(), status) };
-        }
         abi::number(status)
     }
 
-    /// Before the answer: whoever has it finds the command counted.
-    fn end(&mut self, status: Status) {
+    /// Before the answer: whoever has it finds the command counted, and its sense in place.
+    fn end(&mut self, status: Status) -> Option<Raw> {
         if let Some(span) = self.span.take() {
             span.end(status.error_class());
         }
+        let raw = self.raw.take()?;
+        // SAFETY: the command is not answered yet.
+        unsafe { set_sense(raw.cmd.as_ptr(), status) };
+        Some(raw)
     }
 }
 

@@ -2,7 +2,7 @@
 //! The callbacks that are not about a command: opening and closing, the lock, changes of a LUN, the
 //! handler as a whole.
 //!
-//! As in `vtable.rs`, no decision is taken here.
+//! As in `data.rs`, no decision is taken here.
 
 use std::ffi::{CStr, c_char, c_int};
 use std::ptr::NonNull;
@@ -12,7 +12,7 @@ use nix::errno::Errno;
 
 use super::abi::{self, CfgInfo, TcmuDevice};
 use super::device::Device;
-use super::entry::{NO_DEVICE, guard};
+use super::entry::{NO_DEVICE, Runner, guard};
 use super::handler::{LockOutcome, LockState};
 use super::log;
 
@@ -22,23 +22,19 @@ use super::log;
 /// Only the core calls it, with a device that is not open, on its main thread, or on a recovery
 /// thread (`reopen`).
 pub(super) unsafe extern "C" fn open_cb(device: *mut TcmuDevice, reopen: bool) -> c_int {
-    guard(
-        "open",
-        device,
-        || negative(Errno::EIO),
-        |runner| {
-            let Some(raw) = NonNull::new(device) else { return negative(Errno::EINVAL) };
-            // SAFETY: the core's argument of this very callback.
-            let opened = runner.handler.open(&unsafe { Device::new(runner.symbols, raw, reopen) });
-            match opened {
-                Ok(lun) => {
-                    runner.devices.insert(runner.symbols, raw, lun);
-                    0
-                }
-                Err(errno) => negative(errno),
+    let result = guard("open", device, |runner| {
+        let Some(raw) = NonNull::new(device) else { return negative(Errno::EINVAL) };
+        // SAFETY: the core's argument of this very callback.
+        let opened = runner.handler.open(&unsafe { Device::new(runner.symbols, raw, reopen) });
+        match opened {
+            Ok(lun) => {
+                runner.devices.insert(runner.symbols, raw, lun);
+                0
             }
-        },
-    )
+            Err(errno) => negative(errno),
+        }
+    });
+    result.unwrap_or(negative(Errno::EIO))
 }
 
 /// Closes a LUN.
@@ -47,16 +43,11 @@ pub(super) unsafe extern "C" fn open_cb(device: *mut TcmuDevice, reopen: bool) -
 /// Only the core calls it, once for each `open` that succeeded, with no data callback of `device`
 /// running; the device is freed when it returns.
 pub(super) unsafe extern "C" fn close_cb(device: *mut TcmuDevice) {
-    guard(
-        "close",
-        device,
-        || (),
-        |runner| {
-            if let Some(slot) = runner.devices.remove(runner.symbols, device) {
-                Arc::clone(&slot.lun).close();
-            }
-        },
-    );
+    guard("close", device, |runner| {
+        if let Some(slot) = runner.devices.remove(runner.symbols, device) {
+            Arc::clone(&slot.lun).close();
+        }
+    });
 }
 
 /// Acquires the lock of a LUN with an implicit ALUA group.
@@ -65,16 +56,12 @@ pub(super) unsafe extern "C" fn close_cb(device: *mut TcmuDevice) {
 /// Only the core calls it, on a thread of its own, with a device that lives until it returns, and
 /// that another thread may be closing.
 pub(super) unsafe extern "C" fn lock_cb(device: *mut TcmuDevice, _tag: u16) -> c_int {
-    guard(
-        "lock",
-        device,
-        || abi::sts::BUSY,
-        |runner| match runner.devices.get(device).map(|slot| slot.lun.lock()) {
-            Some(LockOutcome::Locked) => abi::sts::OK,
-            Some(LockOutcome::Reopen) => abi::sts::FENCED,
-            Some(LockOutcome::NotNow) | None => abi::sts::BUSY,
-        },
-    )
+    let lock = |runner: &Runner| runner.devices.get(device).map(|slot| slot.lun.lock());
+    match guard("lock", device, lock).flatten() {
+        Some(LockOutcome::Locked) => abi::sts::OK,
+        Some(LockOutcome::Reopen) => abi::sts::FENCED,
+        Some(LockOutcome::NotNow) | None => abi::sts::BUSY,
+    }
 }
 
 /// Gives the lock back.
@@ -82,17 +69,12 @@ pub(super) unsafe extern "C" fn lock_cb(device: *mut TcmuDevice, _tag: u16) -> c
 /// # Safety
 /// As for [`lock_cb`].
 pub(super) unsafe extern "C" fn unlock_cb(device: *mut TcmuDevice) -> c_int {
-    guard(
-        "unlock",
-        device,
-        || abi::sts::HW_ERR,
-        |runner| {
-            if let Some(slot) = runner.devices.get(device) {
-                slot.lun.unlock();
-            }
-            abi::sts::OK
-        },
-    )
+    let done = guard("unlock", device, |runner| {
+        if let Some(slot) = runner.devices.get(device) {
+            slot.lun.unlock();
+        }
+    });
+    done.map_or(abi::sts::HW_ERR, |()| abi::sts::OK)
 }
 
 /// Whether the lock is held: for each INQUIRY, on the command thread.
@@ -100,16 +82,12 @@ pub(super) unsafe extern "C" fn unlock_cb(device: *mut TcmuDevice) -> c_int {
 /// # Safety
 /// As for [`lock_cb`].
 pub(super) unsafe extern "C" fn get_lock_state_cb(device: *mut TcmuDevice) -> c_int {
-    guard(
-        "get_lock_state",
-        device,
-        || abi::lock::UNKNOWN,
-        |runner| match runner.devices.get(device).map(|slot| slot.lun.lock_state()) {
-            Some(LockState::Locked) => abi::lock::WRITE_LOCKED,
-            Some(LockState::Unlocked) => abi::lock::UNLOCKED,
-            None => abi::lock::UNKNOWN,
-        },
-    )
+    let state = |runner: &Runner| runner.devices.get(device).map(|slot| slot.lun.lock_state());
+    match guard("get_lock_state", device, state).flatten() {
+        Some(LockState::Locked) => abi::lock::WRITE_LOCKED,
+        Some(LockState::Unlocked) => abi::lock::UNLOCKED,
+        None => abi::lock::UNKNOWN,
+    }
 }
 
 /// Changes a LUN.
@@ -118,26 +96,19 @@ pub(super) unsafe extern "C" fn get_lock_state_cb(device: *mut TcmuDevice) -> c_
 /// Only the core calls it, on its main thread, with a device that lives until it returns and may be
 /// closed; `info` is NULL or points at a struct of the core's.
 pub(super) unsafe extern "C" fn reconfig_cb(device: *mut TcmuDevice, info: *mut CfgInfo) -> c_int {
-    guard(
-        "reconfig",
-        device,
-        || negative(Errno::EIO),
-        |runner| {
-            // SAFETY: NULL, or a struct that the core keeps alive during this callback.
-            let (Some(slot), Some(info)) = (runner.devices.get(device), unsafe { info.as_ref() })
-            else {
-                return negative(Errno::EAGAIN);
-            };
-            let [first_byte, ..] = info.value.to_ne_bytes();
-            let changed = match info.kind {
-                abi::TCMULIB_CFG_DEV_SIZE => slot.lun.resize(info.value),
-                abi::TCMULIB_CFG_WRITE_CACHE => slot.lun.set_write_cache(first_byte != 0),
-                // TCMULIB_CFG_DEV_CFGSTR: another image under a live LUN is another LUN.
-                _ => Err(Errno::EOPNOTSUPP),
-            };
-            changed.map_or_else(negative, |()| 0)
-        },
-    )
+    let changed = guard("reconfig", device, |runner| {
+        let slot = runner.devices.get(device).ok_or(Errno::EAGAIN)?;
+        // SAFETY: NULL, or a struct that the core keeps alive during this callback.
+        let info = unsafe { info.as_ref() }.ok_or(Errno::EAGAIN)?;
+        let [first_byte, ..] = info.value.to_ne_bytes();
+        match info.kind {
+            abi::TCMULIB_CFG_DEV_SIZE => slot.lun.resize(info.value),
+            abi::TCMULIB_CFG_WRITE_CACHE => slot.lun.set_write_cache(first_byte != 0),
+            // TCMULIB_CFG_DEV_CFGSTR: another image under a live LUN is another LUN.
+            _ => Err(Errno::EOPNOTSUPP),
+        }
+    });
+    changed.unwrap_or(Err(Errno::EIO)).map_or_else(negative, |()| 0)
 }
 
 /// Whether a configuration can be served, and why not.
@@ -148,32 +119,28 @@ pub(super) unsafe extern "C" fn check_config_cb(
     cfgstring: *const c_char,
     reason: *mut *mut c_char,
 ) -> bool {
-    guard(
-        "check_config",
-        NO_DEVICE,
-        || false,
-        |runner| {
-            if cfgstring.is_null() {
-                return false;
-            }
-            // SAFETY: not NULL, so a NUL-terminated string of the caller's.
-            let text = unsafe { CStr::from_ptr(cfgstring) };
-            let verdict = text
-                .to_str()
-                .map_err(|e| format!("Not UTF-8: {e}"))
-                .and_then(|t| runner.handler.check_config(t));
-            let Err(why) = verdict else { return true };
-            let why = std::ffi::CString::new(why).unwrap_or_default();
-            if !reason.is_null() {
-                // The core releases the text with free(), so it must be malloc's.
-                // SAFETY: a NUL-terminated string; the result is NULL or owned by the caller.
-                let copy = unsafe { libc::strdup(why.as_ptr()) };
-                // SAFETY: not NULL, so a place of the caller's for one pointer.
-                unsafe { reason.write(copy) };
-            }
-            false
-        },
-    )
+    let is_right = guard("check_config", NO_DEVICE, |runner| {
+        if cfgstring.is_null() {
+            return false;
+        }
+        // SAFETY: not NULL, so a NUL-terminated string of the caller's.
+        let text = unsafe { CStr::from_ptr(cfgstring) };
+        let verdict = text
+            .to_str()
+            .map_err(|e| format!("Not UTF-8: {e}"))
+            .and_then(|t| runner.handler.check_config(t));
+        let Err(why) = verdict else { return true };
+        let why = std::ffi::CString::new(why).unwrap_or_default();
+        if !reason.is_null() {
+            // The core releases the text with free(), so it must be malloc's.
+            // SAFETY: a NUL-terminated string; the result is NULL or owned by the caller.
+            let copy = unsafe { libc::strdup(why.as_ptr()) };
+            // SAFETY: not NULL, so a place of the caller's for one pointer.
+            unsafe { reason.write(copy) };
+        }
+        false
+    });
+    is_right.unwrap_or(false)
 }
 
 /// The log directory has changed.
@@ -181,15 +148,7 @@ pub(super) unsafe extern "C" fn check_config_cb(
 /// # Safety
 /// Any thread may call it.
 pub(super) unsafe extern "C" fn update_logdir_cb() -> bool {
-    guard(
-        "update_logdir",
-        NO_DEVICE,
-        || false,
-        |runner| {
-            runner.handler.update_logdir();
-            true
-        },
-    )
+    guard("update_logdir", NO_DEVICE, |runner| runner.handler.update_logdir()).is_some()
 }
 
 /// The daemon exits.
@@ -197,15 +156,10 @@ pub(super) unsafe extern "C" fn update_logdir_cb() -> bool {
 /// # Safety
 /// Only the core calls it, on its main thread, when all devices are removed.
 pub(super) unsafe extern "C" fn destroy_cb() {
-    guard(
-        "destroy",
-        NO_DEVICE,
-        || (),
-        |runner| {
-            runner.handler.destroy();
-            log::close();
-        },
-    );
+    guard("destroy", NO_DEVICE, |runner| {
+        runner.handler.destroy();
+        log::close();
+    });
 }
 
 /// Control callbacks answer with `-errno`; a positive number would be taken for success by the

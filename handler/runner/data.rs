@@ -3,7 +3,6 @@
 //!
 //! No decision is taken here.
 
-use std::cell::Cell;
 use std::ffi::c_int;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -37,16 +36,12 @@ pub(super) unsafe extern "C" fn read(
     len: usize,
     offset: i64,
 ) -> c_int {
+    let work = transfer(Op::Read, offset, len);
     // SAFETY: the core's arguments of this very callback.
     unsafe {
-        submit(
-            "read",
-            device,
-            cmd,
-            (iov, count),
-            transfer(Op::Read, offset, len),
-            |lun, command| checked(command, len, offset, |command, at| lun.read(command, at)),
-        )
+        submit("read", device, cmd, (iov, count), work, |lun, command| {
+            checked(command, len, offset, |command, at| lun.read(command, at))
+        })
     }
 }
 
@@ -136,42 +131,36 @@ pub(super) unsafe fn submit(
 ) -> c_int {
     // After a panic the core answers the command, unless there is a `Command`: that answers itself
     // when it is dropped.
-    let fallback = Cell::new(abi::number(Status::HardwareError));
-    guard(
-        callback,
-        device,
-        || fallback.get(),
-        |runner| {
-            let (Some(raw_device), Some(raw_cmd)) = (NonNull::new(device), NonNull::new(cmd))
-            else {
-                return fallback.get();
-            };
-            // SAFETY: the command of this callback, which is not completed.
-            let cdb = unsafe { raw_command::cdb(cmd) };
-            // SAFETY: the iovecs of this callback; they are kept by its command.
-            let data = unsafe { IoVecs::new(iov, count) };
-            // SAFETY: the arguments of this callback, whose command nobody else has seen yet.
-            let mut command =
-                unsafe { Command::new(runner.symbols, raw_device, raw_cmd, cdb, data) };
-            fallback.set(QUEUED);
-            // SAFETY: this is a data callback; the slot is not kept.
-            let slot = unsafe { open_slot(runner.symbols, device) };
-            if let Some(slot) = slot {
-                command.watch_for(&slot.failed);
-                command.measure(slot.lun.begin(work(&*slot.lun)));
-                command.set_deadline(slot.timeout.deadline());
-            }
-            #[cfg(feature = "inject-panics")]
-            super::entry::inject::panic_if_asked("submit", device);
-            let queued = match slot {
-                None => Err(Rejected(command, Status::Busy)),
-                Some(slot) if slot.failed.is_set() => Err(Rejected(command, Status::HardwareError)),
-                Some(slot) => serve(Arc::clone(&slot.lun), command),
-            };
-            match queued {
-                Ok(()) => QUEUED,
-                Err(Rejected(command, status)) => command.reject(status),
-            }
-        },
-    )
+    let mut fallback = abi::number(Status::HardwareError);
+    let returned = guard(callback, device, |runner| {
+        let (Some(raw_device), Some(raw_cmd)) = (NonNull::new(device), NonNull::new(cmd)) else {
+            return fallback;
+        };
+        // SAFETY: the command of this callback, which is not completed.
+        let cdb = unsafe { raw_command::cdb(cmd) };
+        // SAFETY: the iovecs of this callback; they are kept by its command.
+        let data = unsafe { IoVecs::new(iov, count) };
+        // SAFETY: the arguments of this callback, whose command nobody else has seen yet.
+        let mut command = unsafe { Command::new(runner.symbols, raw_device, raw_cmd, cdb, data) };
+        fallback = QUEUED;
+        // SAFETY: this is a data callback; the slot is not kept.
+        let slot = unsafe { open_slot(runner.symbols, device) };
+        if let Some(slot) = slot {
+            command.watch_for(&slot.failed);
+            command.measure(slot.lun.begin(work(&*slot.lun)));
+            command.set_deadline(slot.timeout.deadline());
+        }
+        #[cfg(feature = "inject-panics")]
+        super::entry::inject::panic_if_asked("submit", device);
+        let queued = match slot {
+            None => Err(Rejected(command, Status::Busy)),
+            Some(slot) if slot.failed.is_set() => Err(Rejected(command, Status::HardwareError)),
+            Some(slot) => serve(Arc::clone(&slot.lun), command),
+        };
+        match queued {
+            Ok(()) => QUEUED,
+            Err(Rejected(command, status)) => command.reject(status),
+        }
+    });
+    returned.unwrap_or(fallback)
 }

@@ -73,7 +73,9 @@ impl<'a> Device<'a> {
     /// does not tell.
     #[must_use]
     pub fn backstore(&self) -> Option<String> {
-        backstore(&self.kernel_name()?).map(place)
+        let name = self.kernel_name()?;
+        let (hba, backstore) = backstore(&name)?;
+        Some(format!("user_{hba}/{backstore}"))
     }
 
     /// The name that the kernel gives the device. None if it does not tell.
@@ -136,16 +138,11 @@ impl<'a> Device<'a> {
     /// What the LUN can say to the core and the kernel later.
     #[must_use]
     pub fn handle(&self) -> DeviceHandle {
-        let name = self.kernel_name();
-        let attribute = name.as_deref().and_then(backstore).map(|backstore| {
-            // As libtcmu builds it (`configfs.c`, CFGFS_CORE; `libtcmu.c`, `device_parse_cfg`).
-            format!("/sys/kernel/config/target/core/{}/attrib/dev_size", place(backstore))
+        // As libtcmu builds it (`configfs.c`, CFGFS_CORE; `libtcmu.c`, `device_parse_cfg`).
+        let attribute = self.backstore().and_then(|backstore| {
+            CString::new(format!("/sys/kernel/config/target/core/{backstore}/attrib/dev_size")).ok()
         });
-        DeviceHandle::new(
-            self.symbols,
-            self.raw,
-            attribute.and_then(|path| CString::new(path).ok()),
-        )
+        DeviceHandle::new(self.symbols, self.raw, attribute)
     }
 
     /// Sets the limits.
@@ -187,11 +184,6 @@ fn backstore(name: &str) -> Option<(&str, &str)> {
     let mut parts = name.trim_end().strip_prefix("tcm-user/")?.splitn(3, '/');
     let (hba, backstore) = (parts.next()?, parts.next()?);
     (!backstore.is_empty()).then_some((hba, backstore))
-}
-
-/// Where configfs has a backstore.
-fn place((hba, name): (&str, &str)) -> String {
-    format!("user_{hba}/{name}")
 }
 
 /// Where the daemon keeps its logs: the path of `name` there. None outside the daemon.

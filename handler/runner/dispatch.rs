@@ -39,7 +39,6 @@ use super::data::submit;
 use super::devices::Slot;
 use super::entry::{Runner, guard};
 use super::handler::{Arrival, Lun, Verdict};
-use super::symbols::Symbols;
 use super::{overlay, raw_command};
 use crate::metrics::IoDescriptor;
 use crate::scsi::{Cdb, DataDirection, Op, Operation, Server, Status};
@@ -75,8 +74,15 @@ pub(super) unsafe extern "C" fn handle_cmd(device: *mut TcmuDevice, cmd: *mut Tc
             // SAFETY: as above.
             unsafe { slot.timeout.refresh(runner.symbols, device) };
         }
-        // SAFETY: as above.
-        let arrival = unsafe { arrival(runner.symbols, device, data.len()) };
+        let arrival = Arrival {
+            // SAFETY: the device is alive: the core's argument of this very callback.
+            block_size: unsafe { (runner.symbols.tcmu_dev_get_block_size)(device) },
+            // SAFETY: as above.
+            blocks: unsafe { (runner.symbols.tcmu_dev_get_num_lbas)(device) },
+            // SAFETY: as above.
+            max_transfer: unsafe { (runner.symbols.tcmu_dev_get_max_xfer_len)(device) },
+            data_len: data.len(),
+        };
         match look(runner, slot.as_deref(), &cdb, &arrival) {
             // SAFETY: as above.
             Verdict::End(status) => unsafe { raw_command::answered(cmd, status) },
@@ -101,7 +107,7 @@ pub(super) unsafe extern "C" fn handle_cmd(device: *mut TcmuDevice, cmd: *mut Tc
             }
         }
     };
-    guard("handle_cmd", device, || abi::sts::NOT_HANDLED, body)
+    guard("handle_cmd", device, body).unwrap_or(abi::sts::NOT_HANDLED)
 }
 
 /// SYNCHRONIZE CACHE, or a command in its disguise.
@@ -142,18 +148,4 @@ fn has_short_response(cdb: &Cdb) -> bool {
     cdb.command().is_some_and(|command| {
         command.data == DataDirection::In && command.operation != Operation::Read
     })
-}
-
-/// # Safety
-/// `device` is the argument of a running callback.
-unsafe fn arrival(symbols: &Symbols, device: *mut TcmuDevice, data_len: usize) -> Arrival {
-    Arrival {
-        // SAFETY: the device is alive (caller).
-        block_size: unsafe { (symbols.tcmu_dev_get_block_size)(device) },
-        // SAFETY: as above.
-        blocks: unsafe { (symbols.tcmu_dev_get_num_lbas)(device) },
-        // SAFETY: as above.
-        max_transfer: unsafe { (symbols.tcmu_dev_get_max_xfer_len)(device) },
-        data_len,
-    }
 }

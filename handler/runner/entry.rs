@@ -58,22 +58,21 @@ impl Drop for NoCancel {
 }
 
 /// Runs the body of a callback. A panic is caught: it costs the LUN (which answers HARDWARE ERROR
-/// from now on), not the daemon, and the callback returns what `fallback` says.
+/// from now on), not the daemon. `None` after one, and before the handler is registered.
 pub(super) fn guard<R>(
     callback: &'static str,
     device: *mut TcmuDevice,
-    fallback: impl FnOnce() -> R,
     body: impl FnOnce(&'static Runner) -> R,
-) -> R {
+) -> Option<R> {
     let _no_cancel = NoCancel::begin();
-    let Some(runner) = RUNNER.get() else { return fallback() };
+    let runner = RUNNER.get()?;
     let work = || {
         #[cfg(feature = "inject-panics")]
         inject::panic_if_asked(callback, device);
         body(runner)
     };
     match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(result) => result,
+        Ok(result) => Some(result),
         Err(payload) => {
             log::error_always!(
                 log::PLUGIN,
@@ -83,7 +82,7 @@ pub(super) fn guard<R>(
             runner.devices.fail(device);
             // Dropping a payload may panic again; a few bytes are a fair price.
             Box::leak(payload);
-            fallback()
+            None
         }
     }
 }

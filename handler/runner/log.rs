@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-use super::symbols::{self, Message, Symbols};
+use super::symbols::{self, Symbols};
 
 /// Bytes of text a line has room for: the daemon formats into 255, after a prefix `glfs:0: ` and
 /// with our newline.
@@ -184,17 +184,13 @@ fn write_line(symbols: &Symbols, level: Level, text: &str) {
         Level::Trace => symbols.tcmu_dbg_scsi_cmd_message,
     };
     for line in lines(&text.replace(['\n', '\0'], " ")) {
-        line_out(say, line);
+        let line = CString::new(line).unwrap_or_default();
+        // No device: the daemon would read its name from it, and a LUN's last lines are said when
+        // its device is gone. The function name is short because the daemon prints it into a fixed
+        // buffer without looking at its length. SAFETY: all strings are NUL-terminated and outlive
+        // the call; the format takes one string.
+        unsafe { say(ptr::null_mut(), c"glfs".as_ptr(), 0, c"%s\n".as_ptr(), line.as_ptr()) };
     }
-}
-
-fn line_out(say: Message, line: String) {
-    let Ok(line) = CString::new(line) else { return };
-    // No device: the daemon would read its name from it, and a LUN's last lines are said when its
-    // device is gone. The function name is short because the daemon prints it into a fixed buffer
-    // without looking at its length. SAFETY: all strings are NUL-terminated and outlive the call;
-    // the format takes one string.
-    unsafe { say(ptr::null_mut(), c"glfs".as_ptr(), 0, c"%s\n".as_ptr(), line.as_ptr()) };
 }
 
 /// Cuts a text into lines that fit, at blanks where there are any, and marks where it was cut.
@@ -249,19 +245,13 @@ mod tests {
     }
 
     #[test]
-    fn long_text_is_cut_at_blanks_and_nothing_is_lost() {
-        let text = "word ".repeat(200);
-        let cut = lines(text.trim_end());
-        assert!(cut.len() > 1 && cut.iter().all(|line| line.len() <= ROOM), "{cut:?}");
-        assert_eq!(joined(&cut, " "), text.trim_end());
-    }
-
-    #[test]
-    fn text_without_blanks_is_cut_between_characters() {
-        let text = "\u{e4}".repeat(500);
-        let cut = lines(&text);
-        assert!(cut.iter().all(|line| line.len() <= ROOM), "{cut:?}");
-        assert_eq!(joined(&cut, ""), text);
+    fn long_text_is_cut_at_blanks_or_between_characters_and_nothing_is_lost() {
+        for (word, between) in [("word ", " "), ("\u{e4}", "")] {
+            let text = word.repeat(500);
+            let cut = lines(text.trim_end());
+            assert!(cut.len() > 1 && cut.iter().all(|line| line.len() <= ROOM), "{cut:?}");
+            assert_eq!(joined(&cut, between), text.trim_end());
+        }
     }
 
     #[test]

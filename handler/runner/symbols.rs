@@ -53,10 +53,14 @@ macro_rules! symbols {
         #[derive(Debug)]
         pub(super) struct Symbols { $(pub(super) $name: $type,)* }
 
-        impl Symbols {
-            /// The names of all of them, for the test that holds them against the installed daemon.
-            const NAMES: &'static [&'static str] = &[$(stringify!($name)),*];
+        /// The names of every function of tcmu-runner and libtcmu that the plugin looks up, for the
+        /// test that holds them against the installed daemon.
+        #[must_use]
+        pub fn names() -> &'static [&'static str] {
+            &[$(stringify!($name)),*]
+        }
 
+        impl Symbols {
             /// For commands in unit tests: nothing but their completion and the serial number is
             /// asked for.
             #[cfg(test)]
@@ -160,12 +164,6 @@ fn recognise(exports: impl Fn(&CStr) -> bool) -> Result<(), Unsupported> {
         (true, true) => Err(Unsupported::TooOld("1.5.3")),
         (true, false) => Ok(()),
     }
-}
-
-/// The names of every function of tcmu-runner and libtcmu that the plugin looks up.
-#[must_use]
-pub fn names() -> &'static [&'static str] {
-    Symbols::NAMES
 }
 
 /// Says `text` in the daemon's log although the daemon is refused: every version has this one

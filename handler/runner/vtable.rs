@@ -61,12 +61,10 @@ pub fn register(handler: &'static dyn Handler) -> Result<(), Unsupported> {
         // The core keeps the table for ever.
         let help = Box::leak(CString::new(handler.help()).unwrap_or_default().into_boxed_c_str());
         let table = Box::leak(Box::new(TcmurHandler { cfg_desc: help.as_ptr(), ..TABLE }));
-        match RUNNER.get().map(|runner| {
-            // SAFETY: the table lives as long as the process, as do its strings.
-            unsafe { (runner.symbols.tcmur_register_handler)(table) }
-        }) {
-            Some(0) => Ok(()),
-            code => Err(Unsupported::Refused(code.unwrap_or(-1))),
+        // SAFETY: the table lives as long as the process, as do its strings.
+        match unsafe { (symbols.tcmur_register_handler)(table) } {
+            0 => Ok(()),
+            code => Err(Unsupported::Refused(code)),
         }
     });
     if let Err(reason) = &registered {

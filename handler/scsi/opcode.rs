@@ -2,65 +2,40 @@
 //! A command by its operation code and service action: a row of [`COMMANDS`](super::COMMANDS).
 
 /// What a command asks for, whatever the length of its CDB.
+#[allow(missing_docs, reason = "named as in SPC-4 and SBC-3")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
-    /// TEST UNIT READY.
     TestUnitReady,
-    /// REQUEST SENSE.
     RequestSense,
-    /// FORMAT UNIT.
     FormatUnit,
     /// INQUIRY, with or without a page of vital product data.
     Inquiry,
-    /// MODE SENSE (6), (10).
     ModeSense,
-    /// MODE SELECT (6), (10).
     ModeSelect,
-    /// LOG SENSE.
     LogSense,
-    /// START STOP UNIT.
     StartStopUnit,
-    /// READ CAPACITY (10).
     ReadCapacity10,
-    /// READ CAPACITY (16).
     ReadCapacity16,
-    /// REPORT LUNS.
     ReportLuns,
     /// RESERVE, RELEASE, PERSISTENT RESERVE IN, PERSISTENT RESERVE OUT.
     Reservation,
-    /// REPORT TARGET PORT GROUPS.
     ReportTargetPortGroups,
-    /// SET TARGET PORT GROUPS.
     SetTargetPortGroups,
-    /// REPORT SUPPORTED OPERATION CODES.
     ReportSupportedOpcodes,
-    /// READ (6), (10), (12), (16).
     Read,
-    /// WRITE (6), (10), (12), (16).
     Write,
-    /// WRITE AND VERIFY (10), (12), (16).
     WriteAndVerify,
-    /// VERIFY (10), (12), (16).
     Verify,
-    /// PRE-FETCH (10), (16).
     PreFetch,
-    /// SYNCHRONIZE CACHE (10), (16).
     SynchronizeCache,
-    /// READ DEFECT DATA (10), (12).
     ReadDefectData,
-    /// WRITE SAME (10), (16).
     WriteSame,
-    /// UNMAP.
     Unmap,
-    /// GET LBA STATUS.
     GetLbaStatus,
-    /// COMPARE AND WRITE.
     CompareAndWrite,
-    /// ORWRITE (16).
     OrWrite,
     /// EXTENDED COPY (LID1).
     ExtendedCopy,
-    /// RECEIVE COPY RESULTS.
     ReceiveCopyResults,
 }
 

@@ -134,9 +134,7 @@ impl Sense {
     /// ILLEGAL REQUEST, invalid field in parameter list: the field that begins with this byte.
     #[must_use]
     pub fn invalid_field_in_parameter_list(byte: usize) -> Self {
-        let byte = u16::try_from(byte).unwrap_or(u16::MAX);
-        let field = FieldPointer { in_cdb: false, byte, bit: None };
-        Self { field: Some(field), ..Self::new(0x05, 0x26, 0x00) }
+        Self::new(0x05, 0x26, 0x00).at(byte)
     }
 
     /// Points at the descriptor that is wrong: its first byte in the parameter list.
@@ -160,33 +158,13 @@ impl Sense {
         const VALID: u8 = 0x80;
         const ADDITIONAL_LENGTH: u8 = 0x0a;
         let valid = if self.information.is_some() { VALID } else { 0 };
-        let [i0, i1, i2, i3] = self.information.unwrap_or(0).to_be_bytes();
-        let [specific, pointer_high, pointer_low] =
-            self.field.map_or([0; 3], FieldPointer::to_bytes);
-        let head = [
-            CURRENT | valid,
-            0,
-            self.key,
-            i0,
-            i1,
-            i2,
-            i3,
-            ADDITIONAL_LENGTH,
-            0,
-            0,
-            0,
-            0,
-            self.asc,
-            self.ascq,
-            0,
-            specific,
-            pointer_high,
-            pointer_low,
-        ];
+        let head = [CURRENT | valid, 0, self.key]
+            .into_iter()
+            .chain(self.information.unwrap_or(0).to_be_bytes())
+            .chain([ADDITIONAL_LENGTH, 0, 0, 0, 0, self.asc, self.ascq, 0])
+            .chain(self.field.map_or([0; 3], FieldPointer::to_bytes));
         let mut bytes = [0; SENSE_LEN];
-        for (byte, value) in bytes.iter_mut().zip(head) {
-            *byte = value;
-        }
+        bytes.iter_mut().zip(head).for_each(|(byte, value)| *byte = value);
         bytes
     }
 }

@@ -69,9 +69,7 @@ fn extents(file: &File) -> Vec<(bool, u64)> {
 }
 
 fn bytes(byte: u8, len: usize) -> Buffer {
-    let mut buffer = Buffer::repeating(&[byte; 512], len);
-    buffer.set_window(0, len);
-    buffer
+    Buffer::of(vec![byte; len])
 }
 
 fn write(file: &File, mib: u64, durability: Durability) {

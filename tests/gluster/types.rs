@@ -71,7 +71,7 @@ pub(crate) fn sharded() {
 
 /// The first changes on a sharded volume create the folder of its shards, each for itself: one that
 /// finds it half made is refused, and what it refused may take the folder away from the others
-/// (`handler/gluster/shards.rs`).
+/// (`handler/gluster/connection.rs`, `with_shard_folder`).
 pub(crate) fn first_shards() {
     const SHARD: i64 = 4 << 20;
     for (layout, bricks) in

@@ -52,8 +52,8 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ("handler/log", &[]),
     ("handler/iovec.rs", &[]),
     ("handler/threads.rs", &[]),
-    ("handler/metrics", &[SCSI, LOG]),
-    ("handler/config", &[SCSI, LOG, METRICS]),
+    ("handler/metrics", &[SCSI, LOG, THREADS]),
+    ("handler/config", &[SCSI, LOG, METRICS, THREADS]),
     ("handler/runner", &[SCSI, LOG, METRICS, IOVEC]),
     // The port: all that storage knows of LUNs.
     ("handler/lun/backend", &[SCSI, CONFIG, IOVEC]),

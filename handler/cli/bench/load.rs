@@ -26,7 +26,6 @@ pub(super) enum Order {
     Sequential,
 }
 
-/// A load.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Load {
     pub(super) work: Work,
@@ -93,13 +92,11 @@ impl Load {
         let mut outcome = Outcome::default();
         let begin = Instant::now();
         for number in 0..self.depth {
-            let mut buffer = Buffer::repeating(&[number.to_le_bytes()[0], 0x5a], self.block);
-            buffer.set_window(0, self.block);
+            let buffer = Buffer::of([number.to_le_bytes()[0], 0x5a].repeat(self.block / 2));
             let offset = places.next() * self.block as u64;
-            self.submit(
-                file,
-                Command { buffer, answers: sender.clone(), offset, begin, flushes: false },
-            );
+            let command =
+                Command { buffer, answers: sender.clone(), offset, begin, flushes: false };
+            self.submit(file, command);
         }
         let mut under_way = self.depth;
         while under_way > 0 {
@@ -212,20 +209,16 @@ mod tests {
         let seen: std::collections::BTreeSet<u64> = (0..200).map(|_| random.next()).collect();
         assert!(seen.into_iter().eq(0..7));
         let mut sequential = Places::new(3, Order::Sequential);
-        assert_eq!(
-            [sequential.next(), sequential.next(), sequential.next(), sequential.next()],
-            [1, 2, 0, 1]
-        );
+        let places: [u64; 4] = std::array::from_fn(|_| sequential.next());
+        assert_eq!(places, [1, 2, 0, 1]);
     }
 
     #[test]
     fn loads_are_told_in_words() {
         let load = |work, order, block, depth| Load { work, order, block, depth }.to_string();
         assert_eq!(load(Work::Read, Order::Random, 4 << 10, 16), "4 KiB random read, 16 in flight");
-        assert_eq!(
-            load(Work::Write, Order::Sequential, 1 << 20, 4),
-            "1 MiB sequential write, 4 in flight"
-        );
+        let stream = load(Work::Write, Order::Sequential, 1 << 20, 4);
+        assert_eq!(stream, "1 MiB sequential write, 4 in flight");
         assert_eq!(load(Work::Flush, Order::Random, 4 << 10, 1), "flush after a write of 4 KiB");
     }
 }

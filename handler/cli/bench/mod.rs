@@ -6,7 +6,6 @@ mod load;
 mod scratch;
 mod summary;
 
-use std::process::ExitCode;
 use std::time::Duration;
 
 use handler_glfs::config::Config;
@@ -18,10 +17,9 @@ use self::scratch::Scratch;
 pub(crate) use self::summary::Report as Document;
 use self::summary::{Network, Report};
 use crate::copy::Progress;
-use crate::exit::{self, CommandError};
 use crate::gfapi_session::GfapiSession;
 use crate::interrupt::Interrupt;
-use crate::{cfgstring_arg, json};
+use crate::{cfgstring_arg, exit, json};
 
 /// Measures latency and throughput of a volume from this host
 ///
@@ -62,7 +60,7 @@ pub(crate) struct Args {
     size: u64,
     /// Print one JSON document
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 /// Rounds of a cell, in which the variants take turns: other load on the machines hits both.
@@ -72,11 +70,7 @@ const LARGE: usize = 1 << 20;
 /// Large commands in flight.
 const STREAM: usize = 4;
 
-pub(crate) fn run(args: &Args) -> ExitCode {
-    exit::conclude(args.json, show(args).map(|()| true))
-}
-
-fn show(args: &Args) -> Result<(), CommandError> {
+pub(crate) fn run(args: &Args) -> exit::Outcome {
     let config = cfgstring_arg::parse(&args.cfgstring)?;
     let session = GfapiSession::begin();
     let label = config.label();
@@ -87,7 +81,7 @@ fn show(args: &Args) -> Result<(), CommandError> {
     } else {
         print!("{report}");
     }
-    Ok(())
+    Ok(true)
 }
 
 fn measure(args: &Args, config: &Config) -> Result<Report, String> {
@@ -101,7 +95,7 @@ fn measure(args: &Args, config: &Config) -> Result<Report, String> {
     let scratch = |client, name| Scratch::create(config, client, name, bytes, &progress);
     let (handler, default) = (scratch(handler, "handler")?, scratch(default, "default")?);
     drop(progress);
-    let network = Network::probe(handler.client().graph(), config.port);
+    let network = Network::probe(handler.client.graph(), config.port);
     let time = Duration::from_secs(args.seconds.into()) / ROUNDS;
     let loads = loads(&args.depth);
     let total = u64::try_from(loads.len()).unwrap_or(0);
@@ -113,7 +107,7 @@ fn measure(args: &Args, config: &Config) -> Result<Report, String> {
     });
     let cells = cells.collect::<Result<Vec<_>, String>>()?;
     drop(progress);
-    Ok(Report::new(config, &handler.client().topology(), network, cells))
+    Ok(Report::new(config, &handler.client.topology(), network, cells))
 }
 
 /// What is measured.
@@ -147,13 +141,13 @@ fn cell(
             turns.reverse();
         }
         for (scratch, outcomes) in turns {
-            outcomes.push(load.run(scratch.file(), scratch.bytes(), time, interrupt)?);
+            outcomes.push(load.run(&scratch.file, scratch.bytes, time, interrupt)?);
             if interrupt.is_asked() {
                 return Err("interrupted; the scratch files are removed".to_owned());
             }
             if load.work != Work::Read {
                 // Writes that a cache holds back must not fall into the other variant's turn.
-                load::flush(scratch.file())?;
+                load::flush(&scratch.file)?;
             }
         }
     }

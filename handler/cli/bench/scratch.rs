@@ -16,12 +16,13 @@ use crate::{image_info, size};
 /// A file of its own. Removed when it is dropped.
 #[derive(Debug)]
 pub(super) struct Scratch {
-    client: AdminClient,
+    /// The volume that it is on.
+    pub(super) client: AdminClient,
     path: String,
     /// As the command line names it.
     label: String,
-    file: File,
-    bytes: u64,
+    pub(super) file: File,
+    pub(super) bytes: u64,
 }
 
 const MEBIBYTE: usize = 1 << 20;
@@ -71,19 +72,6 @@ impl Scratch {
         }
         scratch.file.sync_all().map_err(failed)?;
         Ok(scratch)
-    }
-
-    pub(super) fn file(&self) -> &File {
-        &self.file
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// The volume that it is on.
-    pub(super) fn client(&self) -> &AdminClient {
-        &self.client
     }
 }
 

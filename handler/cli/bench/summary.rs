@@ -131,8 +131,7 @@ fn summary(cells: &[Cell], topology: &Topology, network: Option<f64>) -> Vec<Str
     if write.is_some_and(|write| write.ratio < 0.7) {
         sentences.push(
             "The volume's own graph acknowledges small writes from this host's memory \
-                        (write-behind): faster, and lost with this host; cache=writeback does the \
-                        same."
+             (write-behind): faster, and lost with this host; cache=writeback does the same."
                 .to_owned(),
         );
     }
@@ -164,8 +163,8 @@ impl fmt::Display for Report {
         for Cell { load, handler, default, ratio } in &self.cells {
             // On two lines: a terminal has 80 columns.
             let (work, depth) = load.split_once(", ").unwrap_or((load, ""));
-            writeln!(f, "{work:<28} handler {} {ratio:>5.2}", Row(handler))?;
-            writeln!(f, "  {depth:<26} default {}", Row(default))?;
+            writeln!(f, "{work:<28} handler {} {ratio:>5.2}", row(handler))?;
+            writeln!(f, "  {depth:<26} default {}", row(default))?;
         }
         self.summary
             .iter()
@@ -173,17 +172,12 @@ impl fmt::Display for Report {
     }
 }
 
-struct Row<'a>(&'a Figures);
-
-impl fmt::Display for Row<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Figures { iops, megabytes, p50, p99, spread } = self.0;
-        // Three decimals, as long as they fit.
-        let decimals = |ms: f64| if ms < 100.0 { 3 } else { 1 };
-        let (few, many) = (decimals(*p50), decimals(*p99));
-        let spread = spread * 100.0;
-        write!(f, "{iops:>7.0} {megabytes:>6.1} {p50:>7.few$} {p99:>7.many$} {spread:>5.0}%")
-    }
+fn row(Figures { iops, megabytes, p50, p99, spread }: &Figures) -> String {
+    // Three decimals, as long as they fit.
+    let decimals = |ms: f64| if ms < 100.0 { 3 } else { 1 };
+    let (few, many) = (decimals(*p50), decimals(*p99));
+    let spread = spread * 100.0;
+    format!("{iops:>7.0} {megabytes:>6.1} {p50:>7.few$} {p99:>7.many$} {spread:>5.0}%")
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use super::rule::Rule;
 use super::rules::RULES;
 use super::volume::{Lun, MISSING, Volume};
-use crate::finding::{Finding, Place, Severity};
+use crate::finding::Finding;
 
 /// All findings about a volume.
 pub(super) fn findings(volume: &Volume, lun: &Lun) -> Vec<Finding> {
@@ -20,74 +20,64 @@ pub(super) fn findings(volume: &Volume, lun: &Lun) -> Vec<Finding> {
 fn shape(volume: &Volume, lun: &Lun) -> Vec<Finding> {
     let name = &volume.name;
     let mut findings = vec![match (volume.replicas, volume.arbiters, volume.redundancy) {
-        (0 | 1, _, 0) => Finding::new(
-            Severity::Note,
-            format!("{name} has no redundancy"),
-            "your choice: the death of one brick takes the LUN away, and what is on it",
-        )
-        .by_hand(
-            Place::Cluster,
-            format!("gluster volume add-brick {name} replica 3 HOST:/PATH HOST:/PATH"),
-            "two more bricks for each there is, on other hosts",
-        ),
-        (2, 0, _) => Finding::new(
-            Severity::Warning,
-            format!("{name} has two replicas"),
-            "with a quorum the death of one of them stops the LUN, without one the copies may \
-             come to differ (split brain)",
-        )
-        .by_hand(
-            Place::Cluster,
-            format!("gluster volume add-brick {name} replica 3 arbiter 1 HOST:/PATH"),
-            "an arbiter, small, on a third host; or a third replica",
-        ),
-        (replicas, 0, 0) => Finding::ok(format!("{name} has {replicas} replicas"), ""),
-        (_, 0, redundancy) => Finding::ok(
-            format!(
-                "{name} is dispersed, {redundancy} bricks may \
-                                                   fail"
-            ),
-            "",
-        ),
-        _ => Finding::ok(format!("{name} has two replicas and an arbiter"), ""),
+        (0 | 1, _, 0) => Finding::note(format!("{name} has no redundancy"))
+            .because("your choice: the death of one brick takes the LUN away, and what is on it")
+            .on_cluster(format!("gluster volume add-brick {name} replica 3 HOST:/PATH HOST:/PATH"))
+            .by_hand("two more bricks for each there is, on other hosts"),
+        (2, 0, _) => Finding::warning(format!("{name} has two replicas"))
+            .because(
+                "with a quorum the death of one of them stops the LUN, without one the copies may \
+                 come to differ (split brain)",
+            )
+            .on_cluster(format!("gluster volume add-brick {name} replica 3 arbiter 1 HOST:/PATH"))
+            .by_hand("an arbiter, small, on a third host; or a third replica"),
+        (replicas, 0, 0) => Finding::ok(format!("{name} has {replicas} replicas")),
+        (_, 0, redundancy) => {
+            Finding::ok(format!("{name} is dispersed, {redundancy} bricks may fail"))
+        }
+        _ => Finding::ok(format!("{name} has two replicas and an arbiter")),
     }];
     if !volume.started {
         findings.push(
-            Finding::new(Severity::Error, format!("{name} is not started"), "no LUN of it serves")
-                .fixed_by(Place::Cluster, format!("gluster --mode=script volume start {name}")),
+            Finding::error(format!("{name} is not started"))
+                .because("no LUN of it serves")
+                .on_cluster(format!("gluster --mode=script volume start {name}")),
         );
     }
     for brick in &volume.down {
         findings.push(
-            Finding::new(
-                Severity::Warning,
-                format!("brick {brick} does not run"),
-                "writes do not reach it, and redundancy is used up",
-            )
-            .fixed_by(Place::Cluster, format!("gluster --mode=script volume start {name} force")),
+            Finding::warning(format!("brick {brick} does not run"))
+                .because("writes do not reach it, and redundancy is used up")
+                .on_cluster(format!("gluster --mode=script volume start {name} force")),
         );
     }
     if volume.is_sharded() {
         let what = format!("{name} is sharded");
-        let why = "a sharded image cannot be fenced: the bricks protect its first shard only. \
-                   Never change features.shard on a volume that \
-                   has images: they would be lost";
         findings.push(match lun.need_of_fence() {
-            None => Finding::ok(what, ""),
-            Some(severity) => Finding::new(severity, what, why).by_hand(
-                Place::Cluster,
-                "gluster volume create NAME replica 3 HOST:/PATH HOST:/PATH HOST:/PATH",
-                "a volume without shards for LUNs with two gateways; or fence=off on one gateway",
-            ),
+            None => Finding::ok(what),
+            Some(severity) => Finding::new(severity, what)
+                .because(
+                    "a sharded image cannot be fenced: the bricks protect its first shard only. \
+                     Never change features.shard on a volume that has images: they would be lost",
+                )
+                .on_cluster("gluster volume create NAME replica 3 HOST:/PATH HOST:/PATH HOST:/PATH")
+                .by_hand(
+                    "a volume without shards for LUNs with two gateways; or fence=off on one \
+                     gateway",
+                ),
         });
     }
     findings.extend(encryption(volume));
-    findings.push(Finding::ok(
-        "caches of the client, strict-o-direct, remote-dio, client-io-threads, ping-timeout, \
-         frame-timeout, server-quorum",
-        "whatever the volume has: the handler sets up its own graph (cache=, io-threads=, \
-         ping-timeout=), and does not need them",
-    ));
+    findings.push(
+        Finding::ok(
+            "caches of the client, strict-o-direct, remote-dio, client-io-threads, ping-timeout, \
+             frame-timeout, server-quorum",
+        )
+        .because(
+            "whatever the volume has: the handler sets up its own graph (cache=, io-threads=, \
+             ping-timeout=), and does not need them",
+        ),
+    );
     findings
 }
 
@@ -98,21 +88,16 @@ fn encryption(volume: &Volume) -> Option<Finding> {
         return None;
     }
     let on = |option: &str| volume.options.get(option).is_some_and(|value| value == "on");
-    let set = |option: &str, value: &str| {
-        format!("gluster --mode=script volume set {} {option} {value}", volume.name)
+    let apart = |on: &str, off: &str| {
+        Finding::error(format!("{on} is on and {off} off"))
+            .because("clients and bricks do not understand each other: no LUN can be opened")
+            .on_cluster(format!("gluster --mode=script volume set {} {off} on", volume.name))
     };
-    let apart = "clients and bricks do not understand each other: no LUN can be opened";
     Some(match (on("client.ssl"), on("server.ssl")) {
-        (true, true) => Finding::ok("I/O is encrypted (client.ssl, server.ssl)", ""),
-        (false, false) => Finding::ok("I/O is not encrypted (client.ssl, server.ssl)", ""),
-        (true, false) => {
-            Finding::new(Severity::Error, "client.ssl is on and server.ssl off", apart)
-                .fixed_by(Place::Cluster, set("server.ssl", "on"))
-        }
-        (false, true) => {
-            Finding::new(Severity::Error, "server.ssl is on and client.ssl off", apart)
-                .fixed_by(Place::Cluster, set("client.ssl", "on"))
-        }
+        (true, true) => Finding::ok("I/O is encrypted (client.ssl, server.ssl)"),
+        (false, false) => Finding::ok("I/O is not encrypted (client.ssl, server.ssl)"),
+        (true, false) => apart("client.ssl", "server.ssl"),
+        (false, true) => apart("server.ssl", "client.ssl"),
     })
 }
 
@@ -120,19 +105,13 @@ fn encryption(volume: &Volume) -> Option<Finding> {
 fn unseen(why: &str) -> Finding {
     let names: Vec<&str> =
         RULES.iter().filter(|rule| rule.in_volfile.is_none()).map(|rule| rule.option).collect();
-    let finding = Finding::new(
-        Severity::Warning,
-        format!(
-            "not checked, as only the client's part of the volume could be seen: {}",
-            names.join(", ")
-        ),
-        format!("Gluster's command line tool did not help: {why}"),
-    );
+    let finding = Finding::warning(format!(
+        "not checked, as only the client's part of the volume could be seen: {}",
+        names.join(", ")
+    ))
+    .because(format!("Gluster's command line tool did not help: {why}"));
     if why.contains(MISSING) {
-        finding.fixed_by(
-            Place::Host,
-            "apt-get install -y glusterfs-cli || dnf install -y glusterfs-cli",
-        )
+        finding.on_host("apt-get install -y glusterfs-cli || dnf install -y glusterfs-cli")
     } else {
         finding
     }

@@ -8,16 +8,14 @@ mod rule;
 mod rules;
 mod volume;
 
-use std::process::ExitCode;
-
 use self::host::Host;
 use self::volume::{Lun, Volume};
-use crate::exit::CommandError;
-use crate::files::Root;
+use crate::cfgstring_arg;
+use crate::exit::{CommandError, Outcome};
+use crate::files::Files;
 use crate::finding::{Finding, Place, Severity};
 use crate::gfapi_session::GfapiSession;
 use crate::report::Report;
-use crate::{cfgstring_arg, exit};
 
 /// Finds what keeps LUNs from being safe and fast, and how to fix it
 ///
@@ -38,7 +36,7 @@ pub(crate) struct Args {
     gateways: Option<u32>,
     /// Print the findings as one JSON document
     #[arg(long, conflicts_with = "commands")]
-    json: bool,
+    pub(crate) json: bool,
     /// Print nothing but the commands that fix errors and warnings, for sh: all, those for a node
     /// of the cluster (cluster), or those for this host (host)
     // The manual page would have a list in a list of the possible values.
@@ -53,32 +51,30 @@ pub(crate) struct Args {
     #[allow(clippy::option_option, reason = "not given, given, given with a value")]
     commands: Option<Option<Place>>,
     #[command(flatten)]
-    root: Root,
+    files: Files,
 }
 
-pub(crate) fn run(args: &Args) -> ExitCode {
-    let examined = examine(args).map(|report| {
-        let is_well = report.worst() < Severity::Warning;
-        if args.json {
-            report.print_json("doctor");
-        } else if let Some(place) = args.commands {
-            print!("{}", report.commands(place));
-        } else {
-            anstream::print!("{}", report.text());
-        }
-        is_well
-    });
-    exit::conclude(args.json, examined)
+pub(crate) fn run(args: &Args) -> Outcome {
+    let report = examine(args)?;
+    let is_well = report.worst() < Severity::Warning;
+    if args.json {
+        report.print_json("doctor");
+    } else if let Some(place) = args.commands {
+        print!("{}", report.commands(place));
+    } else {
+        anstream::print!("{}", report.text());
+    }
+    Ok(is_well)
 }
 
 fn examine(args: &Args) -> Result<Report, CommandError> {
     let (site, mistake) = cfgstring_arg::site();
-    let host = Host::new(args.root.files(), &site);
+    let host = Host::new(args.files.clone(), &site);
     let mut findings = Vec::new();
     if let Some(mistake) = mistake {
         let why = "LUNs and tools go on with its last valid version; a LUN that needs the change \
                    does not have it";
-        findings.push(Finding::new(Severity::Error, mistake, why).about("site"));
+        findings.push(Finding::error(mistake).because(why).about("site"));
     }
     if let Some(cfgstring) = &args.cfgstring {
         let config = cfgstring_arg::parse_with(cfgstring, &site)?;
@@ -93,7 +89,7 @@ fn examine(args: &Args) -> Result<Report, CommandError> {
             Err(why) => {
                 let what = format!("{}: {why}", config.label());
                 let why = session.complaints().join("; ");
-                findings.push(Finding::new(Severity::Error, what, why).about("volume"));
+                findings.push(Finding::error(what).because(why).about("volume"));
             }
         }
     }

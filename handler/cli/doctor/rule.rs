@@ -4,7 +4,7 @@
 use handler_glfs::gluster::{is_on, parse_size};
 
 use super::volume::{Lun, Volume};
-use crate::finding::{Finding, Place, Severity};
+use crate::finding::{Finding, Severity};
 
 /// Which values are right.
 #[derive(Debug)]
@@ -64,13 +64,32 @@ pub(super) const fn rule(
     default: &'static str,
     wanted: Wanted,
     value: &'static str,
-    why: &'static str,
 ) -> Rule {
     let (volumes, need) = (Volumes::All, Need::Always(Severity::Warning));
-    Rule { option, default, in_volfile: None, wanted, value, volumes, need, by_hand: "", why }
+    Rule { option, default, in_volfile: None, wanted, value, volumes, need, by_hand: "", why: "" }
 }
 
 impl Rule {
+    pub(super) const fn because(self, why: &'static str) -> Self {
+        Self { why, ..self }
+    }
+
+    pub(super) const fn need(self, need: Need) -> Self {
+        Self { need, ..self }
+    }
+
+    pub(super) const fn on(self, volumes: Volumes) -> Self {
+        Self { volumes, ..self }
+    }
+
+    pub(super) const fn in_volfile(self, translator: &'static str, key: &'static str) -> Self {
+        Self { in_volfile: Some((translator, key)), ..self }
+    }
+
+    pub(super) const fn by_hand(self, know: &'static str) -> Self {
+        Self { by_hand: know, ..self }
+    }
+
     /// What is to be said about the option on this volume; nothing if it means nothing there.
     pub(super) fn judge(&self, volume: &Volume, lun: &Lun) -> Option<Finding> {
         let applies = match self.volumes {
@@ -91,23 +110,20 @@ impl Rule {
         };
         let what = format!("{} is {value}", self.option);
         if self.wanted.is_met(value) {
-            return Some(Finding::ok(what, ""));
+            return Some(Finding::ok(what));
         }
         let severity = match self.need {
             Need::Always(severity) => severity,
             Need::Choice => Severity::Note,
             Need::Fence => lun.need_of_fence()?,
         };
-        let finding = Finding::new(severity, what, self.why);
         let (name, option) = (&volume.name, self.option);
         let command = match self.value {
             "" => format!("gluster --mode=script volume reset {name} {option}"),
             value => format!("gluster --mode=script volume set {name} {option} {value}"),
         };
-        Some(match self.by_hand {
-            "" => finding.fixed_by(Place::Cluster, command),
-            know => finding.by_hand(Place::Cluster, command, know),
-        })
+        let finding = Finding::new(severity, what).because(self.why).on_cluster(command);
+        Some(if self.by_hand.is_empty() { finding } else { finding.by_hand(self.by_hand) })
     }
 }
 

@@ -7,8 +7,7 @@ use crate::finding::Severity;
 
 const CLIENT_GONE: &str = "a gateway that vanishes without a word keeps its locks of the replicas \
                            until the bricks notice, and nobody else can write meanwhile: 42 s as \
-                           Gluster is delivered, 13 s with the values of \
-                           docs/high-availability.md";
+                           Gluster is delivered, 13 s with the values of docs/high-availability.md";
 const FENCE: &str = "the bricks do not keep out a gateway that has lost the LUN: one that hangs \
                      and wakes up writes old data over new; needed as soon as two gateways serve \
                      the LUN (docs/fencing.md)";
@@ -17,166 +16,93 @@ const REVOKE: &str = "a gateway that hangs keeps its client's locks, and the fir
                       serve the LUN (docs/fencing.md)";
 
 pub(super) const RULES: &[Rule] = &[
-    Rule {
-        need: Need::Fence,
-        ..rule("locks.mandatory-locking", "off", Wanted::Is("forced"), "forced", FENCE)
-    },
-    Rule {
-        need: Need::Fence,
-        ..rule("features.enforce-mandatory-lock", "off", Wanted::On, "on", FENCE)
-    },
-    Rule {
-        need: Need::Fence,
-        volumes: Volumes::Redundant,
-        ..rule("features.locks-revocation-secs", "0", Wanted::Within(1, 1), "1", REVOKE)
-    },
-    Rule {
-        need: Need::Fence,
-        volumes: Volumes::Redundant,
-        ..rule("features.locks-revocation-clear-all", "off", Wanted::On, "on", REVOKE)
-    },
-    Rule {
-        volumes: Volumes::Redundant,
-        ..rule("server.tcp-user-timeout", "42", Wanted::Within(1, 10), "10", CLIENT_GONE)
-    },
-    Rule {
-        volumes: Volumes::Redundant,
-        ..rule("server.keepalive-time", "20", Wanted::Within(1, 5), "5", CLIENT_GONE)
-    },
-    Rule {
-        volumes: Volumes::Redundant,
-        ..rule("server.keepalive-interval", "2", Wanted::Within(1, 2), "2", CLIENT_GONE)
-    },
-    Rule {
-        volumes: Volumes::Redundant,
-        ..rule("server.keepalive-count", "9", Wanted::Within(1, 3), "3", CLIENT_GONE)
-    },
-    Rule {
-        volumes: Volumes::Replicated,
-        need: Need::Always(Severity::Error),
-        in_volfile: Some(("cluster/replicate", "quorum-type")),
-        ..rule(
-            "cluster.quorum-type",
-            "auto",
-            Wanted::Is("auto"),
-            "auto",
+    rule("locks.mandatory-locking", "off", Wanted::Is("forced"), "forced")
+        .because(FENCE)
+        .need(Need::Fence),
+    rule("features.enforce-mandatory-lock", "off", Wanted::On, "on")
+        .because(FENCE)
+        .need(Need::Fence),
+    rule("features.locks-revocation-secs", "0", Wanted::Within(1, 1), "1")
+        .because(REVOKE)
+        .need(Need::Fence)
+        .on(Volumes::Redundant),
+    rule("features.locks-revocation-clear-all", "off", Wanted::On, "on")
+        .because(REVOKE)
+        .need(Need::Fence)
+        .on(Volumes::Redundant),
+    rule("server.tcp-user-timeout", "42", Wanted::Within(1, 10), "10")
+        .because(CLIENT_GONE)
+        .on(Volumes::Redundant),
+    rule("server.keepalive-time", "20", Wanted::Within(1, 5), "5")
+        .because(CLIENT_GONE)
+        .on(Volumes::Redundant),
+    rule("server.keepalive-interval", "2", Wanted::Within(1, 2), "2")
+        .because(CLIENT_GONE)
+        .on(Volumes::Redundant),
+    rule("server.keepalive-count", "9", Wanted::Within(1, 3), "3")
+        .because(CLIENT_GONE)
+        .on(Volumes::Redundant),
+    rule("cluster.quorum-type", "auto", Wanted::Is("auto"), "auto")
+        .because(
             "a minority of the replicas takes writes: after a network that was split the copies \
              differ, and one side's writes are lost",
         )
-    },
-    Rule {
-        volumes: Volumes::Replicated,
-        ..rule(
-            "cluster.self-heal-daemon",
-            "on",
-            Wanted::On,
-            "on",
+        .need(Need::Always(Severity::Error))
+        .on(Volumes::Replicated)
+        .in_volfile("cluster/replicate", "quorum-type"),
+    rule("cluster.self-heal-daemon", "on", Wanted::On, "on")
+        .because(
             "a replica that has been away is not brought up to date, and the LUN is one failure \
              away from stopping",
         )
-    },
-    Rule {
-        volumes: Volumes::Dispersed,
-        ..rule(
-            "cluster.disperse-self-heal-daemon",
-            "on",
-            Wanted::On,
-            "on",
+        .on(Volumes::Replicated),
+    rule("cluster.disperse-self-heal-daemon", "on", Wanted::On, "on")
+        .because(
             "a brick that has been away is not brought up to date, and the LUN is one failure \
              away from stopping",
         )
-    },
-    Rule {
-        volumes: Volumes::Replicated,
-        need: Need::Choice,
-        in_volfile: Some(("cluster/replicate", "eager-lock")),
-        ..rule(
-            "cluster.eager-lock",
-            "on",
-            Wanted::On,
-            "on",
+        .on(Volumes::Dispersed),
+    rule("cluster.eager-lock", "on", Wanted::On, "on")
+        .because(
             "your choice: off, a sixth to a tenth is left of the speed of small writes \
-             (docs/performance.md); on, old data may be read for a \
-             moment when one brick of several comes back (docs/high-availability.md)",
+             (docs/performance.md); on, old data may be read for a moment when one brick of \
+             several comes back (docs/high-availability.md)",
         )
-    },
-    Rule {
-        volumes: Volumes::Sharded,
-        in_volfile: Some(("cluster/distribute", "lookup-optimize")),
-        ..rule(
-            "cluster.lookup-optimize",
-            "on",
-            Wanted::Off,
-            "off",
+        .need(Need::Choice)
+        .on(Volumes::Replicated)
+        .in_volfile("cluster/replicate", "eager-lock"),
+    rule("cluster.lookup-optimize", "on", Wanted::Off, "off")
+        .because(
             "adding or removing bricks of a sharded volume corrupts images with it (glusterfs \
              issues 2253, 2254)",
         )
-    },
-    Rule {
-        volumes: Volumes::Sharded,
-        need: Need::Choice,
-        in_volfile: Some(("features/shard", "shard-block-size")),
-        ..rule(
-            "features.shard-block-size",
-            "64MB",
-            Wanted::Size(64 << 20),
-            "64MB",
+        .on(Volumes::Sharded)
+        .in_volfile("cluster/distribute", "lookup-optimize"),
+    rule("features.shard-block-size", "64MB", Wanted::Size(64 << 20), "64MB")
+        .because(
             "small shards mean more bookkeeping for large writes; counts for images that are \
              created later",
         )
-    },
-    Rule {
-        need: Need::Always(Severity::Error),
-        ..rule(
-            "features.read-only",
-            "off",
-            Wanted::Off,
-            "off",
-            "every LUN of the volume is read-only",
-        )
-    },
-    Rule {
-        need: Need::Always(Severity::Error),
-        ..rule(
-            "features.worm",
-            "off",
-            Wanted::Off,
-            "off",
-            "what has been written once cannot be written again",
-        )
-    },
-    rule(
-        "debug.error-gen",
-        "off",
-        Wanted::Is("off"),
-        "",
-        "the volume makes calls fail on purpose: a test's leftover",
-    ),
-    rule(
-        "debug.delay-gen",
-        "off",
-        Wanted::Is("off"),
-        "",
-        "the volume delays calls on purpose: a test's leftover",
-    ),
-    rule(
-        "server.allow-insecure",
-        "on",
-        Wanted::On,
-        "on",
+        .need(Need::Choice)
+        .on(Volumes::Sharded)
+        .in_volfile("features/shard", "shard-block-size"),
+    rule("features.read-only", "off", Wanted::Off, "off")
+        .because("every LUN of the volume is read-only")
+        .need(Need::Always(Severity::Error)),
+    rule("features.worm", "off", Wanted::Off, "off")
+        .because("what has been written once cannot be written again")
+        .need(Need::Always(Severity::Error)),
+    rule("debug.error-gen", "off", Wanted::Is("off"), "")
+        .because("the volume makes calls fail on purpose: a test's leftover"),
+    rule("debug.delay-gen", "off", Wanted::Is("off"), "")
+        .because("the volume delays calls on purpose: a test's leftover"),
+    rule("server.allow-insecure", "on", Wanted::On, "on").because(
         "a client without a free port below 1024 is turned away: a gateway with many connections",
     ),
-    Rule {
-        need: Need::Choice,
-        by_hand: "with your addresses; the nodes of the cluster must be in the list",
-        ..rule(
-            "auth.allow",
-            "*",
-            Wanted::IsNot("*"),
-            "GATEWAY1,GATEWAY2,NODE1,NODE2,NODE3",
-            "every host that reaches the bricks may read and write the images",
-        )
-    },
+    rule("auth.allow", "*", Wanted::IsNot("*"), "GATEWAY1,GATEWAY2,NODE1,NODE2,NODE3")
+        .because("every host that reaches the bricks may read and write the images")
+        .need(Need::Choice)
+        .by_hand("with your addresses; the nodes of the cluster must be in the list"),
 ];
 
 #[cfg(test)]

@@ -100,15 +100,12 @@ impl Volume {
             .descendants()
             .find(|node| node.has_tag_name("volume"))
             .ok_or("it knows no such volume")?;
-        let text = |name| {
-            let child = volume.children().find(|node| node.has_tag_name(name));
-            child.and_then(|node| node.text()).unwrap_or_default().trim()
-        };
-        let options =
-            volume.descendants().filter(|node| node.has_tag_name("option")).filter_map(|option| {
-                let part = |name| option.children().find(|node| node.has_tag_name(name))?.text();
-                Some((part("name")?.to_owned(), part("value").unwrap_or_default().to_owned()))
-            });
+        let text = |name| child(volume, name).unwrap_or_default().trim();
+        let options = volume.descendants().filter(|node| node.has_tag_name("option"));
+        let options = options.filter_map(|option| {
+            let value = child(option, "value").unwrap_or_default();
+            Some((child(option, "name")?.to_owned(), value.to_owned()))
+        });
         Ok(Self {
             name: text("name").to_owned(),
             started: text("statusStr") == "Started",
@@ -192,14 +189,19 @@ fn tag(document: &roxmltree::Document<'_>, name: &str) -> String {
     node.and_then(|node| node.text()).unwrap_or_default().trim().to_owned()
 }
 
+/// The text of a node's child.
+fn child<'a>(node: roxmltree::Node<'a, '_>, name: &str) -> Option<&'a str> {
+    node.children().find(|child| child.has_tag_name(name))?.text()
+}
+
 /// The bricks that do not run, of `gluster --xml volume status NAME`.
 fn down(xml: &str) -> Result<Vec<String>, String> {
     let document = parse(xml)?;
     let nodes = document.descendants().filter(|node| node.has_tag_name("node"));
     let bricks = nodes.filter_map(|node| {
-        let part = |name| node.children().find(|child| child.has_tag_name(name))?.text();
-        let path = part("path").filter(|path| path.starts_with('/'))?;
-        (part("status")? == "0").then(|| format!("{}:{path}", part("hostname").unwrap_or_default()))
+        let path = child(node, "path").filter(|path| path.starts_with('/'))?;
+        let host = child(node, "hostname").unwrap_or_default();
+        (child(node, "status")? == "0").then(|| format!("{host}:{path}"))
     });
     Ok(bricks.collect())
 }

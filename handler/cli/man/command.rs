@@ -35,7 +35,7 @@ fn usages(command: &Command) -> Vec<String> {
 }
 
 fn subsection(command: &Command) -> String {
-    let mut page = Page::new("", "");
+    let mut page = Page::default();
     page.subsection(command.get_name());
     about(&mut page, command);
     let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
@@ -48,7 +48,6 @@ fn subsection(command: &Command) -> String {
     first + &body(&String::from_utf8_lossy(&options)) + &last
 }
 
-/// The description.
 fn about(page: &mut Page, command: &Command) {
     let about = command
         .get_long_about()
@@ -66,7 +65,7 @@ fn paragraphs<S: AsRef<str>>(page: &mut Page, texts: impl IntoIterator<Item = S>
 
 /// `Example: COMMAND`, or several, a line each.
 fn examples(text: &str) -> String {
-    let mut page = Page::new("", "");
+    let mut page = Page::default();
     match text.split_once(':').filter(|(word, _)| word.starts_with("Example")) {
         Some((word, lines)) => {
             page.paragraph(&format!("{word}:"));
@@ -78,24 +77,19 @@ fn examples(text: &str) -> String {
     page.render()
 }
 
-/// What can stand within a section: no preamble, no title, no headings of sections, no breaks,
-/// which `clap_mangen` has next to spaces.
+/// What can stand within a section: no preamble, no headings of sections, no breaks, which
+/// `clap_mangen` has next to spaces.
 fn body(roff: &str) -> String {
-    without(&[PREAMBLE, &[".TH ", ".SH ", ".br"]], roff)
+    without(&[".ie ", ".el ", ".SH ", ".br"], roff)
 }
 
-/// What the crate roff puts before everything.
-const PREAMBLE: &[&str] = &[".ie ", ".el "];
-
-fn without(macros: &[&[&str]], roff: &str) -> String {
-    let inner = roff
-        .lines()
-        .filter(|line| !macros.iter().copied().flatten().any(|name| line.starts_with(name)));
+fn without(macros: &[&str], roff: &str) -> String {
+    let inner = roff.lines().filter(|line| !macros.iter().any(|name| line.starts_with(name)));
     inner.fold(String::new(), |text, line| text + line + "\n")
 }
 
 fn end() -> String {
-    let mut page = Page::new("", "");
+    let mut page = Page::default();
     page.section("EXIT STATUS");
     page.item("0", "All is well.");
     page.item("1", "Something is wrong, and was reported.");
@@ -120,5 +114,6 @@ fn end() -> String {
     page.item("`NO_COLOR`", "If set, nothing is coloured. Output that is no terminal never is.");
     page.section("SEE ALSO");
     page.text("tcmu-glfs(5), tcmu-runner(8), targetcli(8), gluster(8), qemu-img(1)");
-    without(&[PREAMBLE, &[".TH "]], &page.render())
+    // What the crate roff puts before everything is there already.
+    without(&[".ie ", ".el "], &page.render())
 }

@@ -27,10 +27,9 @@ pub(super) fn page() -> String {
     page.section("DESCRIPTION");
     page.text(
         "A LUN of tcmu-runner's handler `glfs` is configured by its configuration string, which \
-         targetcli(8) is given as `cfgstring=`. \
-         What LUNs share, and what the string has no room for, stands in the site file. \
-         `tcmu-glfs check` (see tcmu-glfs(8)) \
-         tries a configuration and says what is wrong with it.",
+         targetcli(8) is given as `cfgstring=`. What LUNs share, and what the string has no room \
+         for, stands in the site file. `tcmu-glfs check` (see tcmu-glfs(8)) tries a configuration \
+         and says what is wrong with it.",
     );
     string(&mut page);
     page.section("KEYS");
@@ -77,16 +76,14 @@ fn string(page: &mut Page) {
     page.example(["? ; & * $ ! # = _ \\ + / . < > ( ) ~ @ - % [ ]"]);
     page.paragraph(
         "Any other byte is written `%XX`, with two hexadecimal digits: a colon as %3A, a comma as \
-         %2C, a blank as %20. So is a character \
-         that would end the part it stands in, such as a semicolon in PATH (%3B), and the percent \
-         sign itself (%25). What is \
-         escaped must be UTF-8; %00 is refused. In a shell, quote the string.",
+         %2C, a blank as %20. So is a character that would end the part it stands in, such as a \
+         semicolon in PATH (%3B), and the percent sign itself (%25). What is escaped must be \
+         UTF-8; %00 is refused. In a shell, quote the string.",
     );
     page.subsection("Limits");
     page.text(
         "254 bytes, with the `glfs/` that the kernel has before it: it cuts off what is longer, \
-         without a word. Longer lists go into \
-         a profile of the site file.",
+         without a word. Longer lists go into a profile of the site file.",
     );
     page.paragraph("No secrets: every initiator can read the string (INQUIRY, VPD page 83h).");
 }
@@ -97,9 +94,8 @@ fn site(page: &mut Page) {
     page.example(EXAMPLE.lines());
     page.paragraph(
         "A LUN takes a key from its configuration string; else from the profile that the string \
-         names with `profile`; else from \
-         [defaults]; else it is what is built in. A key counts whole: `server` in a string takes \
-         the place of the profile's list.",
+         names with `profile`; else from [defaults]; else it is what is built in. A key counts \
+         whole: `server` in a string takes the place of the profile's list.",
     );
     page.paragraph(
         "The keys are those above, without `profile` and `tcmur_cmd_time_out`. `server` takes a \
@@ -107,10 +103,9 @@ fn site(page: &mut Page) {
          profiles only, as does `volfile`. Numbers may be written as such.",
     );
     page.paragraph(
-        "The whole file is checked. A mistake is reported with file, line and column, and takes \
-         no LUN down: the last valid version \
-         stays in use. `log-level` and [metrics] take effect within 3 seconds, everything else \
-         when a LUN is opened next.",
+        "The whole file is checked. A mistake is reported with file, line and column, and takes no \
+         LUN down: the last valid version stays in use. `log-level` and [metrics] take effect \
+         within 3 seconds, everything else when a LUN is opened next.",
     );
     page.subsection("[metrics]");
     page.text("What is counted, and where it is published.");

@@ -6,12 +6,11 @@ mod configuration;
 mod page;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::path::PathBuf;
 
 use clap::Command;
 
-use crate::exit::{self, CommandError};
+use crate::exit::Outcome;
 
 /// Writes the manual pages tcmu-glfs.8 and tcmu-glfs.5.
 #[derive(Debug, clap::Args)]
@@ -21,12 +20,11 @@ pub(crate) struct Args {
 }
 
 /// `command` is the whole of tcmu-glfs.
-pub(crate) fn run(args: &Args, command: Command) -> ExitCode {
-    let write = |name: &str, text: String| {
-        let path = args.directory.join(Path::new(name));
-        fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))
-    };
+pub(crate) fn run(args: &Args, command: Command) -> Outcome {
     let pages = [("tcmu-glfs.8", command::page(command)), ("tcmu-glfs.5", configuration::page())];
-    let written = pages.into_iter().try_for_each(|(name, text)| write(name, text));
-    exit::conclude(false, written.map(|()| true).map_err(CommandError::Failed))
+    for (name, text) in pages {
+        let path = args.directory.join(name);
+        fs::write(&path, text).map_err(|why| format!("{}: {why}", path.display()))?;
+    }
+    Ok(true)
 }

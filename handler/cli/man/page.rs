@@ -7,10 +7,11 @@ use roff::{Inline, Roff, bold, roman};
 const CHANGED: &str = "2026-11-21";
 
 /// In texts, what stands between backquotes is set in bold.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Page(Roff);
 
 impl Page {
+    /// A page with a title; without one it is a part of another.
     pub(super) fn new(name: &str, section: &str) -> Self {
         let mut page = Roff::new();
         let source = concat!("tcmu-glfs ", env!("CARGO_PKG_VERSION"));

@@ -31,13 +31,8 @@ impl Histogram {
     /// Both together. The bounds are the same in all histograms of one scrape.
     pub(crate) fn and(&self, other: &Self) -> Self {
         let longer = if self.0.len() < other.0.len() { other } else { self };
-        Self(
-            longer
-                .0
-                .iter()
-                .map(|&(bound, _)| (bound, self.up_to(bound) + other.up_to(bound)))
-                .collect(),
-        )
+        let both = |bound| self.up_to(bound) + other.up_to(bound);
+        Self(longer.0.iter().map(|&(bound, _)| (bound, both(bound))).collect())
     }
 
     /// The time that a share of the observations did not exceed, in seconds; none if there are no

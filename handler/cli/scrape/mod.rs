@@ -77,17 +77,14 @@ fn next_step(socket: &Path, error: &io::Error, running: bool) -> String {
         ErrorKind::PermissionDenied => {
             format!("{path} may be read by root only: run this as root, for example with sudo.")
         }
-        ErrorKind::NotFound | ErrorKind::ConnectionRefused if !running => {
-            format!(
-                "tcmu-runner is not running, so no LUN is served: systemctl start tcmu-runner \
-                 (nothing answers on {path})."
-            )
-        }
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused if !running => format!(
+            "tcmu-runner is not running, so no LUN is served: systemctl start tcmu-runner (nothing \
+             answers on {path})."
+        ),
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => format!(
             "tcmu-runner runs, but its handler glfs does not answer on {path}: see that \
-             /etc/tcmu/glfs.toml has no \"enabled = false\" \
-             or other socket under [metrics], and that /var/log/tcmu-runner.log shows the handler \
-             loaded."
+             /etc/tcmu/glfs.toml has no \"enabled = false\" or other socket under [metrics], and \
+             that /var/log/tcmu-runner.log shows the handler loaded."
         ),
         ErrorKind::WouldBlock | ErrorKind::TimedOut => format!(
             "tcmu-runner does not answer on {path} within {} seconds: it is stopped or stuck; see \

@@ -3,6 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use super::histogram::Histogram;
 use super::text::{self, Sample};
 
@@ -54,7 +57,7 @@ pub(crate) struct Lun {
 }
 
 /// A connection to a volume.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Volume {
     pub(crate) name: String,
     /// How it is reached.
@@ -64,8 +67,11 @@ pub(crate) struct Volume {
     pub(crate) graph_switches: f64,
 }
 
-/// Whether a LUN can be used, from good to bad.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+// Whether a LUN can be used, from good to bad. Name and description are those of the JSON schema,
+// which has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(rename = "StateName")]
 pub(crate) enum State {
     Ready,
     NotReady,
@@ -119,7 +125,6 @@ impl Snapshot {
         }
     }
 
-    /// How many LUNs are in a state.
     pub(crate) fn how_many(&self, state: State) -> usize {
         self.luns.iter().filter(|lun| lun.state() == state).count()
     }
@@ -184,12 +189,10 @@ impl Lun {
         }
     }
 
-    /// All commands.
     pub(crate) fn total_operations(&self) -> f64 {
         self.operations.values().sum()
     }
 
-    /// All errors.
     pub(crate) fn total_errors(&self) -> f64 {
         self.errors.values().sum()
     }

@@ -34,7 +34,7 @@ struct LunDocument {
     /// Servers of the configuration, in the order in which they are tried.
     servers: Vec<String>,
     size_bytes: u64,
-    state: StateName,
+    state: State,
     /// The last failure of the storage.
     last_error: Option<String>,
     /// When that was, in seconds since 1970.
@@ -66,14 +66,6 @@ struct LunDocument {
     slow_commands: u64,
     outages: u64,
     reopens: u64,
-}
-
-#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum StateName {
-    Ready,
-    NotReady,
-    Outage,
 }
 
 /// A connection to a volume.
@@ -113,11 +105,7 @@ impl LunDocument {
             image: lun.image.clone(),
             servers: lun.servers.clone(),
             size_bytes: whole(lun.size),
-            state: match lun.state() {
-                State::Ready => StateName::Ready,
-                State::NotReady => StateName::NotReady,
-                State::Outage => StateName::Outage,
-            },
+            state: lun.state(),
             last_error: lun.last_error.clone(),
             last_error_at: lun.last_error.as_ref().map(|_| whole(lun.last_error_at)),
             next_step: super::page::next_step(lun),

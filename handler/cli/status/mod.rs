@@ -6,13 +6,12 @@ mod page;
 
 use std::cmp::Reverse;
 use std::io::Write as _;
-use std::process::ExitCode;
 
-use crate::exit::CommandError;
+use crate::exit::Outcome;
+use crate::json;
 use crate::scrape::{Histogram, Lun, Snapshot, Source, State, Volume};
 use crate::terminal::table::{Align, Cell, Column, render};
 use crate::terminal::{self, BAD, DIM, PLAIN, styled, units};
-use crate::{exit, json};
 
 pub(crate) use self::document::Document;
 
@@ -31,7 +30,7 @@ pub(crate) use self::document::Document;
 pub(crate) struct Args {
     /// Print one JSON document
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
     #[command(flatten)]
     source: Source,
     /// Only these LUNs, by the names they have in targetcli
@@ -56,11 +55,7 @@ const CLASSES: [&str; 10] = [
 /// How many of them are shown as serious.
 const SERIOUS: usize = 6;
 
-pub(crate) fn run(args: &Args) -> ExitCode {
-    exit::conclude(args.json, show(args))
-}
-
-fn show(args: &Args) -> Result<bool, CommandError> {
+pub(crate) fn run(args: &Args) -> Outcome {
     let mut snapshot = args.source.scrape()?;
     select(&mut snapshot, &args.luns)?;
     if args.json {
@@ -90,13 +85,9 @@ fn select(snapshot: &mut Snapshot, names: &[String]) -> Result<(), String> {
         });
     }
     snapshot.luns.retain(|lun| names.contains(&lun.name));
-    let used = |volume: &Volume| {
-        let connections = snapshot.luns.iter().filter_map(|lun| snapshot.volume_of(lun));
-        connections.into_iter().any(|own| std::ptr::eq(own, volume))
-    };
-    let used: Vec<bool> = snapshot.volumes.iter().map(used).collect();
-    let mut used = used.into_iter();
-    snapshot.volumes.retain(|_| used.next().unwrap_or(true));
+    let used = snapshot.luns.iter().filter_map(|lun| snapshot.volume_of(lun));
+    let used: Vec<Volume> = used.cloned().collect();
+    snapshot.volumes.retain(|volume| used.contains(volume));
     Ok(())
 }
 
@@ -168,10 +159,9 @@ fn row(snapshot: &Snapshot, lun: &Lun) -> Vec<Cell> {
     let (state, state_style) = terminal::state(lun.state());
     let volume = snapshot.volume_of(lun);
     let (bricks, bricks_style) = match volume {
-        Some(volume) => (
-            format!("{:.0}/{:.0}", volume.connected, volume.bricks),
-            terminal::bricks(volume.connected, volume.bricks),
-        ),
+        Some(volume) => {
+            (format!("{:.0}/{:.0}", volume.connected, volume.bricks), terminal::bricks(volume))
+        }
         None => ("-".to_owned(), DIM),
     };
     let worst =
@@ -208,7 +198,7 @@ fn volume_row(volume: &Volume) -> Vec<Cell> {
     vec![
         Cell::plain(&volume.name),
         Cell::plain(&volume.server),
-        Cell::new(&bricks, terminal::bricks(volume.connected, volume.bricks)),
+        Cell::new(&bricks, terminal::bricks(volume)),
         Cell::number(&units::count(volume.graph_switches), PLAIN),
     ]
 }

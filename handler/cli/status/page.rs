@@ -52,12 +52,13 @@ fn age(at: f64) -> String {
     units::ago((now - at).max(0.0) as u64)
 }
 
-/// The page.
 pub(super) fn text(snapshot: &Snapshot, lun: &Lun) -> String {
     let (state, style) = terminal::state(lun.state());
     let volume = snapshot.volume_of(lun);
     let mut lines = Vec::new();
-    let mut line = |name: &str, value: &str| lines.push(format!("{name:<12} {value}"));
+    let mut line = |name: &str, value: &str| {
+        lines.push(terminal::paragraph(value, &format!("{name:<12} "), &" ".repeat(13)));
+    };
     line("lun", &lun.name);
     line("state", &styled(state, style));
     if let Some(error) = &lun.last_error {
@@ -72,24 +73,16 @@ pub(super) fn text(snapshot: &Snapshot, lun: &Lun) -> String {
     match volume {
         Some(volume) => {
             let bricks = format!("{:.0} of {:.0} connected", volume.connected, volume.bricks);
-            let style = terminal::bricks(volume.connected, volume.bricks);
             line("connection", &format!("by {}", volume.server));
-            line("bricks", &styled(&bricks, style));
+            line("bricks", &styled(&bricks, terminal::bricks(volume)));
         }
         None => line("connection", "none"),
     }
     line("access", if lun.access == "ro" { "read-only" } else { "read and write" });
     line("cache", &lun.cache);
     let count = |to: &str| lun.fence_transitions.get(to).copied().unwrap_or_default();
-    line(
-        "fence",
-        &format!(
-            "{} (acquired {:.0} times, lost {:.0})",
-            lun.fence,
-            count("owned"),
-            count("standby")
-        ),
-    );
+    let (acquired, lost) = (count("owned"), count("standby"));
+    line("fence", &format!("{} (acquired {acquired:.0} times, lost {lost:.0})", lun.fence));
     line("tls", &lun.tls);
     let (outages, reopens) = (units::count(lun.outages), units::count(lun.reopens));
     line("outages", &format!("{outages} (reopened {reopens} times, moved {:.0} times)", lun.moves));
@@ -101,10 +94,12 @@ pub(super) fn text(snapshot: &Snapshot, lun: &Lun) -> String {
         .filter(|(_, count)| **count > 0.0)
         .map(|(class, &count)| format!("{} {class}", units::count(count)))
         .collect();
-    let errors = if errors.is_empty() { String::from("none") } else { errors.join(", ") };
-    line("errors", &if errors == "none" { errors } else { styled(&errors, BAD) });
-    lines.push(String::new());
-    lines.push(styled("OPERATION             COUNT      DATA    p50 ms    p99 ms", DIM));
+    let some = || styled(&errors.join(", "), BAD);
+    line("errors", &if errors.is_empty() { String::from("none") } else { some() });
+    if lun.total_operations() > 0.0 {
+        lines.push(String::new());
+        lines.push(styled("OPERATION             COUNT      DATA    p50 ms    p99 ms", DIM));
+    }
     for (op, &count) in lun.operations.iter().filter(|(_, count)| **count > 0.0) {
         let none = Histogram::default();
         let times = lun.latency.get(op).unwrap_or(&none);

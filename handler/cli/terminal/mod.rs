@@ -7,7 +7,7 @@ pub(crate) mod units;
 use anstyle::{AnsiColor, Style};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr};
 
-use crate::scrape::{Lun, Snapshot, State};
+use crate::scrape::{Lun, Snapshot, State, Volume};
 
 pub(crate) const PLAIN: Style = Style::new();
 pub(crate) const BOLD: Style = Style::new().bold();
@@ -56,22 +56,21 @@ pub(crate) fn paragraph(text: &str, first: &str, rest: &str) -> String {
     match width() {
         None => format!("{first}{text}"),
         Some(width) => {
-            let options = textwrap::Options::new(width)
-                .initial_indent(first)
-                .subsequent_indent(rest)
-                .word_splitter(textwrap::WordSplitter::NoHyphenation)
-                .break_words(false);
-            textwrap::fill(text, options)
+            textwrap::fill(text, between_words(width).initial_indent(first).subsequent_indent(rest))
         }
     }
 }
 
 /// Wraps a sentence to `width` columns.
 pub(crate) fn wrapped(sentence: &str, width: usize) -> Vec<String> {
-    let options = textwrap::Options::new(width)
+    let lines = textwrap::wrap(sentence, between_words(width));
+    lines.into_iter().map(std::borrow::Cow::into_owned).collect()
+}
+
+fn between_words<'a>(width: usize) -> textwrap::Options<'a> {
+    textwrap::Options::new(width)
         .word_splitter(textwrap::WordSplitter::NoHyphenation)
-        .break_words(false);
-    textwrap::wrap(sentence, options).into_iter().map(std::borrow::Cow::into_owned).collect()
+        .break_words(false)
 }
 
 /// "1 error", "2 errors".
@@ -118,11 +117,11 @@ pub(crate) fn image(lun: &Lun) -> String {
     format!("{}/{}", lun.volume, lun.image.trim_start_matches('/'))
 }
 
-/// Style of a connection with `connected` of `all` bricks.
-pub(crate) fn bricks(connected: f64, all: f64) -> Style {
-    if connected <= 0.0 && all > 0.0 {
+/// Style of a connection, by its bricks.
+pub(crate) fn bricks(Volume { connected, bricks, .. }: &Volume) -> Style {
+    if *connected <= 0.0 && *bricks > 0.0 {
         BAD
-    } else if connected < all {
+    } else if connected < bricks {
         WARN
     } else {
         PLAIN

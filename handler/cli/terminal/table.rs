@@ -29,7 +29,7 @@ pub(crate) enum Align {
 }
 
 /// A text to be aligned; control characters are shown as ?, as names come from configurations.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Cell {
     text: String,
     style: Style,
@@ -73,10 +73,7 @@ pub(crate) fn render(columns: &[Column], rows: &[Vec<Cell>], width: Option<usize
     }
     lines.push(line(&shown, |_, column| Cell::new(column.head, BOLD)));
     for row in rows {
-        let cell = |index: usize| {
-            row.get(index)
-                .map_or(Cell::plain(""), |cell| Cell { text: cell.text.clone(), style: cell.style })
-        };
+        let cell = |index| row.get(index).cloned().unwrap_or_else(|| Cell::plain(""));
         lines.push(line(&shown, |index, _| cell(index)));
     }
     lines

@@ -3,10 +3,18 @@
 
 use super::history::History;
 use super::rates::{Load, Rates};
-use super::sort::Sort;
 use crate::scrape::{Lun, Snapshot, State};
 use crate::terminal::table::{Align, Cell, Column, render};
 use crate::terminal::{self, BAD, BOLD, DIM, PLAIN, WARN, styled, units};
+
+/// The order of LUNs: what the busiest one is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Sort {
+    Iops,
+    Bandwidth,
+    Latency,
+    Errors,
+}
 
 /// The lines, in styles.
 #[derive(Debug, Default)]
@@ -58,11 +66,8 @@ pub(super) fn frame(history: &History, sort: Sort, width: Option<usize>) -> Fram
     let mut frame = Frame::default();
     if let Some((seconds, why)) = history.failure() {
         let sentence = format!("No answer for {}: {why}", units::ago(seconds));
-        frame.head.extend(
-            terminal::wrapped(&sentence, width.unwrap_or(usize::MAX))
-                .iter()
-                .map(|line| styled(line, BAD)),
-        );
+        let lines = terminal::wrapped(&sentence, width.unwrap_or(usize::MAX));
+        frame.head.extend(lines.iter().map(|line| styled(line, BAD)));
     }
     let Some(snapshot) = history.snapshot() else { return frame };
     let mut rates = history.rates();
@@ -85,11 +90,8 @@ pub(super) fn frame(history: &History, sort: Sort, width: Option<usize>) -> Fram
         frame.head.extend(lines);
     }
     if let Some(width) = width {
-        frame
-            .head
-            .iter_mut()
-            .chain(&mut frame.luns)
-            .for_each(|line| *line = terminal::cut(line, width));
+        let lines = frame.head.iter_mut().chain(&mut frame.luns);
+        lines.for_each(|line| *line = terminal::cut(line, width));
     }
     frame
 }
@@ -142,7 +144,7 @@ fn warnings(history: &History, snapshot: &Snapshot) -> Vec<String> {
                 "volume {} by {}: {:.0} of {:.0} bricks connected",
                 volume.name, volume.server, volume.connected, volume.bricks
             );
-            styled(&text, terminal::bricks(volume.connected, volume.bricks))
+            styled(&text, terminal::bricks(volume))
         });
     restart.into_iter().chain(bricks).collect()
 }

@@ -2,6 +2,7 @@
 //! What has been seen so far: the last two scrapes, and since when things are wrong.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::time::Duration;
 
 use super::rates::{self, Rates};
@@ -11,11 +12,11 @@ use crate::scrape::Snapshot;
 const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// Times are those since any one moment.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct History {
     now: Duration,
     before: Option<(Duration, Snapshot)>,
-    latest: Option<(Duration, Snapshot)>,
+    latest: (Duration, Snapshot),
     /// Since when there is no answer, and why.
     failed: Option<(Duration, String)>,
     restarted: Option<(Duration, Vec<String>)>,
@@ -24,6 +25,12 @@ pub(super) struct History {
 }
 
 impl History {
+    /// Begins with a first scrape.
+    pub(super) fn new(now: Duration, first: Snapshot) -> Self {
+        let (latest, outages) = ((now, first), BTreeMap::new());
+        Self { now, before: None, latest, failed: None, restarted: None, outages }
+    }
+
     pub(super) fn take(&mut self, at: Duration, scraped: Result<Snapshot, String>) {
         self.now = at;
         let snapshot = match scraped {
@@ -34,24 +41,18 @@ impl History {
             }
         };
         self.failed = None;
-        if let Some((_, old)) = &self.latest {
-            for lun in &snapshot.luns {
-                let was_away =
-                    old.luns.iter().find(|old| old.name == lun.name).map(|old| old.outage);
-                match (was_away, lun.outage) {
-                    (Some(false), true) => drop(self.outages.insert(lun.name.clone(), at)),
-                    (_, false) => drop(self.outages.remove(&lun.name)),
-                    _ => {}
-                }
+        for lun in &snapshot.luns {
+            let mut old = self.latest.1.luns.iter();
+            let was_away = old.find(|old| old.name == lun.name).map(|old| old.outage);
+            match (was_away, lun.outage) {
+                (Some(false), true) => drop(self.outages.insert(lun.name.clone(), at)),
+                (_, false) => drop(self.outages.remove(&lun.name)),
+                _ => {}
             }
         }
-        self.before = self.latest.replace((at, snapshot));
-        let restarted = self
-            .rates()
-            .into_iter()
-            .filter(|rates| rates.restarted)
-            .map(|rates| rates.lun.name.clone());
-        let restarted: Vec<String> = restarted.collect();
+        self.before = Some(mem::replace(&mut self.latest, (at, snapshot)));
+        let rates = self.rates().into_iter().filter(|rates| rates.restarted);
+        let restarted: Vec<String> = rates.map(|rates| rates.lun.name.clone()).collect();
         if !restarted.is_empty() {
             self.restarted = Some((at, restarted));
         }
@@ -59,24 +60,22 @@ impl History {
 
     /// The last answer, if it is not out of date.
     pub(super) fn snapshot(&self) -> Option<&Snapshot> {
-        self.latest.as_ref().filter(|_| self.failed.is_none()).map(|(_, snapshot)| snapshot)
+        self.failed.is_none().then_some(&self.latest.1)
     }
 
     /// How long the last interval was, in seconds.
     pub(super) fn interval(&self) -> f64 {
-        match (&self.before, &self.latest) {
-            (Some((old, _)), Some((new, _))) => new.saturating_sub(*old).as_secs_f64().max(0.001),
-            _ => 0.0,
-        }
+        let since = |(old, _): &(Duration, Snapshot)| self.latest.0.saturating_sub(*old);
+        self.before.as_ref().map_or(0.0, |old| since(old).as_secs_f64().max(0.001))
     }
 
     pub(super) fn rates(&self) -> Vec<Rates<'_>> {
-        match (&self.before, &self.latest) {
-            (Some((_, old)), Some((_, new))) => rates::between(old, new, self.interval()),
-            (None, Some((_, new))) => {
+        let (_, new) = &self.latest;
+        match &self.before {
+            Some((_, old)) => rates::between(old, new, self.interval()),
+            None => {
                 new.luns.iter().map(|lun| Rates { lun, load: None, restarted: false }).collect()
             }
-            _ => Vec::new(),
         }
     }
 

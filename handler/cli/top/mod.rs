@@ -4,21 +4,19 @@
 mod frame;
 mod history;
 mod rates;
-mod sort;
 #[cfg(test)]
 mod tests;
 mod tui;
 
 use std::io::{self, IsTerminal as _, Write};
-use std::process::ExitCode;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::exit::{self, CommandError};
+use crate::exit::{CommandError, Outcome};
 use crate::scrape::{Snapshot, Source};
+use frame::Sort;
 use history::History;
-use sort::Sort;
 
 /// Shows the load of the LUNs, again and again: commands, megabytes and latencies of the last
 /// interval.
@@ -53,16 +51,16 @@ fn seconds(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "an interval has 0.1 to 3600 seconds".to_owned())
 }
 
-pub(crate) fn run(args: &Args) -> ExitCode {
-    let result = match args.batch {
-        Some(times) => batch(times, args.sort, &mut io::stdout(), clocked(args)),
+pub(crate) fn run(args: &Args) -> Outcome {
+    match args.batch {
+        Some(times) => batch(times, args.sort, &mut io::stdout(), clocked(args))?,
         None if !io::stdout().is_terminal() => {
-            Err("top draws on a terminal, and this is none: for plain text, add --batch N."
-                .to_owned())
+            let why = "top draws on a terminal, and this is none: for plain text, add --batch N.";
+            return Err(CommandError::Failed(why.to_owned()));
         }
-        None => live(args),
-    };
-    exit::conclude(false, result.map(|()| true).map_err(CommandError::Failed))
+        None => live(args)?,
+    }
+    Ok(true)
 }
 
 /// Scrapes at once, and then an interval after the last time.
@@ -84,9 +82,8 @@ fn batch(
     out: &mut impl Write,
     mut next: impl FnMut() -> (Duration, Result<Snapshot, String>),
 ) -> Result<(), String> {
-    let mut history = History::default();
     let (at, first) = next();
-    history.take(at, Ok(first?));
+    let mut history = History::new(at, first?);
     for time in 0..times {
         let (at, scraped) = next();
         history.take(at, scraped);
@@ -106,8 +103,7 @@ fn batch(
 
 fn live(args: &Args) -> Result<(), String> {
     let began = Instant::now();
-    let mut history = History::default();
-    history.take(Duration::ZERO, Ok(args.source.scrape()?));
+    let history = History::new(Duration::ZERO, args.source.scrape()?);
     let (sender, news) = mpsc::channel();
     let (source, interval) = (args.source.clone(), args.interval);
     // A daemon that is stuck must not keep the keys from working. The thread ends with the process.

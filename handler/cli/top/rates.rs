@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! What happened between two scrapes.
 
+use std::collections::BTreeMap;
+
 use crate::scrape::{Histogram, Lun, Snapshot};
 
 /// A LUN's load in an interval.
@@ -46,17 +48,14 @@ pub(super) fn between<'a>(old: &Snapshot, new: &'a Snapshot, seconds: f64) -> Ve
 
 /// Counters only grow, while they are the same counters.
 fn began_anew(old: &Lun, new: &Lun) -> bool {
-    let shrank = |old: f64, new: f64| new < old;
+    let shrank = |old: &BTreeMap<String, f64>, new: &BTreeMap<String, f64>| {
+        old.iter().any(|(op, before)| new.get(op).unwrap_or(&0.0) < before)
+    };
     let count = |lun: &Lun, op: &String| lun.latency.get(op).map_or(0.0, Histogram::count);
-    shrank(old.total_errors(), new.total_errors())
-        || old.operations.iter().any(|(op, &before)| {
-            shrank(before, new.operations.get(op).copied().unwrap_or_default())
-        })
-        || old
-            .bytes
-            .iter()
-            .any(|(op, &before)| shrank(before, new.bytes.get(op).copied().unwrap_or_default()))
-        || old.latency.keys().any(|op| shrank(count(old, op), count(new, op)))
+    new.total_errors() < old.total_errors()
+        || shrank(&old.operations, &new.operations)
+        || shrank(&old.bytes, &new.bytes)
+        || old.latency.keys().any(|op| count(new, op) < count(old, op))
 }
 
 fn load(old: &Lun, new: &Lun, seconds: f64) -> Load {
@@ -137,10 +136,7 @@ mod tests {
         let same = snapshot("d0", 100.0, 10.0, 1.0, 3.0);
         assert!(between(&old, &same, 1.0)[0].load.as_ref().unwrap().is_idle());
         let another = snapshot("d1", 1.0, 1.0, 1.0, 0.0);
-        let rates = between(&old, &another, 1.0);
-        assert!(
-            !rates[0].restarted && rates[0].load.is_none(),
-            "a LUN that is new was not restarted"
-        );
+        let new = &between(&old, &another, 1.0)[0];
+        assert!(!new.restarted && new.load.is_none(), "a LUN that is new was not restarted");
     }
 }

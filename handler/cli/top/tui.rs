@@ -13,9 +13,8 @@ use crossterm::{cursor, execute, queue};
 use signal_hook::consts::SIGHUP;
 use signal_hook::flag;
 
-use super::frame::frame;
+use super::frame::{Sort, frame};
 use super::history::History;
-use super::sort::Sort;
 use crate::interrupt::Interrupt;
 use crate::scrape::Snapshot;
 use crate::terminal::{BOLD, DIM, WARN, cut, styled};
@@ -158,11 +157,10 @@ fn draw(history: &History, view: &mut View, colour: bool) -> io::Result<()> {
     view.above = view.above.min(frame.luns.len().saturating_sub(room));
     let below = frame.luns.len().saturating_sub(view.above + room);
     let shown = frame.luns.iter().skip(view.above).take(room);
-    let help: Vec<String> = HELP.iter().map(|line| cut(line, columns)).collect();
-    let body: Vec<&String> = if view.help {
-        help.iter().take(lines.saturating_sub(1)).collect()
+    let body: Vec<String> = if view.help {
+        HELP.iter().map(|line| cut(line, columns)).collect()
     } else {
-        frame.head.iter().chain(shown).take(lines.saturating_sub(1)).collect()
+        frame.head.iter().chain(shown).cloned().collect()
     };
 
     let mut out = io::stdout().lock();
@@ -176,7 +174,7 @@ fn draw(history: &History, view: &mut View, colour: bool) -> io::Result<()> {
         let text = if row + 1 == lines {
             cut(&keys(view, below), columns)
         } else {
-            body.get(row).map_or(String::new(), |line| (*line).clone())
+            body.get(row).cloned().unwrap_or_default()
         };
         if colour {
             out.write_all(text.as_bytes())?;

@@ -9,11 +9,10 @@ use crate::lun::Lun;
 use crate::lun::admission::Admission;
 use crate::lun::admit::Range;
 use crate::lun::backend::Backend;
-use crate::lun::error::Op;
 use crate::lun::gate::Loan;
 use crate::lun::parameters::{bytes, hull};
 use crate::runner::{Command, Rejected};
-use crate::scsi::{Sense, Status};
+use crate::scsi::{Op, Sense, Status};
 
 /// What a copy has until it has ended: its LUNs do not shrink meanwhile, nor are they moved, nor
 /// locked anew.

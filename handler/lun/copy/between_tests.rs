@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use super::parameter_list::designator;
 use super::parameter_list::tests::{list, segment, target};
 use super::permission::tests::Configfs;
-use super::start::serve_by;
 use super::*;
 use crate::lun::gate::Lock;
 use crate::lun::image::move_to_current_graph;
@@ -53,27 +52,28 @@ impl Pair {
 
     /// Copies four blocks from the beginning of one LUN to block 8 of another one.
     fn copy(&self, source: u8, destination: u8) -> Answer {
-        let targets =
-            [SERIAL.to_str().unwrap(), OTHER_SERIAL].map(|serial| target(designator(serial), 512));
-        let mut segment = segment(0, 8, 4);
-        (segment[5], segment[7]) = (source, destination);
-        self.submit(list(&targets, &[segment]))
+        self.copy_from(0, source, destination)
     }
 
-    fn submit(&self, list: Vec<u8>) -> Answer {
+    fn copy_from(&self, from: u64, source: u8, destination: u8) -> Answer {
+        let targets =
+            [SERIAL.to_str().unwrap(), OTHER_SERIAL].map(|serial| target(designator(serial), 512));
+        let mut segment = segment(from, 8, 4);
+        (segment[5], segment[7]) = (source, destination);
+        let list = list(&targets, &[segment]);
         let length = u32::try_from(list.len()).unwrap().to_be_bytes();
         let cdb = [&[0x83, 0, 0, 0, 0, 0, 0, 0, 0, 0][..], &length].concat();
         let (command, answers) = command_of(&cdb, list, 20);
-        if let Err(rejected) = serve_by(Arc::clone(&self.one), command, self.configfs.path()) {
+        let configfs = self.configfs.path().to_str().unwrap();
+        if let Err(rejected) = serve(Arc::clone(&self.one), command, configfs) {
             rejected.0.complete(rejected.1);
         }
         answers.recv_timeout(Duration::from_secs(60)).unwrap()
     }
 
     fn is_refused(&self, source: u8, destination: u8) -> bool {
-        let answer = self.copy(source, destination);
-        let (key, asc, ascq, _) = answer.sense;
-        answer.status == 2 && (key, asc, ascq) == (0x0a, 0x0d, 0x02)
+        let Answer { status, sense: (key, asc, ascq, _), .. } = self.copy(source, destination);
+        (status, key, asc, ascq) == (2, 0x0a, 0x0d, 0x02)
     }
 }
 
@@ -122,13 +122,7 @@ fn an_initiator_without_the_other_lun_gets_nothing_of_it() {
 fn what_is_wrong_with_a_list_tells_nothing_of_a_lun_without_permission() {
     let pair = Pair::new();
     pair.configfs.admit("t", "iqn.b", &[(0, false)]);
-    let answer = |from| {
-        let targets =
-            [SERIAL.to_str().unwrap(), OTHER_SERIAL].map(|serial| target(designator(serial), 512));
-        let mut segment = segment(from, 8, 4);
-        (segment[5], segment[7]) = (1, 0);
-        pair.submit(list(&targets, &[segment])).sense
-    };
+    let answer = |from| pair.copy_from(from, 1, 0).sense;
     assert_eq!(answer(0), answer(1 << 40), "its size");
 }
 
@@ -204,9 +198,8 @@ fn a_lock_is_not_acquired_again_while_a_copy_from_before_has_the_lun() {
 fn what_breaks_another_lun_is_not_told_as_an_error_of_the_receiving_one() {
     let pair = Pair::new();
     image(&pair.other).faults.lock().unwrap().push(Fault::Fails(Errno::ENXIO));
-    let answer = pair.copy(0, 1);
-    let (key, asc, ascq, _) = answer.sense;
-    assert_eq!((answer.status, key, asc, ascq), (2, 0x0a, 0x0d, 0x01));
+    let Answer { status, sense: (key, asc, ascq, _), .. } = pair.copy(0, 1);
+    assert_eq!((status, key, asc, ascq), (2, 0x0a, 0x0d, 0x01));
 }
 
 #[test]

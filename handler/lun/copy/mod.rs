@@ -19,7 +19,8 @@ mod results;
 mod start;
 
 use std::cmp::min;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::mem;
+use std::sync::{Arc, Mutex};
 
 use nix::errno::Errno;
 
@@ -28,14 +29,14 @@ pub(super) use self::others::add;
 use self::parameter_list::{Plan, Segment};
 use self::results::Outcome;
 pub(super) use self::results::Results;
-pub(super) use self::start::serve;
+pub(super) use self::start::{TARGET, serve};
 use super::Lun;
 use super::backend::{Backend, Data, Request, ZeroMethod};
-use super::error::Op;
 use super::whole::{self, Failure, PIECE, Place};
 use crate::iovec::Buffer;
 use crate::runner::Command;
-use crate::scsi::{Sense, Status};
+use crate::scsi::{Op, Sense, Status};
+use crate::threads;
 
 /// Pieces of one command under way.
 const IN_FLIGHT: usize = 4;
@@ -51,6 +52,7 @@ struct Copy<B: Backend> {
     state: Mutex<State>,
 }
 
+#[derive(Default)]
 struct State {
     /// `None` once answered.
     command: Option<Command>,
@@ -104,25 +106,15 @@ fn start<B: Backend>(luns: Vec<Arc<Lun<B>>>, held: Held<B>, command: Command, pl
     let is_repeatable = plan.is_repeatable();
     let Plan { list, mut segments } = plan;
     segments.reverse();
-    let state = State {
-        command: Some(command),
-        segments,
-        pieces: Vec::new(),
-        width: IN_FLIGHT,
-        in_flight: 0,
-        copied: 0,
-        has_written: false,
-        done: 0,
-        failure: None,
-    };
-    let state = Mutex::new(state);
+    let command = Some(command);
+    let state = Mutex::new(State { command, segments, width: IN_FLIGHT, ..State::default() });
     proceed(&Arc::new(Copy { luns, _held: held, is_repeatable, list, state }));
 }
 
 /// Begins as many pieces as may be under way; answers when there are none left.
 fn proceed<B: Backend>(copy: &Arc<Copy<B>>) {
     loop {
-        let next = copy.state().next(|lun| copy.block_size(lun));
+        let next = threads::lock(&copy.state).next(|lun| copy.block_size(lun));
         match next {
             Next::Copy(piece, place) => read(copy, piece, place),
             Next::Wait => return,
@@ -146,23 +138,23 @@ fn read<B: Backend>(copy: &Arc<Copy<B>>, piece: Piece, place: Place) {
 /// Writes what was read; frees the space where it is zeros. A hole is not durable before a flush,
 /// which nothing asks for with `cache=through`.
 fn store<B: Backend>(copy: &Arc<Copy<B>>, piece: Piece, bytes: Vec<u8>) {
-    copy.state().has_written = true;
+    threads::lock(&copy.state).has_written = true;
     let discards =
         |image: &Arc<B>| image.unsupported().fall_back(ZeroMethod::Discard) == ZeroMethod::Discard;
     let lun = copy.luns.get(piece.destination).filter(|lun| !lun.write_through);
     let image = lun.and_then(|lun| lun.gate.image()).filter(discards);
-    match image.filter(|_| bytes.iter().all(|&byte| byte == 0) && !copy.state().is_expired()) {
+    let image = image.filter(|_| bytes.iter().all(|&byte| byte == 0));
+    match image.filter(|_| !threads::lock(&copy.state).is_expired()) {
         Some(image) => {
-            let hole =
-                Hole { copy: Arc::clone(copy), piece, bytes: Some(bytes), data: Buffer::empty() };
-            image.discard(hole, piece.to, piece.len);
+            let (copy, outcome, data) = (Arc::clone(copy), Err(Errno::EIO), Buffer::empty());
+            image.discard(Hole { copy, piece, bytes, outcome, data }, piece.to, piece.len);
         }
         None => write(copy, piece, bytes),
     }
 }
 
 fn write<B: Backend>(copy: &Arc<Copy<B>>, piece: Piece, bytes: Vec<u8>) {
-    let place = Place { offset: piece.to, deadline: copy.state().deadline() };
+    let place = Place { offset: piece.to, deadline: threads::lock(&copy.state).deadline() };
     let Some(lun) = copy.luns.get(piece.destination) else { return };
     let next = Arc::clone(copy);
     whole::write(lun, place, bytes, lun.write_durability(), move |outcome| {
@@ -174,8 +166,9 @@ fn write<B: Backend>(copy: &Arc<Copy<B>>, piece: Piece, bytes: Vec<u8>) {
 struct Hole<B: Backend> {
     copy: Arc<Copy<B>>,
     piece: Piece,
-    /// The zeros, for a volume that cannot free space. `None` once over.
-    bytes: Option<Vec<u8>>,
+    /// The zeros, for a volume that cannot free space.
+    bytes: Vec<u8>,
+    outcome: Result<usize, Errno>,
     data: Buffer,
 }
 
@@ -185,8 +178,14 @@ impl<B: Backend> Request for Hole<B> {
     }
 
     fn done(mut self, outcome: Result<usize, Errno>) {
-        let Some(bytes) = self.bytes.take() else { return };
-        match outcome {
+        self.outcome = outcome;
+    }
+}
+
+/// However it ends, its copy goes on.
+impl<B: Backend> Drop for Hole<B> {
+    fn drop(&mut self) {
+        match self.outcome {
             Ok(_) => {
                 if let Some(lun) = self.copy.luns.get(self.piece.destination) {
                     lun.served(Op::Unmap);
@@ -194,7 +193,7 @@ impl<B: Backend> Request for Hole<B> {
                 finish(&self.copy, self.piece, Ok(()));
             }
             Err(Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL) => {
-                write(&self.copy, self.piece, bytes);
+                write(&self.copy, self.piece, mem::take(&mut self.bytes));
             }
             Err(errno) => {
                 let failed = self.piece.not_written(Failure::Storage(Op::Unmap, errno));
@@ -204,19 +203,10 @@ impl<B: Backend> Request for Hole<B> {
     }
 }
 
-impl<B: Backend> Drop for Hole<B> {
-    fn drop(&mut self) {
-        if self.bytes.take().is_some() {
-            let failed = self.piece.not_written(Failure::Storage(Op::Unmap, Errno::EIO));
-            finish(&self.copy, self.piece, Err(failed));
-        }
-    }
-}
-
 /// A piece has come to its end.
 fn finish<B: Backend>(copy: &Arc<Copy<B>>, piece: Piece, outcome: Result<(), Failed>) {
     {
-        let mut state = copy.state();
+        let mut state = threads::lock(&copy.state);
         state.in_flight = state.in_flight.saturating_sub(1);
         match outcome {
             Ok(()) => state.copied = state.copied.saturating_add(piece.len),
@@ -230,10 +220,6 @@ fn finish<B: Backend>(copy: &Arc<Copy<B>>, piece: Piece, outcome: Result<(), Fai
 }
 
 impl<B: Backend> Copy<B> {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn block_size(&self, lun: usize) -> usize {
         self.luns.get(lun).map_or(1, |lun| lun.block_size.bytes())
     }
@@ -242,7 +228,7 @@ impl<B: Backend> Copy<B> {
         let receiving = self.luns.first();
         if let (Some(list), Some(receiving)) = (self.list, receiving) {
             let (segments, bytes) = {
-                let state = self.state();
+                let state = threads::lock(&self.state);
                 (state.done, state.copied)
             };
             receiving.copies.add(Outcome { list, ok: failed.is_none(), segments, bytes });
@@ -256,7 +242,7 @@ impl<B: Backend> Copy<B> {
         let Some(lun) = self.luns.get(at) else { return Status::HardwareError };
         let status = failure.status(lun, 0, Op::Copy, offset);
         // Initiators repeat much, BUSY above all.
-        if !self.is_repeatable && self.state().has_written {
+        if !self.is_repeatable && threads::lock(&self.state).has_written {
             return Status::Sense(Sense::COPY_FAILED);
         }
         match status {

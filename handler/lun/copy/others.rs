@@ -10,17 +10,16 @@ use std::any::Any;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
+use std::sync::{Arc, Mutex, Weak, mpsc};
 use std::time::Duration;
 
 use super::admit::{admit, known};
 use super::parameter_list::{Designator, Known, Plan, designator, designators, parse};
 use super::permission::is_permitted;
 use crate::lun::backend::Backend;
-use crate::lun::error::Op;
 use crate::lun::{Lun, rw};
 use crate::runner::{Command, Rejected};
-use crate::scsi::{Sense, Status};
+use crate::scsi::{Op, Sense, Status};
 use crate::threads;
 
 /// How long configfs is waited for.
@@ -33,15 +32,11 @@ static LOOKS: AtomicUsize = AtomicUsize::new(0);
 /// one type for all backends.
 static LUNS: Mutex<Vec<(String, Weak<dyn Any + Send + Sync>)>> = Mutex::new(Vec::new());
 
-fn luns() -> MutexGuard<'static, Vec<(String, Weak<dyn Any + Send + Sync>)>> {
-    LUNS.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Lets copies of other LUNs have this one.
 pub(in crate::lun) fn add<B: Backend>(lun: &Arc<Lun<B>>) {
     let Some(backstore) = lun.backstore.clone().filter(|_| lun.copies_with_others) else { return };
     let lun: Weak<Lun<B>> = Arc::downgrade(lun);
-    let mut luns = luns();
+    let mut luns = threads::lock(&LUNS);
     // Those that have been closed; and one that is opened anew takes the place of the old one.
     luns.retain(|(other, lun)| lun.strong_count() > 0 && *other != backstore);
     luns.push((backstore, lun));
@@ -148,7 +143,7 @@ fn find<B: Backend>(
 
 /// The LUN with this designator. None where there are several: initiators cannot tell them apart.
 fn lun_of<B: Backend>(target: &Path, wanted: &Designator) -> Option<Arc<Lun<B>>> {
-    let luns = luns().clone();
+    let luns = threads::lock(&LUNS).clone();
     let mut matching = luns.into_iter().filter(|(backstore, _)| {
         let file = target.join("core").join(backstore).join("wwn/vpd_unit_serial");
         let text = fs::read_to_string(file).unwrap_or_default();

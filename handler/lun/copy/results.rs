@@ -3,12 +3,13 @@
 //! ones ended.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use super::parameter_list::{
     BLOCK_TO_BLOCK, IDENTIFICATION, MAX_DESCRIPTORS_LEN, MAX_SEGMENT, MAX_SEGMENTS, MAX_TARGETS,
 };
 use crate::scsi::{Cdb, Sense, Status};
+use crate::threads;
 
 /// Outcomes that are remembered.
 const REMEMBERED: usize = 64;
@@ -33,7 +34,7 @@ pub(super) struct Outcome {
 
 impl Results {
     pub(super) fn add(&self, outcome: Outcome) {
-        let mut outcomes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outcomes = threads::lock(&self.0);
         outcomes.retain(|other| other.list != outcome.list);
         outcomes.push_back(outcome);
         if outcomes.len() > REMEMBERED {
@@ -47,7 +48,7 @@ impl Results {
         if cdb.flags() & 0x1f != COPY_STATUS {
             return Ok(operating_parameters());
         }
-        let outcomes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcomes = threads::lock(&self.0);
         let outcome = outcomes.iter().find(|outcome| outcome.list == cdb.byte(2)).copied();
         drop(outcomes);
         // There is no such list, or it is under way: it is answered when it has ended.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! From the parameter list of an EXTENDED COPY to the copy.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::admit::{admit, known};
@@ -14,24 +14,16 @@ use crate::runner::{Command, Rejected};
 use crate::scsi::Status;
 
 /// The kernel's target in configfs.
-const TARGET: &str = "/sys/kernel/config/target";
+pub(in crate::lun) const TARGET: &str = "/sys/kernel/config/target";
 
-/// Serves an EXTENDED COPY.
+/// Serves an EXTENDED COPY. `target` is [`TARGET`], or what tests have in its place.
 ///
 /// # Errors
 /// The command, if it cannot be served at all.
 pub(in crate::lun) fn serve<B: Backend>(
     lun: Arc<Lun<B>>,
     command: Command,
-) -> Result<(), Rejected> {
-    serve_by(lun, command, Path::new(TARGET))
-}
-
-/// As [`serve`], with a folder for configfs.
-pub(super) fn serve_by<B: Backend>(
-    lun: Arc<Lun<B>>,
-    command: Command,
-    target: &Path,
+    target: &str,
 ) -> Result<(), Rejected> {
     let own = command.unit_serial().map(|serial| known(&lun, designator(&serial)));
     // Without a serial number the kernel cannot name the LUN either.

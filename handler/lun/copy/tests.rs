@@ -8,19 +8,13 @@ use std::time::Instant;
 use super::parameter_list::designator;
 use super::parameter_list::tests::{list, segment, target};
 use super::*;
-use crate::lun::testing::{Fault, Memory, Volume, image, lun, lun_of};
-use crate::runner::Lun as _;
-use crate::runner::testing::{Answer, SERIAL, command_of};
+use crate::lun::testing::{self, Fault, Memory, Volume, image, lun_of, numbered};
+use crate::runner::testing::{Answer, SERIAL};
 
 fn submit(lun: &Arc<Lun<Memory>>, list: Vec<u8>, deadline: Option<Instant>) -> Receiver<Answer> {
     let length = u32::try_from(list.len()).unwrap().to_be_bytes();
     let cdb = [&[0x83, 0, 0, 0, 0, 0, 0, 0, 0, 0][..], &length].concat();
-    let (mut command, answers) = command_of(&cdb, list, 20);
-    command.set_deadline(deadline);
-    if let Err(rejected) = Arc::clone(lun).serve(command) {
-        rejected.0.complete(rejected.1);
-    }
-    answers
+    testing::submit(lun, &cdb, list, deadline)
 }
 
 fn own() -> Vec<u8> {
@@ -34,16 +28,6 @@ fn copy(lun: &Arc<Lun<Memory>>, segments: &[(u64, u64, u16)]) -> i32 {
     submit(lun, list(&[own()], &segments), None).recv().unwrap().status
 }
 
-/// A LUN of sixteen blocks, each full of its number plus one.
-fn numbered(faults: Vec<Fault>) -> Arc<Lun<Memory>> {
-    let lun = lun(faults);
-    let image = image(&lun);
-    for (number, block) in (1..).zip(image.volume.state().bytes.chunks_mut(512)) {
-        block.fill(number);
-    }
-    lun
-}
-
 fn numbers(lun: &Arc<Lun<Memory>>) -> Vec<u8> {
     image(lun).volume.state().bytes.chunks(512).map(|block| block[0]).collect()
 }
@@ -53,15 +37,9 @@ fn segments_are_copied_in_their_order() {
     let lun = numbered(Vec::new());
     assert_eq!(copy(&lun, &[(0, 8, 2), (8, 4, 1), (3, 3, 1)]), 0);
     assert_eq!(numbers(&lun), [1, 2, 3, 4, 1, 6, 7, 8, 1, 2, 11, 12, 13, 14, 15, 16]);
+    let outcome = lun.copies.answer(&crate::scsi::Cdb::new(&[0x84, 0, 1])).unwrap();
+    assert_eq!(outcome, [0, 0, 0, 8, 1, 0, 3, 1, 0, 0, 0, 2], "of the last copy");
     assert_eq!(copy(&lun, &[]), 0, "nothing");
-}
-
-#[test]
-fn zeros_become_holes() {
-    let lun = numbered(Vec::new());
-    image(&lun).volume.state().bytes[..1024].fill(0);
-    assert_eq!(copy(&lun, &[(0, 8, 2)]), 0);
-    assert_eq!(numbers(&lun)[8..10], [0, 0]);
 }
 
 #[test]
@@ -104,14 +82,6 @@ fn with_cache_through_zeros_are_written_durably() {
     assert_eq!(copy(&lun, &[(0, 8, 2)]), 0);
     assert_eq!(numbers(&lun)[8..10], [0, 0]);
     assert_eq!(image(&lun).durable_writes.load(Ordering::SeqCst), 1, "a hole may come undone");
-}
-
-#[test]
-fn the_outcome_can_be_asked_for() {
-    let lun = numbered(Vec::new());
-    assert_eq!(copy(&lun, &[(0, 8, 2), (8, 4, 1)]), 0);
-    let answer = lun.copies.answer(&crate::scsi::Cdb::new(&[0x84, 0, 1])).unwrap();
-    assert_eq!(answer, [0, 0, 0, 8, 1, 0, 2, 1, 0, 0, 0, 1]);
 }
 
 #[test]

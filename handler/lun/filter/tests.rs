@@ -21,7 +21,7 @@ fn filtered(cdb: &[u8]) -> Option<Status> {
 
 #[expect(clippy::unnecessary_wraps, reason = "compared with what filtered says")]
 fn pointing(byte: u16, bit: impl Into<Option<u8>>) -> Option<Status> {
-    Some(Status::Sense(Sense::invalid_field_in_cdb(byte, bit)))
+    Some(wrong(byte, bit))
 }
 
 #[test]

@@ -36,15 +36,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::backend::Backend;
-use super::super::error::Op;
 use super::super::heartbeat::OwnerHeartbeat;
 use super::super::outage::Outage;
-use crate::scsi::{Sense, Status};
+use crate::scsi::{Op, Sense, Status};
 
 /// Interval between two queries of the owner, while commands are refused.
 const QUERY_INTERVAL: Duration = Duration::from_millis(500);
 
-/// State of the storage.
+/// State of the storage; `since` the start of an outage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::lun) enum Storage {
     /// The image has not been opened yet.
@@ -52,15 +51,9 @@ pub(in crate::lun) enum Storage {
     /// No outage is known.
     Up,
     /// An outage: commands fail, or may.
-    Down {
-        /// Start of the outage.
-        since: Instant,
-    },
+    Down { since: Instant },
     /// An outage from which the bricks return one by one.
-    Settling {
-        /// Start of the outage.
-        since: Instant,
-    },
+    Settling { since: Instant },
     /// The LUN is closed.
     Closed,
 }
@@ -117,7 +110,6 @@ pub(super) struct State<B> {
 }
 
 impl<B: Backend> State<B> {
-    /// Decides about a command.
     pub(super) fn decide(&mut self, request: Request) -> Verdict<B> {
         let image = match (self.storage, &self.image) {
             (Storage::Closed, _) => return Verdict::Answer(Status::Busy),

@@ -39,22 +39,11 @@ fn assert_line(
     for op in OPS {
         let expected = match op {
             Op::Read | Op::Verify | Op::LbaStatus => &read,
-            Op::Write
-            | Op::WriteSame
-            | Op::Unmap
-            | Op::CompareAndWrite
-            | Op::OrWrite
-            | Op::Copy => &write,
             Op::Flush => &flush,
+            _ => &write,
         };
-        assert_eq!(
-            gets(
-                lun,
-                Request::Io(op, (!in_range && op != Op::Flush).then_some(Status::OutOfRange))
-            ),
-            *expected,
-            "{what}: {op:?}"
-        );
+        let refusal = (!in_range && op != Op::Flush).then_some(Status::OutOfRange);
+        assert_eq!(gets(lun, Request::Io(op, refusal)), *expected, "{what}: {op:?}");
     }
     assert_eq!(gets(lun, Request::TestUnitReady), test, "{what}: TEST UNIT READY");
 }
@@ -165,11 +154,8 @@ fn an_image_that_comes_too_late_does_not_open_a_closed_lun() {
     let volume = Volume::new();
     let lun = closed_lun(&volume, "");
     lun.gate.close();
-    assert!(
-        lun.gate
-            .open(Opened { image: volume.open(), writable: true }, Lock::Unfenced, None)
-            .is_err()
-    );
+    let opened = Opened { image: volume.open(), writable: true };
+    assert!(lun.gate.open(opened, Lock::Unfenced, None).is_err());
     assert!(lun.gate.image().is_none());
     assert_eq!(lun.size.bytes(), SIZE as u64);
 }

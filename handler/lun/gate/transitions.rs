@@ -10,6 +10,7 @@ use super::{Gate, Lock, Storage};
 use crate::log;
 use crate::metrics::Event;
 use crate::scsi::Status;
+use crate::threads;
 
 /// Transitions of the storage.
 impl<B: Backend> Gate<B> {
@@ -24,7 +25,7 @@ impl<B: Backend> Gate<B> {
     /// says nothing.
     #[cold]
     pub(in crate::lun) fn storage_is_back(&self) {
-        let mut state = self.state();
+        let mut state = threads::lock(&self.state);
         let Storage::Down { since } = state.storage else { return };
         self.set_storage(&mut state, Storage::Up);
         drop(state);
@@ -35,7 +36,7 @@ impl<B: Backend> Gate<B> {
     /// Status of the command.
     pub(in crate::lun) fn storage_failed(&self) -> Status {
         let now = Instant::now();
-        let mut state = self.state();
+        let mut state = threads::lock(&self.state);
         state.outage.failed(now);
         let since = state.outage_since();
         let status = state.outage.status(since.unwrap_or(now), now);
@@ -62,7 +63,7 @@ impl<B: Backend> Gate<B> {
     /// Status of a command that has failed in a way that may pass, if it is worth another try.
     pub(in crate::lun) fn retry_transient(&self) -> Option<Status> {
         let now = Instant::now();
-        let mut state = self.state();
+        let mut state = threads::lock(&self.state);
         if state.outage_since().is_some() {
             drop(state);
             return Some(self.storage_failed());
@@ -73,7 +74,7 @@ impl<B: Backend> Gate<B> {
     /// Holds commands back while bricks return, or lets them probe the storage. Without an outage
     /// it does nothing.
     pub(in crate::lun) fn set_settling(&self, settling: bool) {
-        let mut state = self.state();
+        let mut state = threads::lock(&self.state);
         if let Some(since) = state.outage_since() {
             let storage =
                 if settling { Storage::Settling { since } } else { Storage::Down { since } };
@@ -83,7 +84,7 @@ impl<B: Backend> Gate<B> {
 
     /// Whether nothing has failed for a while.
     pub(in crate::lun) fn is_quiet(&self) -> bool {
-        self.state().outage.is_quiet(Instant::now())
+        threads::lock(&self.state).outage.is_quiet(Instant::now())
     }
 }
 
@@ -91,7 +92,7 @@ impl<B: Backend> Gate<B> {
 impl<B: Backend> Gate<B> {
     /// Records that the lock is held on `image`. False if that is not the LUN's image any more.
     pub(in crate::lun) fn lock_held(&self, image: &Arc<B>) -> bool {
-        let mut state = self.state();
+        let mut state = threads::lock(&self.state);
         if !state.image.as_ref().is_some_and(|current| Arc::ptr_eq(current, image)) {
             return false;
         }
@@ -105,7 +106,7 @@ impl<B: Backend> Gate<B> {
 
     /// Enters standby: the lock is not held. The state before.
     pub(in crate::lun) fn stand_by(&self) -> Lock {
-        let mut state = self.state();
+        let mut state = threads::lock(&self.state);
         let before = std::mem::replace(&mut state.lock, Lock::Standby);
         if before != Lock::Standby {
             self.meter.count(Event::Standby);
@@ -115,7 +116,7 @@ impl<B: Backend> Gate<B> {
 
     /// Leaves standby: the bricks do not enforce the lock after all. A lock that is held stays.
     pub(in crate::lun) fn unfence(&self) {
-        let mut state = self.state();
+        let mut state = threads::lock(&self.state);
         if state.lock == Lock::Standby {
             state.lock = Lock::Unfenced;
         }

@@ -3,11 +3,11 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use super::super::testing::{
-    Fault, GOOD, Memory, Seen, Volume, away, eventually, flush, image, lun_of, read, submit_write,
-    write,
+    Fault, GOOD, Memory, Seen, Volume, away, eventually, flush, image, lun_of, owner, read,
+    submit_write, write,
 };
 use super::*;
 use crate::scsi::Status;
@@ -28,12 +28,10 @@ fn freeze(image: &Weak<Memory>, frozen: bool) {
     image.upgrade().unwrap().freeze(frozen);
 }
 
-/// A LUN that holds the lock.
-fn owner(volume: &Arc<Volume>) -> Arc<Lun<Memory>> {
-    let lun = lun_of(volume, "");
-    super::super::lock::acquire_for_io(&lun);
-    assert_eq!(lun.gate.lock(), Lock::Held);
-    lun
+/// Moves the LUN on a thread of its own.
+fn start_move(lun: &Arc<Lun<Memory>>) -> JoinHandle<()> {
+    let lun = Arc::clone(lun);
+    thread::Builder::new().spawn(move || move_to_current_graph(&lun)).unwrap()
 }
 
 #[test]
@@ -73,10 +71,7 @@ fn with_writes_held_back_they_are_flushed_before_the_new_graph_is_written_to() {
     let old = supersede(&lun);
     freeze(&old, true);
     let before = submit_write(&lun, 1);
-    let mover = {
-        let lun = Arc::clone(&lun);
-        thread::Builder::new().spawn(move || move_to_current_graph(&lun)).unwrap()
-    };
+    let mover = start_move(&lun);
     thread::sleep(Duration::from_millis(200));
     let during = submit_write(&lun, 2);
     assert!(during.is_pending_for(Duration::from_millis(200)), "not held");
@@ -106,8 +101,7 @@ const WRITE_ERROR: Seen = Seen::Answered(4);
 
 #[test]
 fn an_owner_takes_its_lock_along_without_the_core_noticing() {
-    let volume = Volume::fenced();
-    let lun = owner(&volume);
+    let (volume, lun) = owner();
     let old = supersede(&lun);
     old.upgrade().unwrap().delay(Duration::from_millis(50));
     let before: Vec<_> = (0..4).map(|n| submit_write(&lun, n)).collect();
@@ -124,44 +118,31 @@ fn an_owner_takes_its_lock_along_without_the_core_noticing() {
 }
 
 #[test]
-fn a_lock_that_another_gateway_has_had_is_not_taken_back() {
-    let volume = Volume::fenced();
-    let lun = owner(&volume);
-    supersede(&lun);
-    // It has taken the lock, served commands, and left: nobody has it.
-    {
-        let mut state = volume.state();
-        state.holder = None;
-        state.heartbeat = Some(String::from("other 1 1.1"));
+fn a_lock_that_another_gateway_has_or_has_had_is_left_to_it() {
+    for (holder, heartbeat) in [
+        (Some(77), None),
+        // It has taken the lock, served commands, and left: nobody has it.
+        (None, Some(String::from("other 1 1.1"))),
+        // Or died. A heartbeat needs no lock: one of this gateway, on its way meanwhile, has come
+        // last.
+        (None, None),
+    ] {
+        let (volume, lun) = owner();
+        supersede(&lun);
+        let last = heartbeat.or_else(|| volume.state().heartbeat.clone());
+        (volume.state().holder, volume.state().heartbeat) = (holder, last.clone());
+        move_to_current_graph(&lun);
+        assert_eq!((lun.gate.lock(), volume.state().holder), (Lock::Standby, holder));
+        assert_eq!(volume.state().heartbeat, last, "{holder:?}");
     }
-    move_to_current_graph(&lun);
-    assert_eq!(lun.gate.lock(), Lock::Standby);
-    assert_eq!(volume.state().holder, None);
-    assert_eq!(volume.state().heartbeat.as_deref(), Some("other 1 1.1"));
-}
-
-#[test]
-fn a_late_heartbeat_does_not_give_a_lost_lock_back() {
-    let volume = Volume::fenced();
-    let lun = owner(&volume);
-    supersede(&lun);
-    let own = volume.state().heartbeat.clone();
-    // Another gateway has taken the lock, served commands, and died. A heartbeat needs no lock:
-    // one of this gateway, on its way meanwhile, has come last.
-    volume.state().holder = None;
-    move_to_current_graph(&lun);
-    assert_eq!((lun.gate.lock(), volume.state().holder), (Lock::Standby, None));
-    assert_eq!(volume.state().heartbeat, own);
 }
 
 #[test]
 fn a_move_waits_for_a_heartbeat_that_is_under_way() {
-    let volume = Volume::fenced();
-    let lun = owner(&volume);
-    assert_eq!(write(&lun), GOOD);
+    let (volume, lun) = owner();
     let old = supersede(&lun);
     old.upgrade().unwrap().delay(Duration::from_millis(300));
-    super::super::lock::send_heartbeat(&lun);
+    lock::send_heartbeat(&lun);
     move_to_current_graph(&lun);
     assert!(has_moved(&lun, &old));
     let left_by_move = volume.state().heartbeat.clone();
@@ -171,8 +152,7 @@ fn a_move_waits_for_a_heartbeat_that_is_under_way() {
 
 #[test]
 fn a_lock_is_not_acquired_while_a_replaced_image_has_a_write_in_flight() {
-    let volume = Volume::fenced();
-    let lun = owner(&volume);
+    let (volume, lun) = owner();
     let old = image(&lun);
     old.freeze(true);
     let pending = submit_write(&lun, 1);
@@ -180,39 +160,25 @@ fn a_lock_is_not_acquired_while_a_replaced_image_has_a_write_in_flight() {
     assert!(replace(&lun, opened).is_ok());
     // Given back by the bricks, or by whoever has owned the image meanwhile.
     (volume.state().holder, volume.state().heartbeat) = (None, Some(String::new()));
-    super::super::lock::acquire_for_io(&lun);
+    lock::acquire_for_io(&lun);
     assert_eq!(lun.gate.lock(), Lock::Standby, "a write from before is under way");
     old.freeze(false);
     pending.wait();
     drop(old);
     eventually("the lock is acquired", || {
-        super::super::lock::acquire_for_io(&lun);
+        lock::acquire_for_io(&lun);
         lun.gate.lock() == Lock::Held
     });
 }
 
 #[test]
-fn a_lock_that_another_gateway_has_is_left_to_it() {
-    let volume = Volume::fenced();
-    let lun = owner(&volume);
-    supersede(&lun);
-    volume.state().holder = Some(77);
-    move_to_current_graph(&lun);
-    assert_eq!((lun.gate.lock(), volume.state().holder), (Lock::Standby, Some(77)));
-}
-
-#[test]
 fn a_move_that_has_to_wait_too_long_is_given_up_and_what_waited_is_served() {
-    let volume = Volume::fenced();
-    let lun = owner(&volume);
+    let (_, lun) = owner();
     let old = supersede(&lun);
     freeze(&old, true);
     let before = submit_write(&lun, 1);
     let begin = Instant::now();
-    let mover = {
-        let lun = Arc::clone(&lun);
-        thread::Builder::new().spawn(move || move_to_current_graph(&lun)).unwrap()
-    };
+    let mover = start_move(&lun);
     thread::sleep(Duration::from_millis(500));
     let during = submit_write(&lun, 2);
     mover.join().unwrap();

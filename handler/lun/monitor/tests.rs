@@ -5,16 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
-use super::super::testing::{GOOD, Memory, Volume, image, lun_of, write};
+use super::super::testing::{image, owner};
 use super::*;
-
-fn owner() -> (Arc<Volume>, Arc<Lun<Memory>>) {
-    let volume = Volume::fenced();
-    let lun = lun_of(&volume, "");
-    lock::acquire_for_io(&lun);
-    assert_eq!(write(&lun), GOOD);
-    (volume, lun)
-}
 
 #[test]
 fn a_frozen_volume_and_slow_ones_do_not_delay_the_heartbeats_of_256_luns() {

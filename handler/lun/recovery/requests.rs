@@ -2,8 +2,10 @@
 //! Requests of a LUN to its `glfs-recover` thread, and whether there is one.
 
 use std::collections::BTreeSet;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex};
 use std::time::Duration;
+
+use crate::threads;
 
 /// Requests of one LUN. The thread keeps this, and the LUN only while it works: a LUN that is
 /// closed meanwhile is freed.
@@ -34,13 +36,9 @@ pub(in crate::lun) enum Task {
 }
 
 impl Recovery {
-    fn lock(&self) -> MutexGuard<'_, Requests> {
-        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Adds a task. `recovery::start` starts a thread for it, now or at the monitor's next tick.
     pub(in crate::lun) fn request(&self, task: Task) {
-        self.lock().tasks.insert(task);
+        threads::lock(&self.requests).tasks.insert(task);
         self.wake.notify_all();
     }
 
@@ -52,25 +50,23 @@ impl Recovery {
     /// Whether the caller is to start a thread: there is none, and there are tasks, or it is
     /// `wanted` without.
     pub(super) fn claim(&self, wanted: bool) -> bool {
-        let mut requests = self.lock();
+        let mut requests = threads::lock(&self.requests);
         let start = !requests.running && (wanted || !requests.tasks.is_empty());
         requests.running |= start;
         start
     }
 
-    /// Takes the next task.
     pub(super) fn take(&self) -> Option<Task> {
-        self.lock().tasks.pop_first()
+        threads::lock(&self.requests).tasks.pop_first()
     }
 
-    /// Drops all tasks.
     pub(super) fn clear(&self) {
-        self.lock().tasks.clear();
+        threads::lock(&self.requests).tasks.clear();
     }
 
     /// Sleeps until there is a task, for `time` at most.
     pub(super) fn sleep(&self, time: Duration) {
-        let requests = self.lock();
+        let requests = threads::lock(&self.requests);
         if requests.tasks.is_empty() {
             drop(self.wake.wait_timeout(requests, time));
         }
@@ -78,18 +74,18 @@ impl Recovery {
 
     /// Notes that the thread ends, unless a task has come meanwhile. Whether it ends.
     pub(super) fn finish(&self) -> bool {
-        let mut requests = self.lock();
+        let mut requests = threads::lock(&self.requests);
         requests.running = !requests.tasks.is_empty();
         !requests.running
     }
 
     /// Notes that the thread has ended, or could not be started.
     pub(super) fn stopped(&self) {
-        self.lock().running = false;
+        threads::lock(&self.requests).running = false;
     }
 
     #[cfg(test)]
     pub(super) fn is_running(&self) -> bool {
-        self.lock().running
+        threads::lock(&self.requests).running
     }
 }

@@ -76,10 +76,7 @@ fn a_panic_costs_an_attempt_and_not_the_lun() {
 
 #[test]
 fn a_panic_while_commands_are_held_back_does_not_hold_them_for_ever() {
-    let lun = lun(vec![Fault::Fails(Errno::ENOTCONN)]);
-    let image = image(&lun);
-    image.replicated.store(true, Ordering::SeqCst);
-    *image.bricks.lock().unwrap() = Ok(Bricks { connected: 3, all: 3 });
+    let (lun, image) = replicated(vec![Fault::Fails(Errno::ENOTCONN)], 3);
     image.panics.store(true, Ordering::SeqCst);
     assert_eq!(write(&lun), FAILED, "the outage begins");
     eventually("the thread has panicked", || !lun.recovery.is_running());
@@ -89,12 +86,18 @@ fn a_panic_while_commands_are_held_back_does_not_hold_them_for_ever() {
     eventually("the LUN serves", || write(&lun) == GOOD);
 }
 
-/// A LUN of three copies, all of whose bricks but `away` have just come back.
-fn after_an_outage(away: u64) -> (Arc<Lun<Memory>>, Arc<Memory>) {
-    let lun = lun(vec![Fault::Fails(Errno::ENOTCONN)]);
+/// A LUN of three copies, so many of whose bricks can be reached.
+fn replicated(faults: Vec<Fault>, connected: u64) -> (Arc<Lun<Memory>>, Arc<Memory>) {
+    let lun = lun(faults);
     let image = image(&lun);
     image.replicated.store(true, Ordering::SeqCst);
-    *image.bricks.lock().unwrap() = Ok(Bricks { connected: 3 - away, all: 3 });
+    *image.bricks.lock().unwrap() = Ok(Bricks { connected, all: 3 });
+    (lun, image)
+}
+
+/// A LUN of three copies, all of whose bricks but `away` have just come back.
+fn after_an_outage(away: u64) -> (Arc<Lun<Memory>>, Arc<Memory>) {
+    let (lun, image) = replicated(vec![Fault::Fails(Errno::ENOTCONN)], 3 - away);
     assert_eq!(write(&lun), FAILED, "the outage begins");
     (lun, image)
 }
@@ -146,17 +149,8 @@ fn bricks_that_can_never_be_counted_are_not_waited_for_for_ever() {
 }
 
 #[test]
-fn where_there_is_one_copy_nothing_is_waited_for() {
-    let lun = lun(vec![Fault::Fails(Errno::ENOTCONN)]);
-    assert_eq!((write(&lun), write(&lun)), (FAILED, GOOD));
-}
-
-#[test]
 fn a_lun_that_was_idle_while_the_quorum_was_away_waits_for_the_bricks_too() {
-    let lun = lun(Vec::new());
-    let image = image(&lun);
-    image.replicated.store(true, Ordering::SeqCst);
-    *image.bricks.lock().unwrap() = Ok(Bricks { connected: 1, all: 3 });
+    let (lun, image) = replicated(Vec::new(), 1);
     image.losses.store(2, Ordering::SeqCst);
     tick(&lun);
     eventually("the loss is noticed", || lun.gate.outage().is_some());
@@ -167,10 +161,7 @@ fn a_lun_that_was_idle_while_the_quorum_was_away_waits_for_the_bricks_too() {
 
 #[test]
 fn one_brick_of_three_that_goes_away_disturbs_nobody() {
-    let lun = lun(Vec::new());
-    let image = image(&lun);
-    image.replicated.store(true, Ordering::SeqCst);
-    *image.bricks.lock().unwrap() = Ok(Bricks { connected: 2, all: 3 });
+    let (lun, image) = replicated(Vec::new(), 2);
     image.losses.store(1, Ordering::SeqCst);
     tick(&lun);
     thread::sleep(Duration::from_millis(300));

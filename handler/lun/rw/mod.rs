@@ -7,9 +7,9 @@ use nix::errno::Errno;
 
 use super::Lun;
 use super::backend::{Backend, Data, Durability, Request};
-use super::error::{Op, kind};
+use super::error::kind;
 use crate::runner::Command;
-use crate::scsi::Status;
+use crate::scsi::{Op, Status};
 
 /// A READ or WRITE in flight: the command knows what data is left, this where it goes.
 struct Transfer<B: Backend> {

@@ -2,16 +2,14 @@
 //! READ and WRITE over a backend in memory that does what real ones do on bad days.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use nix::errno::Errno;
 use proptest::prelude::*;
 
-use std::time::Instant;
-
 use super::super::testing::{Fault, Memory, SIZE, image, lun};
 use super::*;
 use crate::runner::testing::command;
-use crate::runner::{Lun as _, Rejected};
 
 /// Submits a READ or WRITE; its status and data.
 fn run(lun: &Arc<Lun<Memory>>, op: Op, offset: usize, data: Vec<u8>) -> (i32, Vec<u8>) {
@@ -19,23 +17,6 @@ fn run(lun: &Arc<Lun<Memory>>, op: Op, offset: usize, data: Vec<u8>) -> (i32, Ve
     transfer(Arc::clone(lun), &*image(lun), command, op, offset as u64);
     let answer = answers.recv().unwrap();
     (answer.status, answer.data)
-}
-
-#[test]
-fn what_does_not_fit_is_given_back_and_not_served() {
-    let (command, _answers) = command(vec![0; 1024], 700);
-    let Err(Rejected(command, status)) = lun(Vec::new()).read(command, SIZE as u64 - 512) else {
-        panic!("served")
-    };
-    assert_eq!(status, Status::OutOfRange);
-    command.complete(status);
-}
-
-#[test]
-fn a_dropped_command_is_answered_with_hardware_error() {
-    let (command, answers) = command(vec![0; 512], 512);
-    drop(command);
-    assert_eq!(answers.recv().unwrap().status, 13);
 }
 
 #[test]

@@ -57,6 +57,10 @@ pub(super) enum SizeChange {
 }
 
 impl SizeMonitor {
+    pub(super) fn new(grow: Grow) -> Self {
+        Self { grow, image: Image::Fits, accepted: None, kernel_differs: false }
+    }
+
     /// Judges an image of `whole` bytes in blocks, beside a LUN of `lun` bytes. `written`:
     /// initiators may have changed it since the last look.
     pub(super) fn judge(
@@ -116,13 +120,9 @@ mod tests {
         ImageStat { bytes, allocated, modified: (modified, 0) }
     }
 
-    fn monitor(grow: Grow) -> SizeMonitor {
-        SizeMonitor { grow, image: Image::Fits, accepted: None, kernel_differs: false }
-    }
-
     /// What an image that has grown from 8 to 64 asks for, by its looks, one every three seconds.
     fn announced(looks: impl IntoIterator<Item = (ImageStat, bool)>) -> Option<u64> {
-        let (mut monitor, begin) = (monitor(Grow::Auto), Instant::now());
+        let (mut monitor, begin) = (SizeMonitor::new(Grow::Auto), Instant::now());
         (0..).step_by(3).zip(looks).find_map(|(second, (stat, written))| {
             match monitor.judge(8, stat.bytes, stat, written, begin + Duration::from_secs(second)) {
                 SizeChange::Nothing => None,
@@ -130,11 +130,6 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         })
-    }
-
-    #[test]
-    fn an_image_at_rest_is_announced_after_ten_seconds() {
-        assert_eq!(announced([(stat(64, 8, 0), false); 9]), Some(12));
     }
 
     #[test]
@@ -161,7 +156,7 @@ mod tests {
 
     #[test]
     fn looks_that_are_far_apart_prove_nothing() {
-        let (mut monitor, begin) = (monitor(Grow::Auto), Instant::now());
+        let (mut monitor, begin) = (SizeMonitor::new(Grow::Auto), Instant::now());
         for second in [0, 30, 60, 90] {
             let now = begin + Duration::from_secs(second);
             assert_eq!(monitor.judge(8, 64, stat(64, 8, 0), false, now), SizeChange::Nothing);
@@ -169,17 +164,8 @@ mod tests {
     }
 
     #[test]
-    fn by_hand_nothing_is_announced() {
-        let (mut monitor, begin) = (monitor(Grow::Manual), Instant::now());
-        for second in 0..60 {
-            let now = begin + Duration::from_secs(second);
-            assert_eq!(monitor.judge(8, 64, stat(64, 8, 0), false, now), SizeChange::Nothing);
-        }
-    }
-
-    #[test]
     fn an_image_that_stays_cut_off_is_an_error_after_a_minute_and_once() {
-        let (mut monitor, begin) = (monitor(Grow::Auto), Instant::now());
+        let (mut monitor, begin) = (SizeMonitor::new(Grow::Auto), Instant::now());
         let findings: Vec<_> = (0..70)
             .map(|second| {
                 monitor.judge(64, 8, stat(8, 8, 0), true, begin + Duration::from_secs(second))

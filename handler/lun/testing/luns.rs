@@ -2,7 +2,7 @@
 //! LUNs on volumes in memory, and their commands.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,22 +11,12 @@ use nix::errno::Errno;
 
 use super::super::Lun;
 use super::super::backend::{OpenError, OpenErrorKind, Opened, Source};
-use super::super::copy::Results;
-use super::super::flush::Flushes;
-use super::super::gate::Gate;
 use super::super::geometry::BlockSize;
-use super::super::image::MoveAttempts;
-use super::super::image_locking::{ImageLocking, before_open};
-use super::super::recovery::Recovery;
-use super::super::size::Size;
-use super::super::space::AskingForSpace;
-use super::super::space_warning::SpaceWarning;
-use super::super::unflushed::UnflushedWrites;
-use super::super::unmap::Fills;
+use super::super::lock::acquire_for_io;
 use super::{Fault, Memory, SIZE, Volume};
-use crate::config::{Cache, Config, CopyRange, Grow, LogLevel};
+use crate::config::{Config, LogLevel};
 use crate::log::Log;
-use crate::runner::testing::{Answer, command, device_handle};
+use crate::runner::testing::{Answer, command, command_of, device_handle};
 use crate::runner::{Lun as _, Rejected};
 use crate::scsi::Status;
 
@@ -37,16 +27,12 @@ impl Source for Opener {
     type Backend = Memory;
 
     fn open(&self, _: Duration, _: Option<Instant>) -> Result<Opened<Memory>, OpenError> {
-        let refused = {
+        let (panics, refused) = {
             let mut state = self.0.state();
-            let panics = std::mem::take(&mut state.open_panics);
-            (panics, state.refused.pop_front())
+            (std::mem::take(&mut state.open_panics), state.refused.pop_front())
         };
-        assert!(!refused.0, "the open that was to panic");
-        match refused.1 {
-            Some(not) => Err(not),
-            None => Ok(Opened { image: self.0.open(), writable: true }),
-        }
+        assert!(!panics, "the open that was to panic");
+        refused.map_or_else(|| Ok(Opened { image: self.0.open(), writable: true }), Err)
     }
 
     fn set_log_level(&self, _: LogLevel) {}
@@ -75,31 +61,11 @@ fn closed_lun_again(volume: &Arc<Volume>, options: &str, label: &str) -> Arc<Lun
     let config: Config = format!("glfs/v@h/{label}{options}").parse().unwrap();
     let log = Arc::new(Log::new(label.to_owned()));
     let meter = crate::metrics::register(label, &log);
+    let (source, block_size) = (Box::new(Opener(Arc::clone(volume))), BlockSize::new(512).unwrap());
     Arc::new(Lun {
-        gate: Gate::new(&config, before_open(&config), &log, &meter),
-        source: Box::new(Opener(Arc::clone(volume))),
         open_timeout: Duration::from_secs(1),
-        holds_writes_back: config.cache == Cache::Writeback,
-        write_through: config.cache == Cache::Through,
-        block_size: BlockSize::new(512).unwrap(),
-        size: Size::new(SIZE as u64, Grow::Auto),
-        space_warning: SpaceWarning::new(config.space_warning),
-        device: device_handle(),
-        storage_check_running: AtomicBool::new(false),
-        brick_losses: AtomicU64::new(0),
-        locking: ImageLocking::new(&config),
-        recovery: Arc::new(Recovery::default()),
-        moves: MoveAttempts::default(),
-        unflushed: UnflushedWrites::of(label),
-        fills: Fills::new(),
-        flushes: Flushes::default(),
-        copies: Results::default(),
-        copies_with_others: config.copy == CopyRange::Daemon,
         backstore: Some(format!("user_1/{label}")),
-        asking_for_space: AskingForSpace::default(),
-        cfgstring: String::new(),
-        log,
-        meter,
+        ..Lun::new(&config, source, block_size, SIZE as u64, device_handle(), log, meter)
     })
 }
 
@@ -118,7 +84,24 @@ pub(in crate::lun) fn lun(mut faults: Vec<Fault>) -> Arc<Lun<Memory>> {
     lun
 }
 
-/// The image of a LUN.
+/// A LUN that holds the lock of its volume's image, and has used it.
+pub(in crate::lun) fn owner() -> (Arc<Volume>, Arc<Lun<Memory>>) {
+    let volume = Volume::fenced();
+    let lun = lun_of(&volume, "");
+    acquire_for_io(&lun);
+    assert_eq!(write(&lun), GOOD);
+    (volume, lun)
+}
+
+/// A LUN of sixteen blocks, each full of its number plus one.
+pub(in crate::lun) fn numbered(faults: Vec<Fault>) -> Arc<Lun<Memory>> {
+    let lun = lun(faults);
+    for (number, block) in (1..).zip(image(&lun).volume.state().bytes.chunks_mut(512)) {
+        block.fill(number);
+    }
+    lun
+}
+
 pub(in crate::lun) fn image(lun: &Arc<Lun<Memory>>) -> Arc<Memory> {
     lun.gate.image().unwrap()
 }
@@ -186,6 +169,21 @@ pub(in crate::lun) fn flush(lun: &Arc<Lun<Memory>>) -> Seen {
 pub(in crate::lun) fn compare_and_write(lun: &Arc<Lun<Memory>>) -> Seen {
     let (command, answers) = command(vec![0; 1024], 512);
     Pending::of(Arc::clone(lun).compare_and_write(command, 0), answers).wait()
+}
+
+/// Submits a command that the table of commands leaves to the LUN; its answer to come.
+pub(in crate::lun) fn submit(
+    lun: &Arc<Lun<Memory>>,
+    cdb: &[u8],
+    data: Vec<u8>,
+    deadline: Option<Instant>,
+) -> Receiver<Answer> {
+    let (mut command, answers) = command_of(cdb, data, 20);
+    command.set_deadline(deadline);
+    if let Err(Rejected(command, status)) = Arc::clone(lun).serve(command) {
+        command.complete(status);
+    }
+    answers
 }
 
 /// Waits until `is` is the case, for 20 s at most.

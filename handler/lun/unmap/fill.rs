@@ -3,21 +3,21 @@
 
 use std::cmp::min;
 use std::collections::VecDeque;
-use std::fmt;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use nix::errno::Errno;
 
-use super::super::Lun;
 use super::super::backend::{Backend, Data, Request, ZeroMethod};
-use super::super::error::{Op, kind};
-use super::super::flush;
+use super::super::error::kind;
+use super::super::whole::Failure;
+use super::super::{Lun, flush, rw};
 use super::pattern::{Pattern, piece_size};
 use crate::iovec::Window;
 use crate::log;
 use crate::runner::Command;
-use crate::scsi::Status;
+use crate::scsi::{Op, Status};
+use crate::threads;
 
 /// Pieces of one LUN in flight. libgfapi keeps a copy of each that is written, so they are also the
 /// memory that fills take: 8 MiB, and the repeated block of each fill that has pieces among them.
@@ -45,13 +45,6 @@ struct State {
     verdict: Result<(), Failure>,
 }
 
-/// Why a fill ends before its end.
-#[derive(Debug, Clone, Copy)]
-enum Failure {
-    Storage(Errno),
-    Expired,
-}
-
 /// A part of a fill, at the backend.
 struct Piece<B: Backend> {
     fill: Arc<Fill<B>>,
@@ -64,9 +57,8 @@ struct Piece<B: Backend> {
 /// What to do next about a fill.
 enum Step<B: Backend> {
     Submit(Piece<B>),
-    /// All that is left is in flight.
-    Wait,
-    End,
+    /// It has ended, and is to be answered.
+    End(Arc<Fill<B>>),
 }
 
 impl<B: Backend> Fill<B> {
@@ -83,21 +75,18 @@ impl<B: Backend> Fill<B> {
         Self { lun, op, offset, pattern, repeated: OnceLock::new(), state: Mutex::new(state) }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Ends it, if its time is over; gives its next piece.
-    fn step(self: &Arc<Self>) -> Step<B> {
-        let mut state = self.state();
-        if !state.left.is_empty() && state.verdict.is_ok() && state.is_expired() {
+    /// Ends it, if its time is over; gives its next piece. `None`: all that is left is in flight.
+    fn step(self: &Arc<Self>) -> Option<Step<B>> {
+        let mut state = threads::lock(&self.state);
+        let is_expired = state.command.as_ref().is_some_and(Command::is_expired);
+        if !state.left.is_empty() && state.verdict.is_ok() && is_expired {
             state.verdict = Err(Failure::Expired);
         }
         if state.verdict.is_err() {
             state.left.clear();
         }
         let Some(Range { start, end }) = state.left.pop() else {
-            return if state.in_flight == 0 { Step::End } else { Step::Wait };
+            return (state.in_flight == 0).then(|| Step::End(Arc::clone(self)));
         };
         if let Some(image) = self.lun.gate.image() {
             state.method = image.unsupported().fall_back(state.method);
@@ -112,7 +101,7 @@ impl<B: Backend> Fill<B> {
             ZeroMethod::Write => self.data(&(start..middle)),
         };
         let (fill, range, method) = (Arc::clone(self), start..middle, state.method);
-        Step::Submit(Piece { fill, range, method, data, outcome: Err(Errno::EIO) })
+        Some(Step::Submit(Piece { fill, range, method, data, outcome: Err(Errno::EIO) }))
     }
 
     /// What is to be written to `range`.
@@ -145,12 +134,14 @@ impl<B: Backend> Fill<B> {
         if outcome.is_ok() {
             self.lun.served(self.op);
         }
-        let mut state = self.state();
+        let mut state = threads::lock(&self.state);
         state.in_flight = state.in_flight.saturating_sub(1);
         match end {
             Ok(end) if end < piece.end => state.left.push(end..piece.end),
             // The first one: those that follow are its consequences.
-            Err(errno) if state.verdict.is_ok() => state.verdict = Err(Failure::Storage(errno)),
+            Err(errno) if state.verdict.is_ok() => {
+                state.verdict = Err(Failure::Storage(self.op, errno));
+            }
             Ok(_) | Err(_) => {}
         }
     }
@@ -170,7 +161,7 @@ impl<B: Backend> Fill<B> {
     fn answer(&self) {
         let (lun, op, offset) = (&self.lun, self.op, self.offset);
         let (command, verdict) = {
-            let mut state = self.state();
+            let mut state = threads::lock(&self.state);
             (state.command.take(), state.verdict)
         };
         let Some(command) = command else { return };
@@ -183,19 +174,12 @@ impl<B: Backend> Fill<B> {
                 };
             }
             Ok(()) => return command.complete(Status::Ok),
-            Err(Failure::Storage(errno)) => {
+            Err(Failure::Storage(_, errno)) => {
                 let name = kind(op).name;
                 lun.log.failed(kind(op), format_args!("{name} offset={offset} failed: {errno}"));
                 lun.failed(op, errno)
             }
-            Err(Failure::Expired) => {
-                let name = kind(op).name;
-                lun.log.failed(
-                    kind(op),
-                    format_args!("{name} offset={offset} could not end before cmd_time_out"),
-                );
-                Status::Busy
-            }
+            Err(Failure::Expired) => rw::expired(lun, op, offset),
         };
         command.complete(status);
     }
@@ -205,12 +189,6 @@ impl<B: Backend> Fill<B> {
 /// after such a failure nothing is known of the range, and writing zeros may come too late.
 fn is_unsupported(errno: Errno) -> bool {
     matches!(errno, Errno::EOPNOTSUPP | Errno::ENOSYS | Errno::EINVAL)
-}
-
-impl State {
-    fn is_expired(&self) -> bool {
-        self.command.as_ref().is_some_and(Command::is_expired)
-    }
 }
 
 impl<B: Backend> Piece<B> {
@@ -256,20 +234,13 @@ struct Queue<B: Backend> {
     fills: VecDeque<Arc<Fill<B>>>,
 }
 
-/// What to do next about the fills of a LUN.
-enum Next<B: Backend> {
-    Submit(Piece<B>),
-    /// This one has ended, and is to be answered.
-    End(Arc<Fill<B>>),
-}
-
 /// Submits as many pieces as may be in flight, and answers what has ended.
 pub(super) fn submit<B: Backend>(lun: &Arc<Lun<B>>) {
     while let Some(next) = lun.fills.next() {
         match (next, lun.gate.image()) {
-            (Next::Submit(piece), Some(image)) => piece.submit(&*image),
-            (Next::Submit(piece), None) => piece.done(Err(Errno::ENOTCONN)),
-            (Next::End(fill), _) => fill.answer(),
+            (Step::Submit(piece), Some(image)) => piece.submit(&*image),
+            (Step::Submit(piece), None) => piece.done(Err(Errno::ENOTCONN)),
+            (Step::End(fill), _) => fill.answer(),
         }
     }
 }
@@ -281,39 +252,27 @@ impl<B: Backend> Fills<B> {
 
     /// Adds a fill, behind the others.
     pub(super) fn add(&self, fill: Fill<B>) {
-        self.queue().fills.push_back(Arc::new(fill));
+        threads::lock(&self.0).fills.push_back(Arc::new(fill));
     }
 
     /// A piece is not in flight any more.
     fn release(&self) {
-        let mut queue = self.queue();
+        let mut queue = threads::lock(&self.0);
         queue.in_flight = queue.in_flight.saturating_sub(1);
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue<B>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The first fill that can go on.
-    fn next(&self) -> Option<Next<B>> {
-        let mut queue = self.queue();
+    /// What to do next about the first fill that can go on.
+    fn next(&self) -> Option<Step<B>> {
+        let mut queue = threads::lock(&self.0);
         if queue.in_flight >= MAX_IN_FLIGHT {
             return None;
         }
-        let mut steps = queue.fills.iter().enumerate().map(|(index, fill)| (index, fill.step()));
-        match steps.find(|(_, step)| !matches!(step, Step::Wait))? {
-            (_, Step::Submit(piece)) => {
-                queue.in_flight += 1;
-                Some(Next::Submit(piece))
-            }
-            (index, Step::End) => queue.fills.remove(index).map(Next::End),
-            (_, Step::Wait) => None,
+        let mut fills = queue.fills.iter().enumerate();
+        let (index, step) = fills.find_map(|(index, fill)| Some((index, fill.step()?)))?;
+        match step {
+            Step::Submit(_) => queue.in_flight += 1,
+            Step::End(_) => drop(queue.fills.remove(index)),
         }
-    }
-}
-
-impl<B: Backend> fmt::Debug for Fills<B> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Fills").finish_non_exhaustive()
+        Some(step)
     }
 }

@@ -19,12 +19,14 @@ use std::sync::Arc;
 
 pub(super) use self::fill::Fills;
 use self::fill::{Fill, submit};
+#[cfg(test)]
+pub(super) use self::parameter_list::tests::list;
 pub(super) use self::parameter_list::{LONGEST, MAX_DESCRIPTORS, parse};
 use self::pattern::Pattern;
 use super::Lun;
 use super::backend::{Backend, ZeroMethod};
-use super::error::Op;
 use crate::runner::Command;
+use crate::scsi::Op;
 
 /// Bytes of the largest WRITE SAME: a volume that supports nothing better than writing ends it
 /// before the default deadline of 25 s even if each of its writes takes three seconds.

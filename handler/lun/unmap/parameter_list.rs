@@ -54,10 +54,11 @@ pub(in crate::lun) fn parse(list: &[u8], blocks: u64, max: u64) -> Result<Vec<Ra
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::lun) mod tests {
     use super::*;
 
-    fn list(descriptors: &[(u64, u32)]) -> Vec<u8> {
+    /// A list of these LBAs and numbers of blocks.
+    pub(in crate::lun) fn list(descriptors: &[(u64, u32)]) -> Vec<u8> {
         let length = u16::try_from(descriptors.len() * DESCRIPTOR).unwrap();
         let mut list = [(length + 6).to_be_bytes(), length.to_be_bytes(), [0; 2], [0; 2]].concat();
         for (lba, count) in descriptors {

@@ -85,8 +85,15 @@ fn both_formats_say_the_same() {
     assert_has(&text, &shared);
     assert_has(
         &text,
-        &["# TYPE tcmu_glfs_operations_total counter", "# TYPE tcmu_glfs_lun_info gauge"],
+        &[
+            "# HELP tcmu_glfs_operations_total Commands answered, including failed ones",
+            "# TYPE tcmu_glfs_operations_total counter",
+            "# HELP tcmu_glfs_lun_info Configuration of the LUN",
+            "# TYPE tcmu_glfs_lun_info gauge",
+            "# TYPE tcmu_glfs_size_bytes gauge",
+        ],
     );
+    assert!(!text.contains("# UNIT") && !text.contains("# EOF"));
 }
 
 #[test]

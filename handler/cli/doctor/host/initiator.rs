@@ -4,7 +4,7 @@
 //! where a target has two portals.
 
 use crate::files::Files;
-use crate::finding::{Finding, Place, Severity, word};
+use crate::finding::{Finding, word};
 
 /// Where open-iscsi keeps what it knows of targets: Debian, others.
 const NODES: [&str; 2] = ["/etc/iscsi/nodes", "/var/lib/iscsi/nodes"];
@@ -99,18 +99,13 @@ fn timeouts(target: &str, record: &str) -> Vec<Finding> {
         // 0 is never.
         let right = value.parse::<u64>().is_ok_and(|seconds| (1..=*most).contains(&seconds));
         (!right).then(|| {
-            let command =
-                format!("iscsiadm -m node -T {} -o update -n '{key}' -v {most}", word(target));
-            Finding::new(
-                Severity::Warning,
-                format!("{target} has two portals, and {key} is {value}"),
-                *why,
-            )
-            .by_hand(
-                Place::Host,
-                command,
-                "counts from the next login on; only if the target is served by LIO",
-            )
+            let target_word = word(target);
+            Finding::warning(format!("{target} has two portals, and {key} is {value}"))
+                .because(*why)
+                .on_host(format!(
+                    "iscsiadm -m node -T {target_word} -o update -n '{key}' -v {most}"
+                ))
+                .by_hand("counts from the next login on; only if the target is served by LIO")
         })
     });
     wrong.collect()
@@ -126,35 +121,24 @@ fn multipath(files: &Files) -> Option<Finding> {
     let text: String = texts.collect::<Vec<_>>().join("\n");
     let code: Vec<&str> = text.lines().filter_map(|line| line.split(['#', '!']).next()).collect();
     if !code.iter().any(|line| line.contains("LIO-ORG")) {
-        return Some(
-            Finding::new(
-                Severity::Warning,
-                "multipath has no section for LIO-ORG",
-                "paths are not preferred as the gateways say (ALUA), and what happens when all of \
-                 them are away is left to chance",
-            )
-            .fixed_by(
-                Place::Host,
-                format!(
-                    "mkdir -p {folder} && printf '%s\\n' '{}' >{folder}/tcmu-glfs.conf && \
-                     multipathd reconfigure",
-                    MULTIPATH.join("' '")
-                ),
-            ),
+        let missing = Finding::warning("multipath has no section for LIO-ORG").because(
+            "paths are not preferred as the gateways say (ALUA), and what happens when all of \
+             them are away is left to chance",
         );
+        return Some(missing.on_host(format!(
+            "mkdir -p {folder} && printf '%s\\n' '{}' >{folder}/tcmu-glfs.conf && \
+             multipathd reconfigure",
+            MULTIPATH.join("' '")
+        )));
     }
     let immediate = code.iter().any(|line| line.split_whitespace().eq(["failback", "immediate"]));
     immediate.then(|| {
-        Finding::new(
-            Severity::Warning,
-            "multipath has failback immediate",
-            "a gateway that comes and goes takes the LUN's lock along each time; 15 s let it \
-             settle",
-        )
-        .by_hand(
-            Place::Host,
-            "multipathd reconfigure",
-            "after you have written failback 15 into the section of LIO-ORG",
-        )
+        Finding::warning("multipath has failback immediate")
+            .because(
+                "a gateway that comes and goes takes the LUN's lock along each time; 15 s let it \
+                 settle",
+            )
+            .on_host("multipathd reconfigure")
+            .by_hand("after you have written failback 15 into the section of LIO-ORG")
     })
 }

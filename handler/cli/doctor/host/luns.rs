@@ -7,7 +7,7 @@ use handler_glfs::config::{Config, Fence, Site};
 
 use crate::configfs::{KernelLun, Sameness, sameness};
 use crate::files::Files;
-use crate::finding::{Finding, Place, Severity, word};
+use crate::finding::{Finding, Severity, word};
 
 /// The kernel makes this group for each LUN; tcmu-runner does not look at it.
 const NO_GROUP: &str = "default_tg_pt_gp";
@@ -90,7 +90,6 @@ const RULES: &[Rule] = &[
 ];
 
 impl Lun {
-    /// All of them.
     pub(super) fn all(files: &Files, site: &Site) -> Vec<Self> {
         KernelLun::all(files, site).into_iter().map(|lun| Self::read(files, lun)).collect()
     }
@@ -142,11 +141,12 @@ impl Lun {
             );
             let why = "initiators take them for separate disks, and overwrite each other's data; \
                        nothing fences LUNs of one gateway from each other";
-            Some(Finding::new(severity, what, why).by_hand(
-                Place::Host,
-                format!("targetcli /backstores/user:glfs delete {}", word(&other.name)),
-                "after its initiators have logged out",
-            ))
+            Some(
+                Finding::new(severity, what)
+                    .because(why)
+                    .on_host(delete(&other.name))
+                    .by_hand("after its initiators have logged out"),
+            )
         });
         same.collect()
     }
@@ -162,7 +162,7 @@ impl Lun {
             Ok(config) => config,
             Err(why) => {
                 let what = format!("LUN {name}: {}: {why}", self.cfgstring);
-                return vec![Finding::new(Severity::Error, what, "it cannot be served")];
+                return vec![Finding::error(what).because("it cannot be served")];
             }
         };
         let mut findings = self.attributes(config);
@@ -170,41 +170,28 @@ impl Lun {
         findings.extend(self.core_time_out(config.ping_timeout));
         if self.is_shared() && config.fence == Fence::Off {
             findings.push(
-                Finding::new(
-                    Severity::Warning,
-                    format!("LUN {name} has ALUA groups and fence=off"),
-                    "a gateway that hangs and wakes up writes old data over what has been written \
-                     through the other one (docs/fencing.md)",
-                )
-                .by_hand(
-                    Place::Host,
-                    format!(
-                        "targetcli /backstores/user:glfs delete \
-                                               {}",
-                        word(name)
-                    ),
-                    "create it again without fence=off",
-                ),
+                Finding::warning(format!("LUN {name} has ALUA groups and fence=off"))
+                    .because(
+                        "a gateway that hangs and wakes up writes old data over what has been \
+                         written through the other one (docs/fencing.md)",
+                    )
+                    .on_host(delete(name))
+                    .by_hand("create it again without fence=off"),
             );
         }
         if self.is_shared() && self.has_reservations {
-            let path = word(&format!("/backstores/user:glfs/{name}"));
             findings.push(
-                Finding::new(
-                    Severity::Warning,
-                    format!("LUN {name} has ALUA groups and emulate_pr=1"),
-                    "each gateway's kernel keeps reservations of its own: an initiator that \
-                     is fenced off by one of them writes through the other one, and a cluster that \
-                     trusts them loses data (docs/high-availability.md)",
-                )
-                .fixed_by(
-                    Place::Host,
-                    format!("targetcli {path} set attribute emulate_pr=0 && targetcli saveconfig"),
-                ),
+                Finding::warning(format!("LUN {name} has ALUA groups and emulate_pr=1"))
+                    .because(
+                        "each gateway's kernel keeps reservations of its own: an initiator that \
+                         is fenced off by one of them writes through the other one, and a cluster \
+                         that trusts them loses data (docs/high-availability.md)",
+                    )
+                    .on_host(self.set("emulate_pr", 0)),
             );
         }
         if findings.is_empty() {
-            findings.push(Finding::ok(format!("LUN {name}: timeouts, ALUA groups"), ""));
+            findings.push(Finding::ok(format!("LUN {name}: timeouts, ALUA groups")));
         }
         findings
     }
@@ -214,33 +201,29 @@ impl Lun {
         let judged = self.attributes.iter().filter_map(|(attribute, value)| {
             let rule = RULES.iter().find(|rule| rule.attribute == *attribute)?;
             let wanted = (rule.fixed)(value.parse().ok()?, config)?;
-            let finding = Finding::new(
-                rule.severity,
-                format!("LUN {name}: {attribute} is {value}"),
-                rule.why,
-            );
-            let path = word(&format!("/backstores/user:glfs/{name}"));
-            let set = format!(
-                "targetcli {path} set attribute {attribute}={wanted} && targetcli saveconfig"
-            );
+            let what = format!("LUN {name}: {attribute} is {value}");
+            let finding = Finding::new(rule.severity, what)
+                .because(rule.why)
+                .on_host(self.set(attribute, wanted));
             Some(match rule.when {
-                When::Always => finding.fixed_by(Place::Host, set),
-                When::BeforeExport if !self.exported => finding.fixed_by(Place::Host, set),
-                When::BeforeExport => finding.by_hand(
-                    Place::Host,
-                    set,
-                    "the kernel refuses it while a target exports the LUN",
-                ),
-                When::Creation => finding.by_hand(
-                    Place::Host,
-                    format!(
+                When::BeforeExport if self.exported => {
+                    finding.by_hand("the kernel refuses it while a target exports the LUN")
+                }
+                When::Always | When::BeforeExport => finding,
+                When::Creation => finding
+                    .on_host(format!(
                         "targetcli /backstores/user:glfs create ... control={attribute}={wanted}"
-                    ),
-                    "only when the LUN is created",
-                ),
+                    ))
+                    .by_hand("only when the LUN is created"),
             })
         });
         judged.collect()
+    }
+
+    /// The command that sets an attribute.
+    fn set(&self, attribute: &str, value: u64) -> String {
+        let path = word(&format!("/backstores/user:glfs/{}", self.name));
+        format!("targetcli {path} set attribute {attribute}={value} && targetcli saveconfig")
     }
 
     /// What tcmu-runner itself takes for too long.
@@ -248,22 +231,22 @@ impl Lun {
         let seconds: u64 = self.cfgstring.rsplit_once(";tcmur_cmd_time_out=")?.1.parse().ok()?;
         // A brick that hangs is given up after once to twice the time.
         let brick = ping_timeout.as_secs() * 2;
+        let wanted = brick + 10;
         (seconds > 0 && seconds <= brick).then(|| {
-            Finding::new(
-                Severity::Warning,
-                format!("LUN {}: tcmur_cmd_time_out is {seconds}", self.name),
-                format!(
-                    "a brick that hangs is given up after up to {brick} s (twice \
-                         ping-timeout=), and tcmu-runner reports its commands before that"
-                ),
-            )
-            .by_hand(
-                Place::Host,
-                format!("targetcli /backstores/user:glfs delete {}", word(&self.name)),
-                format!("create it again with tcmur_cmd_time_out={} or without", brick + 10),
-            )
+            Finding::warning(format!("LUN {}: tcmur_cmd_time_out is {seconds}", self.name))
+                .because(format!(
+                    "a brick that hangs is given up after up to {brick} s (twice ping-timeout=), \
+                     and tcmu-runner reports its commands before that"
+                ))
+                .on_host(delete(&self.name))
+                .by_hand(format!("create it again with tcmur_cmd_time_out={wanted} or without"))
         })
     }
+}
+
+/// The command that deletes a LUN.
+fn delete(lun: &str) -> String {
+    format!("targetcli /backstores/user:glfs delete {}", word(lun))
 }
 
 impl Group {
@@ -277,25 +260,23 @@ impl Group {
             |setting: &str| format!("targetcli {path} set alua {setting} && targetcli saveconfig");
         if self.access_type.contains("Explicit") {
             findings.push(
-                Finding::new(
-                    Severity::Error,
-                    what("alua_access_type", &self.access_type),
-                    "tcmu-runner knows implicit ALUA only, and answers HARDWARE ERROR to every \
-                     INQUIRY",
-                )
-                .fixed_by(Place::Host, set("alua_access_type=1")),
+                Finding::error(what("alua_access_type", &self.access_type))
+                    .because(
+                        "tcmu-runner knows implicit ALUA only, and answers HARDWARE ERROR to \
+                         every INQUIRY",
+                    )
+                    .on_host(set("alua_access_type=1")),
             );
         }
         // 1 is active/non-optimized.
-        if self.state == "1" && self.delay.parse::<u64>().is_ok_and(|milliseconds| milliseconds > 0)
-        {
+        let delays = self.delay.parse::<u64>().is_ok_and(|milliseconds| milliseconds > 0);
+        if self.state == "1" && delays {
             findings.push(
-                Finding::new(
-                    Severity::Warning,
-                    what("nonop_delay_msecs", &self.delay),
-                    "the kernel holds up every command on this path by so many milliseconds",
-                )
-                .fixed_by(Place::Host, set("nonop_delay_msecs=0")),
+                Finding::warning(what("nonop_delay_msecs", &self.delay))
+                    .because(
+                        "the kernel holds up every command on this path by so many milliseconds",
+                    )
+                    .on_host(set("nonop_delay_msecs=0")),
             );
         }
         findings

@@ -37,9 +37,14 @@ impl Host {
     pub(super) fn findings(&self) -> Vec<Finding> {
         let luns = self.luns.iter().flat_map(Lun::findings).chain(Lun::duplicates(&self.luns));
         let luns = luns.map(|finding| finding.about("lun"));
-        let daemon = daemon::findings(&self.files, !self.luns.is_empty(), self.socket.as_deref());
-        let services = service::findings(&self.files, &self.luns);
-        let services = daemon.into_iter().chain(services).map(|finding| finding.about("daemon"));
+        let has_luns = !self.luns.is_empty();
+        let mut services = Vec::new();
+        // Else this host is no gateway.
+        if has_luns || self.files.exists(service::RUNNER) {
+            services = daemon::findings(&self.files, has_luns, self.socket.as_deref());
+            services.extend(service::findings(&self.files, &self.luns));
+        }
+        let services = services.into_iter().map(|finding| finding.about("daemon"));
         let initiator = initiator::findings(&self.files).into_iter();
         luns.chain(services).chain(initiator.map(|finding| finding.about("initiator"))).collect()
     }

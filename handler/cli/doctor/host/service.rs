@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::luns::Lun;
 use crate::files::Files;
-use crate::finding::{Finding, Place, Severity};
+use crate::finding::{Finding, Severity};
 
 pub(super) const RUNNER: &str = "/usr/bin/tcmu-runner";
 /// The first whose interface the handler knows.
@@ -21,11 +21,7 @@ const DAEMON: &str = "tcmu-runner.service";
 const UNITS: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
 const ENABLED: &str = "/etc/systemd/system/multi-user.target.wants";
 
-/// Nothing, if this host is no gateway.
 pub(super) fn findings(files: &Files, luns: &[Lun]) -> Vec<Finding> {
-    if luns.is_empty() && !files.exists(RUNNER) {
-        return Vec::new();
-    }
     let mut findings = vec![runner(files), handler(files), log_level(files)];
     if !luns.is_empty() {
         findings.push(saved(files, luns));
@@ -46,20 +42,17 @@ fn runner(files: &Files) -> Finding {
         version.trim_start_matches('v').split('.').map_while(|part| part.parse().ok()).collect();
     let install = "apt-get install -y tcmu-runner || dnf install -y tcmu-runner";
     if numbers.is_empty() {
-        let what = "tcmu-runner is not installed, or does not tell its version";
-        return Finding::new(Severity::Error, what, "it is what serves LUNs")
-            .fixed_by(Place::Host, install);
+        return Finding::error("tcmu-runner is not installed, or does not tell its version")
+            .because("it is what serves LUNs")
+            .on_host(install);
     }
     let what = format!("tcmu-runner is {version}");
     if numbers.as_slice() < OLDEST.as_slice() {
-        return Finding::new(
-            Severity::Error,
-            what,
-            "the handler needs 1.5.4 and refuses what is older",
-        )
-        .fixed_by(Place::Host, install);
+        return Finding::error(what)
+            .because("the handler needs 1.5.4 and refuses what is older")
+            .on_host(install);
     }
-    Finding::ok(what, "")
+    Finding::ok(what)
 }
 
 fn handler(files: &Files) -> Finding {
@@ -70,17 +63,14 @@ fn handler(files: &Files) -> Finding {
     let mut places =
         places.chain(["/usr/lib64/tcmu-runner", "/usr/lib/tcmu-runner"].map(str::to_owned));
     match places.find(|place| files.exists(&format!("{place}/handler_glfs.so"))) {
-        Some(place) => Finding::ok(format!("handler_glfs.so is in {place}"), ""),
-        None => Finding::new(
-            Severity::Error,
-            "handler_glfs.so is not installed",
-            "tcmu-runner cannot serve LUNs of GlusterFS",
-        )
-        .by_hand(
-            Place::Host,
-            "apt install ./tcmu-runner-glusterfs_*.deb",
-            "in no distribution's repository: docs/install.md says how to get or build the package",
-        ),
+        Some(place) => Finding::ok(format!("handler_glfs.so is in {place}")),
+        None => Finding::error("handler_glfs.so is not installed")
+            .because("tcmu-runner cannot serve LUNs of GlusterFS")
+            .on_host("apt install ./tcmu-runner-glusterfs_*.deb")
+            .by_hand(
+                "in no distribution's repository: docs/install.md says how to get or build the \
+                 package",
+            ),
     }
 }
 
@@ -92,16 +82,13 @@ fn log_level(files: &Files) -> Finding {
         (key.trim() == "log_level").then(|| value.trim().parse::<u32>().ok())?
     });
     match set.next_back() {
-        Some(level) if level > 3 => Finding::new(
-            Severity::Warning,
-            format!("log_level is {level} in {FILE}"),
-            "a line is written, and waited for, with every command: slow, and the disk fills up",
-        )
-        .fixed_by(
-            Place::Host,
-            format!("sed -i 's/^[[:space:]]*log_level.*/log_level = 3/' {FILE}"),
-        ),
-        level => Finding::ok(format!("log_level of tcmu-runner is {}", level.unwrap_or(3)), ""),
+        Some(level) if level > 3 => Finding::warning(format!("log_level is {level} in {FILE}"))
+            .because(
+                "a line is written, and waited for, with every command: slow, and the disk fills \
+                 up",
+            )
+            .on_host(format!("sed -i 's/^[[:space:]]*log_level.*/log_level = 3/' {FILE}")),
+        level => Finding::ok(format!("log_level of tcmu-runner is {}", level.unwrap_or(3))),
     }
 }
 
@@ -109,13 +96,9 @@ fn log_level(files: &Files) -> Finding {
 fn saved(files: &Files, luns: &[Lun]) -> Finding {
     let text = SAVED.iter().find_map(|file| files.read(file)).unwrap_or_default();
     let json: Value = serde_json::from_str(&text).unwrap_or_default();
-    let objects = json
-        .get("storage_objects")
-        .and_then(Value::as_array)
-        .map(Vec::as_slice)
-        .unwrap_or_default();
     let is_saved = |lun: &&Lun| {
-        objects.iter().any(|object| {
+        let objects = json.get("storage_objects").and_then(Value::as_array);
+        objects.into_iter().flatten().any(|object| {
             let part = |name| object.get(name).and_then(Value::as_str);
             part("plugin") == Some("user")
                 && part("name") == Some(&lun.name)
@@ -125,47 +108,38 @@ fn saved(files: &Files, luns: &[Lun]) -> Finding {
     let unsaved: Vec<&str> =
         luns.iter().filter(|lun| !is_saved(lun)).map(|lun| lun.name.as_str()).collect();
     if unsaved.is_empty() {
-        return Finding::ok("all LUNs are in targetcli's saved configuration", "");
+        return Finding::ok("all LUNs are in targetcli's saved configuration");
     }
     let what =
         format!("not as they are in targetcli's saved configuration: LUN {}", unsaved.join(", "));
-    Finding::new(Severity::Warning, what, "after a reboot they are gone, or as they were")
-        .fixed_by(Place::Host, "targetcli saveconfig")
+    Finding::warning(what)
+        .because("after a reboot they are gone, or as they were")
+        .on_host("targetcli saveconfig")
 }
 
 /// Whether systemd starts the daemon and restores the LUNs, in this order.
 fn restored(files: &Files, luns: &[Lun]) -> Vec<Finding> {
-    let unit = |name: &str| {
-        UNITS
-            .iter()
-            .find(|folder| files.exists(&format!("{folder}/{name}")))
-            .map(|_| text_of(files, name))
-    };
-    let Some(restorer) = RESTORERS.into_iter().find(|name| unit(name).is_some()) else {
-        return Vec::new();
-    };
+    let is_there =
+        |name: &&str| UNITS.iter().any(|folder| files.exists(&format!("{folder}/{name}")));
+    let Some(restorer) = RESTORERS.into_iter().find(is_there) else { return Vec::new() };
     let mut findings = Vec::new();
     for service in [DAEMON, restorer] {
         findings.push(if files.path(&format!("{ENABLED}/{service}")).is_symlink() {
-            Finding::ok(format!("{service} is enabled"), "")
+            Finding::ok(format!("{service} is enabled"))
         } else {
-            Finding::new(
-                Severity::Warning,
-                format!("{service} is not enabled"),
-                "after a reboot there are no LUNs",
-            )
-            .fixed_by(Place::Host, format!("systemctl enable {service}"))
+            Finding::warning(format!("{service} is not enabled"))
+                .because("after a reboot there are no LUNs")
+                .on_host(format!("systemctl enable {service}"))
         });
     }
     if !after(&text_of(files, restorer), DAEMON) {
         findings.push(
-            Finding::new(
-                Severity::Warning,
-                format!("{restorer} does not wait for {DAEMON}"),
-                "targets may be exported before anybody answers for their LUNs, and initiators \
-                 that log in then see errors",
-            )
-            .fixed_by(Place::Host, drop_in(restorer, DAEMON)),
+            Finding::warning(format!("{restorer} does not wait for {DAEMON}"))
+                .because(
+                    "targets may be exported before anybody answers for their LUNs, and \
+                     initiators that log in then see errors",
+                )
+                .on_host(drop_in(restorer, DAEMON)),
         );
     }
     if !after(&text_of(files, DAEMON), "network-online.target") {
@@ -175,9 +149,11 @@ fn restored(files: &Files, luns: &[Lun]) -> Vec<Finding> {
         let severity = if fails { Severity::Warning } else { Severity::Note };
         let why = "LUNs are opened before the cluster can be reached: with open=defer (the \
                    default) they come up later, with open=fail not at all";
-        let finding =
-            Finding::new(severity, format!("{DAEMON} does not wait for the network"), why);
-        findings.push(finding.fixed_by(Place::Host, drop_in(DAEMON, "network-online.target")));
+        findings.push(
+            Finding::new(severity, format!("{DAEMON} does not wait for the network"))
+                .because(why)
+                .on_host(drop_in(DAEMON, "network-online.target")),
+        );
     }
     findings
 }
