@@ -68,7 +68,7 @@ fn fencing(file: &File) -> Result<Fencing, Errno> {
     })
 }
 
-/// Opens an image; an error is a sentence. Without `ReadWrite` nothing is changed by it.
+/// Opens an image; an error is a sentence. With `ReadOnly` nothing is changed by it.
 pub(crate) fn open(
     config: &Config,
     access: Access,

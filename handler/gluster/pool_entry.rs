@@ -85,7 +85,7 @@ impl PoolEntry {
         self.slot.try_lock().ok()?.connection.clone()
     }
 
-    /// All connections that images may be open on. None, while one is being made.
+    /// All connections that images may be open on; none, while one is being made.
     pub(super) fn all(&self) -> Vec<Arc<Connection>> {
         let Ok(mut slot) = self.slot.try_lock() else { return Vec::new() };
         slot.replaced.retain(|replaced| replaced.strong_count() > 0);

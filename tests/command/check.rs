@@ -94,7 +94,9 @@ pub(crate) fn bounded() {
 pub(crate) fn read_only() {
     let (volume, image) = with_image(&[], 1);
     gluster(&["volume", "set", &volume.name, "features.read-only", "on"]);
-    run(&["check", &image]).well("warning: the volume lets this host change nothing");
+    run(&["check", &image])
+        .well("ok: its brick is connected")
+        .well("warning: the volume lets this host change nothing");
     run(&["check", &format!("{image};access=ro")]).well("note: the LUN is read-only (access=ro)");
     run(&["check", &format!("{image};access=rw")]).failed(&["access=rw asks for it"]);
     assert_eq!(run(&["info", "--json", &image]).json()["writable"], json!(false));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! Commands that the handler serves in place of the core, on an image of a brick.
 
-use libc::{EIO, ENOSPC, ENOTCONN, ENXIO};
+use libc::{EIO, ENOSPC, ENOTCONN, ENXIO, EOPNOTSUPP};
 
 use support::faults::{self, Fault};
 use support::pattern;
@@ -71,6 +71,22 @@ fn a_copy_moves_the_blocks_and_keeps_holes() {
     status.extend([64, 0, 0]);
     let (code, command) = lun.submit_cdb(&status, vec![0xee; 64]).wait();
     assert_eq!((code, &command.data[..7]), (OK, &[0, 0, 0, 8, 1, 0, 2][..]));
+}
+
+/// Zeros become a hole, where the volume can have one.
+#[test]
+fn a_copy_of_zeros_is_written_where_no_holes_can_be_punched_and_fails_where_that_fails() {
+    let volume = LocalVolume::apart();
+    let lun = opened(&volume);
+    let path = volume.path("disk.img");
+    let (cdb, list) = copy(&[(0, 64, 8)]);
+    for (errno, right, left) in [(ENXIO, WR_ERR, 1), (EOPNOTSUPP, OK, 0)] {
+        assert_eq!(lun.write(64 * 512, &[1; 4096]), OK);
+        faults::set(&path, Some(Fault::NoDiscard(errno)));
+        assert_eq!(lun.submit_cdb(&cdb, list.clone()).wait().0, right, "{errno}");
+        faults::set(&path, None);
+        assert_eq!(lun.read(64 * 512, 4096), (OK, vec![left; 4096]), "{errno}");
+    }
 }
 
 #[test]

@@ -67,8 +67,8 @@ pub(crate) struct Volume {
     pub(crate) graph_switches: f64,
 }
 
-// Whether a LUN can be used, from good to bad. Name and description are those of the JSON schema,
-// which has none.
+// Whether a LUN can be used, from good to bad. No doc comment: it would be the description of
+// `StateName` in the JSON schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(rename = "StateName")]

@@ -39,8 +39,13 @@ fn assert_line(
     for op in OPS {
         let expected = match op {
             Op::Read | Op::Verify | Op::LbaStatus => &read,
+            Op::Write
+            | Op::WriteSame
+            | Op::Unmap
+            | Op::CompareAndWrite
+            | Op::OrWrite
+            | Op::Copy => &write,
             Op::Flush => &flush,
-            _ => &write,
         };
         let refusal = (!in_range && op != Op::Flush).then_some(Status::OutOfRange);
         assert_eq!(gets(lun, Request::Io(op, refusal)), *expected, "{what}: {op:?}");
