@@ -181,7 +181,7 @@ impl ImageLock for File {
         let read = |fd: &Fd| fd.with(|fd| unsafe { read_at(fd, &mut [0], 0) });
         match self.blocking(LOCK_TIMEOUT, read) {
             Ok(_) => Ok(true),
-            // Held by another, or by nobody; lost with its brick; lost on too few bricks.
+            // Held by another gateway, or by none; lost with its brick; lost on too few bricks.
             Err(Errno::EBUSY | Errno::EAGAIN | Errno::EBADFD | Errno::EBADF) => Ok(false),
             Err(errno) => Err(errno),
         }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
-//! Work of a LUN of which one may be under way at a time.
+//! A slot for work of a LUN that must not run twice at a time: a heartbeat, a look at the storage.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether it is under way.
+/// Free, or taken by the work that is under way.
 #[derive(Debug, Default)]
 pub(super) struct Slot(Arc<AtomicBool>);
 
 impl Slot {
-    /// Takes it, unless somebody has it.
+    /// None: that work is under way already.
     pub(super) fn take(&self) -> Option<Taken> {
         let taken = self.0.swap(true, Ordering::AcqRel);
         (!taken).then(|| Taken(Arc::clone(&self.0)))
