@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR LGPL-2.1-or-later
 //! A volume in memory, its images and LUNs: for all tests of LUNs.
 
+mod extent;
 mod image_lock;
 mod luns;
 
@@ -18,6 +19,7 @@ use super::backend::{
     ImageStat, OpenError, Request, Space, Unsupported,
 };
 
+use self::extent::extent;
 pub(super) use self::luns::{
     GOOD, Seen, away, closed_lun, compare_and_write, eventually, flush, image, lun, lun_again,
     lun_of, numbered, owner, read, submit, submit_write, write,
@@ -347,21 +349,4 @@ impl Backend for Memory {
         self.release()?;
         *self.close_outcome.lock().unwrap()
     }
-}
-
-/// The extent that begins at `offset`: blocks of zeros are holes.
-fn extent(bytes: &[u8], offset: u64, len: u64) -> Extent {
-    /// Bytes that are allocated together.
-    const BLOCK: u64 = 512;
-    let is_allocated = |at: u64| {
-        let begin = usize::try_from(at / BLOCK * BLOCK).unwrap();
-        let end = (begin + usize::try_from(BLOCK).unwrap()).min(bytes.len());
-        bytes.get(begin..end).is_some_and(|block| block.iter().any(|&byte| byte != 0))
-    };
-    let (allocated, limit) = (is_allocated(offset), offset + len);
-    let mut end = (offset / BLOCK + 1) * BLOCK;
-    while end < limit && is_allocated(end) == allocated {
-        end += BLOCK;
-    }
-    Extent { allocated, len: end.min(limit) - offset }
 }
